@@ -1,0 +1,1 @@
+"""The services that every server of the suite stands on."""

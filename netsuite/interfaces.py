@@ -1,0 +1,174 @@
+"""The doors between rooms: zope interfaces, and the plain values that pass through them.
+
+Families (dns, http, upper, admin ...) never import one another. Each offers what it can do by an
+interface named here, and asks ``commons.offers`` for what it needs. This module imports nothing
+of netsuite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from typing import Any, Literal, NamedTuple
+
+from twisted.application.service import IService
+from zope.interface import Attribute, Interface
+
+__all__ = [
+    "Address",
+    "Health",
+    "IDnsAnswers",
+    "IHttpApplication",
+    "IHttpRequest",
+    "IHttpServer",
+    "INameResolver",
+    "INetsuiteService",
+    "IOffers",
+    "LookupFailed",
+    "NameAnswer",
+    "Record",
+]
+
+
+class Address(NamedTuple):
+    """Where a service can be reached.
+
+    ``kind`` is what to speak there (``udp``, ``tcp``, ``http``, ``https``, ``unix``); ``hint`` is one line that a
+    person can type to try it, or empty.
+    """
+
+    kind: str
+    host: str
+    port: int
+    hint: str = ""
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.kind}:{host}:{self.port}" if self.kind != "unix" else f"unix:{self.host}"
+
+
+class Health(NamedTuple):
+    """Whether a service can do its work now, and if not, why, in words for its operator."""
+
+    ok: bool
+    detail: str = ""
+
+
+class IOffers(Interface):
+    """What services provide to one another."""
+
+    def provide(interface: Any, provider: Any, name: str) -> None:
+        """Offer ``provider`` (which provides ``interface``) under a table's name."""
+
+    def find(interface: Any, name: str | None = None) -> Any:
+        """The provider of an interface, or None; by table name where several provide it."""
+
+
+class INetsuiteService(IService):
+    """A server of the suite, as ``build(settings, commons)`` makes it.
+
+    The root calls, in this order: ``register`` on all, ``join`` on all, ``open`` on all (bind, listen
+    and check whatever can fail at once), ``startService`` (accept), later ``drain`` and ``stopService``.
+    """
+
+    workers: str = Attribute("""``"any"`` if each worker process may run a copy, ``"one"`` if only the parent may.""")
+
+    def register(offers: IOffers) -> None:
+        """Offer what this service provides; nothing is open yet."""
+
+    def join(offers: IOffers) -> None:
+        """Take the handles of other services; nothing is open yet."""
+
+    def open() -> None:
+        """Bind and listen without accepting, take locks, check files; raises StartError."""
+
+    def addresses() -> Sequence[Address]:
+        """Where it can be reached, once open."""
+
+    def health() -> Health:
+        """Whether it can do its work now."""
+
+    def figures() -> Sequence[tuple[str, float]]:
+        """Live counters for the admin page: ``(what, how many)``, in display order."""
+
+    def reload() -> Awaitable[Sequence[str]]:
+        """SIGHUP: take changed zones or certificates; answers one line for each thing done or refused."""
+
+    def drain(deadline: float) -> Awaitable[None]:
+        """Accept nothing new, finish what is in flight, at the latest by ``deadline`` (clock time)."""
+
+
+class IHttpRequest(Interface):
+    """A request, as applications see it; header names are in lower case."""
+
+    method: bytes = Attribute("the method's token")
+    path: bytes = Attribute("the path of the target, percent-encoding as sent, without the query")
+    query: bytes | None = Attribute("what follows ``?``, or None")
+    headers: Sequence[tuple[bytes, bytes]] = Attribute("(name, value) in order of arrival")
+    scheme: str = Attribute("``http`` or ``https``")
+    authority: bytes = Attribute("host and port that the client named")
+    peer: tuple[str, int] = Attribute("the client's address")
+
+    def header(name: bytes) -> bytes | None:
+        """The value of a field, several lines joined by a comma; None if absent."""
+
+
+HttpAnswer = tuple[int, list[tuple[bytes, bytes]], bytes | AsyncIterator[bytes]]
+"""Status, fields (lower-case names; Date, framing and connection fields are the server's own), body."""
+
+
+class IHttpApplication(Interface):
+    """Something that answers HTTP requests, mounted on an :class:`IHttpServer`."""
+
+    def handle(request: IHttpRequest, body: AsyncIterator[bytes]) -> Any:
+        """An :data:`HttpAnswer` or a coroutine of one; an exception becomes a 500."""
+
+
+class IHttpServer(Interface):
+    """The suite's HTTP server, for those who have an application to show."""
+
+    def mount(path: str, app: IHttpApplication) -> None:
+        """Answer every request whose path is ``path`` or lies below ``path + '/'``."""
+
+    def listen(name: str, addresses: Sequence[str], app: IHttpApplication) -> None:
+        """Give an application ports of its own; called in ``join``, opened with the server."""
+
+
+class IDnsAnswers(Interface):
+    """Something that answers DNS messages in wire format (RFC 1035)."""
+
+    def answer(query: bytes, peer: tuple[str, int], stream: bool) -> bytes | Awaitable[bytes | None] | None:
+        """The response to a query; None to stay silent. ``stream`` lifts UDP's size limit."""
+
+
+class Record(NamedTuple):
+    """One resource record in presentation form (``data`` as in a master file)."""
+
+    name: str
+    type: str
+    ttl: int
+    data: str
+
+
+class NameAnswer(NamedTuple):
+    """What a name has: ``rcode`` in words (``NOERROR``, ``NXDOMAIN``), records with CNAMEs followed.
+
+    ``status`` is ``secure`` or ``insecure`` (a bogus answer raises LookupFailed).
+    """
+
+    rcode: str
+    records: tuple[Record, ...]
+    status: Literal["secure", "insecure"] = "insecure"
+
+
+class LookupFailed(Exception):
+    """No answer could be had: servers silent, answers bogus, or budget spent."""
+
+
+class INameResolver(Interface):
+    """Names to records, for every server that must find another host."""
+
+    def lookup(name: str, rdtype: str) -> Awaitable[NameAnswer]:
+        """What a name has of a type; raises LookupFailed."""
+
+    def addresses(host: str) -> Awaitable[list[str]]:
+        """The IPv4 and IPv6 addresses of a host, literals included; empty if it has none; raises LookupFailed."""
