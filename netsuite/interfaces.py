@@ -23,6 +23,7 @@ __all__ = [
     "INameResolver",
     "INetsuiteService",
     "IOffers",
+    "ISite",
     "LookupFailed",
     "NameAnswer",
     "Record",
@@ -95,6 +96,16 @@ class INetsuiteService(IService):
 
     def drain(deadline: float) -> Awaitable[None]:
         """Accept nothing new, finish what is in flight, at the latest by ``deadline`` (clock time)."""
+
+
+class ISite(Interface):
+    """The running site as a whole, offered by its root under the name ``suite``."""
+
+    version: str = Attribute("netsuite's own version")
+    started: float | None = Attribute("when all services were started (clock time), or None before that")
+
+    def services() -> Sequence[INetsuiteService]:
+        """The services in the order in which they are started."""
 
 
 class IHttpRequest(Interface):
