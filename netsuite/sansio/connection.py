@@ -14,8 +14,9 @@ Reading is by *pulling*: after :meth:`Connection.receive` the owner calls
 * one of the classes below.
 
 Writing is by :meth:`Connection.send`, which takes one of the protocol's own items, or ``Part``,
-``Finish`` and ``Abandon``, and never blocks: what is to be written waits in
-:meth:`Connection.outgoing`.
+``Finish``, ``Abandon`` and ``Drain``, and never blocks: what is to be written waits in
+:meth:`Connection.outgoing`. An item of the protocol has ``stream`` and ``source`` (None, or the body
+that its owner pours after it as ``Part`` ... ``Finish``; the machine itself never looks at it).
 
 Bad input never raises: it becomes an answer in the protocol's own words, and ``Close`` or
 ``Failed`` events. Calling :meth:`Connection.send` with an item that the protocol's state forbids
@@ -37,6 +38,7 @@ __all__ = [
     "Close",
     "Connection",
     "Data",
+    "Drain",
     "End",
     "Failed",
     "Finish",
@@ -156,6 +158,12 @@ class Abandon(NamedTuple):
     reason: str
 
 
+class Drain(NamedTuple):
+    """Finish what is in flight, take no further message, say goodbye if the protocol can, then ``Close``."""
+
+    stream: int = 0
+
+
 Event = Any
 Item = Any
 
@@ -168,7 +176,8 @@ class Connection(Protocol):
     """
 
     @property
-    def idle(self) -> bool: ...
+    def idle(self) -> bool:
+        """Nothing is buffered, owed or half read."""
 
     def receive(self, data: bytes, now: float) -> None:
         """Take bytes that arrived; ``b""`` is the orderly end of input (FIN, close_notify)."""
@@ -183,7 +192,10 @@ class Connection(Protocol):
         """How many body bytes the protocol's own window lets through on a stream."""
 
     def consumed(self, count: int, stream: int = 0) -> None:
-        """The application is done with that many body bytes (they open the peer's window)."""
+        """The application is done with that many body bytes (they open the peer's window).
+
+        ``consumed(0, stream)`` says that the application waits for the body (the moment for 100 Continue).
+        """
 
     def backlog(self) -> int:
         """Bytes received and neither parsed nor consumed, pipelined input included."""
