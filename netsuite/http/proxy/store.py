@@ -1,0 +1,135 @@
+"""The memory store: responses by target and variant, within a budget of bytes.
+
+What is kept and what goes is S3-FIFO's choice, variant by variant. Purging a target takes every
+variant at once, and a *generation* tells fetches that began before it that what they bring is
+too old to be stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from netsuite.http.proxy.stored import StoredResponse
+from netsuite.sansio.s3fifo import S3Fifo
+
+__all__ = ["Key", "Store"]
+
+Key = bytes
+"""A target: ``scheme://authority/path?query``, host in lower case, the default port left out."""
+
+VariantKey = tuple[Key, tuple[bytes, ...], tuple["bytes | None", ...]]
+
+_VARIANTS_AT_MOST: Final = 64
+_COST_OF_ONE: Final = 1200
+"""Bytes that an entry costs beside its body, fields and key."""
+
+_GENERATIONS: Final = 65536
+
+
+class Store:
+    """Stored responses.
+
+    ``budget`` is in bytes, as is ``object_limit``, the largest body that is kept. ``purges`` and ``stores`` count.
+    """
+
+    def __init__(self, budget: int, object_limit: int) -> None:
+        self.object_limit = min(object_limit, budget // 2)
+        self.purges = 0
+        self.stores = 0
+        self._targets: dict[Key, list[StoredResponse]] = {}
+        self._entries: S3Fifo[VariantKey, StoredResponse] = S3Fifo(budget, self._evicted)
+        self._generations: dict[Key, int] = {}
+        self._generation = 0
+        self._oldest = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def size(self) -> int:
+        """Bytes in use."""
+        return self._entries.bytes
+
+    @property
+    def evictions(self) -> int:
+        """How many responses were forgotten for want of room."""
+        return self._entries.evictions
+
+    def lookup(self, key: Key) -> Sequence[StoredResponse]:
+        """All variants of a target."""
+        return self._targets.get(key, ())
+
+    def use(self, key: Key, stored: StoredResponse) -> None:
+        """Count a use, for the eviction."""
+        entry = self._entries.find((key, stored.vary, stored.selection))
+        if entry is not None:
+            entry.uses += 1
+
+    def generation(self, key: Key) -> int:
+        """A number that changes when a target is purged; take it before a fetch, hand it back with what came."""
+        return self._generations.get(key, self._oldest)
+
+    def put(self, key: Key, stored: StoredResponse, generation: int) -> bool:
+        """Keep a response in place of the variant that the same request would select; False if it is not kept."""
+        if generation != self.generation(key):
+            return False
+        size = _COST_OF_ONE + len(key) + len(stored.body) + sum(len(n) + len(v) + 130 for n, v in stored.fields)
+        if len(stored.body) > self.object_limit:
+            return False
+        variants = self._targets.get(key)
+        if variants is not None:
+            if variants[-1].vary != stored.vary:
+                # the origin changed what selects: older variants would be found by rules that hold no more
+                self._drop(key, [each for each in variants if each.vary != stored.vary])
+            replaced = [each for each in variants if each.selection == stored.selection and each.vary == stored.vary]
+            self._drop(key, replaced or variants[: max(0, len(variants) - _VARIANTS_AT_MOST + 1)])
+        if not self._entries.put((key, stored.vary, stored.selection), stored, size):
+            return False
+        self._targets.setdefault(key, []).append(stored)
+        self.stores += 1
+        return True
+
+    def drop(self, key: Key, stored: StoredResponse) -> None:
+        """Forget one variant."""
+        self._drop(key, [stored])
+
+    def purge(self, key: Key) -> int:
+        """Forget every variant of a target, and whatever is being fetched for it; how many there were."""
+        variants = list(self._targets.get(key, ()))
+        self._drop(key, variants)
+        self._generation += 1
+        if len(self._generations) >= _GENERATIONS:
+            # forgotten generations count as changed: fetches that are under way are then not stored
+            self._generations.clear()
+            self._oldest = self._generation
+        self._generations[key] = self._generation
+        self.purges += 1
+        return len(variants)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        for variants in self._targets.values():
+            for stored in variants:
+                stored.alive = False
+        self._targets.clear()
+        self._entries.clear()
+        self._generation += 1
+        self._generations.clear()
+        self._oldest = self._generation
+
+    def _drop(self, key: Key, stored: Sequence[StoredResponse]) -> None:
+        for each in stored:
+            if each.alive:
+                self._entries.discard((key, each.vary, each.selection))
+                self._evicted((key, each.vary, each.selection), each)
+
+    def _evicted(self, variant: VariantKey, stored: StoredResponse) -> None:
+        stored.alive = False
+        key = variant[0]
+        variants = self._targets.get(key)
+        if variants is not None:
+            if stored in variants:
+                variants.remove(stored)
+            if not variants:
+                del self._targets[key]

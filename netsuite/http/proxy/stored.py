@@ -1,0 +1,156 @@
+"""A stored response with all that later decisions need, computed once when it is stored.
+
+Implements: RFC 9111 sections 3.1, 3.2, 4.2, 4.3.4
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from netsuite.http.proxy.cachecontrol import CacheControl, parse_cache_control
+from netsuite.http.proxy.freshness import Lifetime, initial_age, lenient_date, lifetime
+from netsuite.http.proxy.storability import Storability, storability, stored_fields
+from netsuite.http.proxy.variants import secondary_key, vary_names
+from netsuite.sansio.dates import format_date
+
+__all__ = ["Field", "Request", "Response", "StoredResponse", "by_name"]
+
+Field = tuple[bytes, bytes]
+
+_KEPT_ON_304: Final = frozenset({b"content-encoding", b"content-length", b"content-range", b"content-type"})
+"""What the stored body depends upon; a 304 does not change it (RFC 9111 section 3.2)."""
+
+
+def by_name(fields: Sequence[Field]) -> dict[bytes, list[bytes]]:
+    """Fields by lower-case name, each with its lines in order."""
+    found: dict[bytes, list[bytes]] = {}
+    for name, value in fields:
+        found.setdefault(name, []).append(value)
+    return found
+
+
+class Request:
+    """What matters to a cache in a request: its method, and its fields by name."""
+
+    __slots__ = ("control", "fields", "method")
+
+    def __init__(self, method: bytes, fields: Sequence[Field]) -> None:
+        self.method = method
+        self.fields: Mapping[bytes, Sequence[bytes]] = by_name(fields)
+        lines = self.fields.get(b"cache-control")
+        if lines is not None:
+            self.control = parse_cache_control(b", ".join(lines))
+        elif any(line.strip().lower() == b"no-cache" for line in self.fields.get(b"pragma", ())):
+            self.control = CacheControl(no_cache=True)
+        else:
+            self.control = parse_cache_control(b"")
+
+    @property
+    def authorized(self) -> bool:
+        """Whether it carries credentials for the origin."""
+        return b"authorization" in self.fields
+
+
+class Response:
+    """A response as it arrived (its end-to-end fields), with its freshness worked out."""
+
+    __slots__ = ("age", "control", "date", "fields", "lifetime", "lines", "request_time", "response_time", "status", "vary")
+
+    def __init__(self, status: int, lines: Sequence[Field], request_time: float, response_time: float) -> None:
+        self.status = status
+        self.lines = lines
+        self.fields = by_name(lines)
+        self.request_time = request_time
+        self.response_time = response_time
+        self.control = parse_cache_control(b", ".join(self.fields.get(b"cache-control", ())))
+        self.age, self.date = initial_age(self.fields, request_time, response_time)
+        self.lifetime: Lifetime = lifetime(status, self.fields, self.control, self.date, response_time)
+        self.vary = vary_names(self.fields.get(b"vary", ()))
+
+    @property
+    def fresh(self) -> bool:
+        """Whether it may be used for another request as it arrives, without asking the origin."""
+        return self.age < self.lifetime.seconds and not self.control.no_cache
+
+    def storability(self, request: Request, *, same_target: bool = False) -> Storability:
+        """Whether it may be stored as the answer to a request."""
+        return storability(
+            request.method,
+            self.status,
+            self.fields,
+            self.control,
+            request.control,
+            authorized=request.authorized,
+            same_target=same_target,
+            fresh=self.lifetime,
+            vary=self.vary,
+        )
+
+
+class StoredResponse:
+    """One stored response: never changed once made, a 304 makes a new one around the same body.
+
+    ``alive`` turns false when it is evicted, replaced or invalidated; whoever kept it must not use it any more.
+    """
+
+    __slots__ = (
+        "alive",
+        "body",
+        "control",
+        "date",
+        "etag",
+        "fields",
+        "initial_age",
+        "last_modified",
+        "lifetime",
+        "modified",
+        "request_time",
+        "response_time",
+        "selection",
+        "status",
+        "vary",
+    )
+
+    def __init__(self, response: Response, body: bytes, selection: tuple[bytes | None, ...]) -> None:
+        self.alive = True
+        self.status = response.status
+        self.body = body
+        self.control = response.control
+        self.date = response.date
+        self.initial_age = response.age
+        self.lifetime = response.lifetime
+        self.request_time = response.request_time
+        self.response_time = response.response_time
+        self.vary = response.vary
+        self.selection = selection
+        fields = stored_fields(response.lines, response.control)
+        if b"date" not in response.fields:
+            fields += ((b"date", format_date(response.response_time)),)
+        self.fields: tuple[Field, ...] = fields
+        etags = response.fields.get(b"etag", ())
+        self.etag: bytes | None = etags[0] if etags else None
+        modified = response.fields.get(b"last-modified", ())
+        self.last_modified: bytes | None = modified[0] if modified else None
+        self.modified = lenient_date(modified[0], response.response_time) if modified else None
+
+    def age(self, now: float) -> float:
+        """Seconds since its origin made it or last validated it (RFC 9111 section 4.2.3)."""
+        return self.initial_age + max(0.0, now - self.response_time)
+
+    def selected_by(self, request: Request) -> bool:
+        """Whether the request's fields are those that Vary asks for."""
+        return not self.vary or secondary_key(self.vary, request.fields) == self.selection
+
+    def freshened(
+        self, lines: Sequence[Field], request: Request, request_time: float, response_time: float
+    ) -> StoredResponse:
+        """The stored response after a 304 with these fields (RFC 9111 sections 3.2, 4.3.4)."""
+        update = [field for field in lines if field[0] not in _KEPT_ON_304]
+        replaced = {name for name, _ in update}
+        # what told freshness before is void once the 304 tells it anew: its Date belongs to its own Expires
+        if b"date" not in replaced:
+            replaced.add(b"date")
+        merged = [field for field in self.fields if field[0] not in replaced] + update
+        response = Response(self.status, merged, request_time, response_time)
+        return StoredResponse(response, self.body, secondary_key(response.vary, request.fields))
