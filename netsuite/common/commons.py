@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from netsuite.common.offers import Offers
     from netsuite.common.sharing import Sharing
 
-__all__ = ["Commons"]
+__all__ = ["Commons", "Runtime"]
 
 
 @attrs.frozen
-class Commons:
-    """What all servers share.
+class Runtime:
+    """What even a lone client needs.
 
     ``reactor`` is used to open ports, run threads and processes; ``clock`` to tell time (seconds since the epoch)
     and to wait: in production they are the same object.
@@ -34,6 +34,12 @@ class Commons:
     reactor: Any
     clock: IReactorTime
     rng: random.Random
+
+
+@attrs.frozen
+class Commons(Runtime):
+    """What all servers share."""
+
     data: DataDirectory
     offers: Offers
     access: Access

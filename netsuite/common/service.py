@@ -53,7 +53,11 @@ class NetsuiteService(Service):
         """Has nothing in flight."""
         return succeed(None)
 
+    def startService(self) -> None:
+        """Accept; servers call this first."""
+        super().startService()  # type: ignore[no-untyped-call]
+
     def stopService(self) -> Deferred[None] | None:
         """Stopped at once."""
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
         return None

@@ -19,7 +19,7 @@ from zope.interface import implementer
 
 from netsuite.common.access import ConcurrencyLimit, Rule
 from netsuite.common.adapter import ConnectFailed, Handler, Shortcut, StreamAdapter, StreamLimits, host_and_port
-from netsuite.common.commons import Commons
+from netsuite.common.commons import Runtime
 from netsuite.common.tls import TlsFilter
 from netsuite.sansio.connection import Channel, Connection, Failed
 
@@ -52,7 +52,7 @@ class StreamFactory(_Quiet):
 
     def __init__(
         self,
-        commons: Commons,
+        commons: Runtime,
         name: str,
         connection: Callable[[Channel], Connection],
         handler: Handler,
