@@ -1,0 +1,224 @@
+"""Who may do how much, from where.
+
+Rules are lists of addresses (``192.0.2.7``), networks (``2001:db8::/32``) and the words
+``loopback``, ``private`` and ``any``; a peer on a Unix socket counts as loopback. Rates are token
+buckets by key, concurrency is counted by address, and every table is bounded.
+
+*Internal* addresses are those that a request from outside must not make us reach (loopback,
+private, link-local, multicast, reserved, and IPv4 addresses of these sorts wrapped in IPv6).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Iterable, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final
+
+from twisted.internet.interfaces import IReactorTime
+
+from netsuite.common.errors import StartError
+from netsuite.common.listenspec import parse
+
+__all__ = ["Access", "ConcurrencyLimit", "RateLimit", "Rule", "guards_private", "is_internal", "is_loopback"]
+
+Ip = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+_WORDS: Final[dict[str, tuple[Network, ...]]] = {
+    "loopback": (ip_network("127.0.0.0/8"), ip_network("::1/128")),
+    "private": tuple(
+        ip_network(text)
+        for text in (
+            "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "fc00::/7", "fe80::/10",
+        )
+    ),
+    "any": (ip_network("0.0.0.0/0"), ip_network("::/0")),
+}  # fmt: skip
+_NAT64: Final = ip_network("64:ff9b::/96")
+_MEMO: Final = 8192
+
+
+def _address(host: str) -> Ip:
+    """An address from its text, zone dropped and IPv4 unwrapped; what is no address is a Unix socket's: loopback."""
+    if not host or host[0] == "/" or host[0] == "\0":
+        return IPv6Address(1)
+    address = ip_address(host.partition("%")[0])
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is one of this machine's loopback addresses; False for what is no address."""
+    try:
+        return _address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_internal(host: str) -> bool:
+    """Whether an address lies where a stranger's request must not lead us; True for what is no address."""
+    try:
+        address = _address(host)
+    except ValueError:
+        return True
+    if isinstance(address, IPv6Address):
+        inner = address.sixtofour or (address.teredo[1] if address.teredo else None)
+        if address in _NAT64:
+            inner = IPv4Address(int(address) & 0xFFFFFFFF)
+        if inner is not None:
+            return not inner.is_global or inner.is_multicast
+    return not address.is_global or address.is_multicast
+
+
+def _networks(texts: Iterable[str]) -> tuple[Network, ...]:
+    networks: list[Network] = []
+    for text in texts:
+        if text in _WORDS:
+            networks.extend(_WORDS[text])
+            continue
+        try:
+            networks.append(ip_network(text))
+        except ValueError as error:
+            words = ", ".join(_WORDS)
+            raise StartError(
+                f"{text!r} is not an access rule ({error}): write an address, a network like 192.0.2.0/24, or {words}"
+            ) from None
+    return tuple(networks)
+
+
+class Rule:
+    """Who is let in: in ``allow`` and not in ``deny``. Answers are remembered, so asking again is one look-up."""
+
+    __slots__ = ("_allow", "_deny", "_known")
+
+    def __init__(self, allow: Sequence[str], deny: Sequence[str] = ()) -> None:
+        self._allow = _networks(allow)
+        self._deny = _networks(deny)
+        self._known: dict[str, bool] = {}
+
+    def permits(self, host: str) -> bool:
+        """Whether a peer at this address is let in; what is no address never is."""
+        known = self._known.get(host)
+        return self._decide(host) if known is None else known
+
+    def _decide(self, host: str) -> bool:
+        try:
+            address = _address(host)
+        except ValueError:
+            return False
+        answer = any(address in net for net in self._allow) and not any(address in net for net in self._deny)
+        if len(self._known) >= _MEMO:
+            self._known.clear()
+        self._known[host] = answer
+        return answer
+
+
+class ConcurrencyLimit:
+    """How many may be in at once: in all, and from one address; 0 means without limit."""
+
+    __slots__ = ("_addresses", "count", "per_address", "total")
+
+    def __init__(self, total: int, per_address: int = 0) -> None:
+        self.total = total
+        self.per_address = per_address
+        self.count = 0
+        self._addresses: dict[str, int] = {}
+
+    def enter(self, host: str) -> bool:
+        """Let one in, if there is room; each True wants one :meth:`leave`."""
+        if self.total and self.count >= self.total:
+            return False
+        here = self._addresses.get(host, 0)
+        if self.per_address and here >= self.per_address:
+            return False
+        self._addresses[host] = here + 1
+        self.count += 1
+        return True
+
+    def leave(self, host: str) -> None:
+        """One that was let in has left."""
+        here = self._addresses[host]
+        if here == 1:
+            del self._addresses[host]
+        else:
+            self._addresses[host] = here - 1
+        self.count -= 1
+
+
+class RateLimit:
+    """So many a second for each key, in bursts of up to ``burst``; a rate of 0 is without limit.
+
+    One number a key: when its bucket would be full again. At most ``keys`` are remembered; where there are more, those
+    whose bucket is full are forgotten, and all of them if that does not help.
+    """
+
+    __slots__ = ("_full_at", "_interval", "_keys", "_seconds", "_window")
+
+    def __init__(self, rate: float, burst: float, clock: IReactorTime, keys: int = 65536) -> None:
+        self._interval = 1.0 / rate if rate > 0 else 0.0
+        self._window = self._interval * max(burst, 1.0)
+        self._seconds = clock.seconds
+        self._keys = keys
+        self._full_at: dict[Hashable, float] = {}
+
+    def permits(self, key: Hashable, cost: float = 1.0) -> bool:
+        """Take ``cost`` from a key's bucket, if that much is in it."""
+        if not self._interval:
+            return True
+        now = self._seconds()
+        full_at = max(self._full_at.get(key, now), now) + cost * self._interval
+        # a millionth of a token is forgiven, so that sums of fractions come out even
+        if full_at - now > self._window + self._interval * 1e-6:
+            return False
+        if len(self._full_at) >= self._keys and key not in self._full_at:
+            self._forget(now)
+        self._full_at[key] = full_at
+        return True
+
+    def _forget(self, now: float) -> None:
+        self._full_at = {key: full_at for key, full_at in self._full_at.items() if full_at > now}
+        if len(self._full_at) >= self._keys:
+            self._full_at.clear()
+
+
+def _on_loopback(text: str) -> bool:
+    spec = parse(text)
+    if spec.form == "unix":
+        return True
+    if spec.form == "address":
+        return is_loopback(spec.host)
+    interface = re.search(r":interface=((?:[^:\\]|\\.)+)", spec.text)
+    return interface is not None and is_loopback(interface[1].replace("\\", ""))
+
+
+def guards_private(listens: Sequence[str]) -> bool:
+    """The ``auto`` of guards against internal targets: on, unless all listeners are on loopback.
+
+    An inherited socket, or an endpoint that does not name its interface, may be reached by anyone.
+    """
+    return not all(_on_loopback(text) for text in listens)
+
+
+class Access:
+    """Makes rules and limits that share the site's clock; part of the commons."""
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self.clock = clock
+
+    def rule(self, allow: Sequence[str], deny: Sequence[str] = ()) -> Rule:
+        """A rule; StartError if one of the texts is none."""
+        return Rule(allow, deny)
+
+    def rate(self, rate: float, burst: float | None = None, keys: int = 65536) -> RateLimit:
+        """A rate limit; ``burst`` is one second's worth if it is not given."""
+        return RateLimit(rate, max(rate, 1.0) if burst is None else burst, self.clock, keys)
+
+    def concurrency(self, total: int, per_address: int = 0) -> ConcurrencyLimit:
+        """A limit of how many may be in at once."""
+        return ConcurrencyLimit(total, per_address)
+
+    def guards_private(self, listens: Sequence[str]) -> bool:
+        """Whether a service that listens there must refuse internal targets (see :func:`guards_private`)."""
+        return guards_private(listens)

@@ -1,0 +1,245 @@
+"""Ports that fail at the start or never; how their addresses are written is :mod:`netsuite.common.listenspec`.
+
+A listener binds *and* listens in :meth:`StreamListener.open` (only listening shows that a port is taken),
+raises StartError in one line if it cannot, and holds clients in the kernel's queue until ``accept``.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.endpoints import UNIXServerEndpoint, serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IReactorFDSet, IReactorSocket
+from twisted.python.failure import Failure
+
+from netsuite.common.commons import Commons
+from netsuite.common.datagram import Answer, DatagramLimits, DatagramPort, Memo, datagram_port
+from netsuite.common.errors import StartError
+from netsuite.common.listenspec import ListenSpec, parse
+from netsuite.common.sharing import BACKLOG, Transport, open_socket
+from netsuite.common.stream import StreamFactory
+
+__all__ = ["DatagramListener", "ListenSpec", "StreamListener", "parse"]
+
+
+def _where(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+class _Listener:
+    """What both kinds of listener share: the text, and saying in one line why it cannot be."""
+
+    kind: Transport
+
+    def __init__(self, text: str, commons: Commons, setting: str) -> None:
+        self.text = text
+        self.commons = commons
+        self.setting = setting
+        try:
+            self.spec = parse(text)
+        except ValueError as error:
+            raise StartError(f"{setting}: {error}") from None
+        self.host = self.spec.host
+        self.port = self.spec.port
+        self.secure = self.spec.secure
+
+    def follow(self, other: _Listener) -> None:
+        """Take the port that the other one got, if both were told 0: one number for UDP and TCP."""
+        if self.spec.form == "address" and self.spec.port == 0:
+            self.spec = self.spec._replace(port=other.port)
+
+    def _refusal(self, error: Any) -> StartError:
+        """The start's last word about this listener."""
+        where = _where(self.host, self.port) if self.spec.form == "address" else self.text
+        option = "--" + self.setting.rpartition(".")[2].replace("_", "-")
+        choose = f"choose another address with {option} or {self.setting}"
+        number = getattr(error, "errno", None)
+        if isinstance(error, socket.gaierror):
+            return StartError(f"{where}: the host has no address ({error.strerror}); {choose}")
+        if number == errno.EADDRINUSE:
+            return StartError(f"{where} is already in use; {choose}")
+        if number in (errno.EACCES, errno.EPERM):
+            why = "ports below 1024 need privileges" if 0 < self.port < 1024 else os.strerror(number)
+            return StartError(f"{where} is not permitted ({why}); {choose}")
+        if number == errno.EADDRNOTAVAIL:
+            return StartError(f"{where} is not an address of this machine; {choose}")
+        return StartError(f"{where} cannot be listened on ({getattr(error, 'strerror', None) or error}); {choose}")
+
+    def _socket(self) -> socket.socket:
+        """The bound socket for an address or an inherited name; raises OSError or StartError."""
+        spec, sharing = self.spec, self.commons.sharing
+        if spec.form == "inherited":
+            handed = sharing.named(spec.host)
+            if handed is None:
+                raise StartError(f"{self.text}: no socket of that name was handed to this process; see {self.setting}")
+            wanted = socket.SOCK_STREAM if self.kind == "tcp" else socket.SOCK_DGRAM
+            if handed.type != wanted:
+                handed.close()
+                raise StartError(f"{self.text}: the socket of that name is not for {self.kind}; see {self.setting}")
+            handed.setblocking(False)
+            return handed
+        if sharing.shares(self.setting.partition(".")[0]):
+            shared = sharing.socket(self.kind, spec.host, spec.port)
+            if shared is not None:
+                return shared
+        return open_socket(self.kind, spec.host, spec.port, shared=spec.shared)
+
+    def _bind(self) -> socket.socket:
+        try:
+            return self._socket()
+        except OSError as error:
+            raise self._refusal(error) from error
+
+    def _settle(self, address: Any) -> None:
+        """Take note of where it really listens (a port 0 became one)."""
+        if isinstance(address, tuple):
+            self.host, self.port = address[0], address[1]
+        elif isinstance(address, str):
+            self.host, self.port = address, 0
+
+
+class StreamListener(_Listener):
+    """A port for a stream protocol. ``setting`` is the key that names its address, such as ``http.listen``."""
+
+    kind = "tcp"
+
+    def __init__(
+        self,
+        text: str,
+        factory: StreamFactory,
+        commons: Commons,
+        setting: str,
+        *,
+        alpn: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(text, commons, setting)
+        self.factory = factory
+        self.alpn = alpn
+        self._port: Any = None
+
+    def open(self) -> None:
+        """Bind and listen, without accepting yet; StartError if that cannot be."""
+        factory: Any = self.factory
+        if self.secure:
+            factory = factory.secured(self.commons.certificates.server_context(self.alpn))
+        form = self.spec.form
+        if form == "unix":
+            self._port = self._listen_unix(factory)
+        elif form == "endpoint":
+            self._port = self._endpoint(lambda: serverFromString(self.commons.reactor, self.spec.text).listen(factory))
+        else:
+            self._port = self._adopt(factory)
+        self._port.stopReading()
+        address = self._port.getHost()
+        name = getattr(address, "name", None)
+        self._settle(os.fsdecode(name) if name is not None else (address.host, address.port))
+
+    def accept(self) -> None:
+        """Let clients in."""
+        self._port.startReading()
+
+    def close(self) -> Awaitable[None]:
+        """Listen no more; those who are in stay."""
+        port, self._port = self._port, None
+        if port is None:
+            return succeed(None)
+        closed: Deferred[None] = Deferred()
+        stopped = port.stopListening()
+        if stopped is None:
+            return succeed(None)
+        stopped.addBoth(lambda _: closed.callback(None))
+        return closed
+
+    def _adopt(self, factory: Any) -> Any:
+        reactor = self.commons.reactor
+        if not IReactorSocket.providedBy(reactor):
+            return self._endpoint(
+                lambda: succeed(reactor.listenTCP(self.spec.port, factory, BACKLOG, interface=self.spec.host))
+            )
+        with self._bind() as bound:
+            return reactor.adoptStreamPort(bound.fileno(), bound.family, factory)
+
+    def _listen_unix(self, factory: Any) -> Any:
+        spec = self.spec
+        endpoint = UNIXServerEndpoint(self.commons.reactor, spec.host, BACKLOG, spec.mode, wantPID=True)
+        # between Twisted's bind and its chmod nobody else may connect either
+        before = os.umask(0o177)
+        try:
+            return self._endpoint(lambda: endpoint.listen(factory))
+        finally:
+            os.umask(before)
+
+    def _endpoint(self, listen: Callable[[], Deferred[Any]]) -> Any:
+        """What an endpoint's Deferred holds; it must hold it at once."""
+        try:
+            listening = listen()
+        except CannotListenError as error:
+            raise self._refusal(error.socketError) from error
+        except Exception as error:
+            raise self._refusal(error) from error
+        held: list[Any] = []
+        listening.addBoth(held.append)
+        if not held:
+            listening.cancel()
+            raise StartError(f"{self.text} does not listen at once; choose another kind of address for {self.setting}")
+        if isinstance(held[0], Failure):
+            problem = held[0].value
+            raise self._refusal(problem.socketError if isinstance(problem, CannotListenError) else problem) from problem
+        return held[0]
+
+
+class DatagramListener(_Listener):
+    """A UDP port; ``memo`` and ``limits`` as :func:`netsuite.common.datagram.datagram_port` takes them."""
+
+    kind = "udp"
+
+    def __init__(
+        self,
+        text: str,
+        answer: Answer,
+        commons: Commons,
+        setting: str,
+        *,
+        memo: Memo | None = None,
+        limits: DatagramLimits = DatagramLimits(),
+    ) -> None:
+        super().__init__(text, commons, setting)
+        if self.secure or self.spec.form in ("unix", "endpoint"):
+            raise StartError(
+                f"{setting}: {text!r} has no datagrams; write HOST:PORT, shared:HOST:PORT or inherited:NAME"
+            )
+        self._answer = answer
+        self._memo = memo
+        self._limits = limits
+        self.datagrams: DatagramPort | None = None
+        """The port with its counters, once open."""
+
+    def open(self) -> None:
+        """Bind, without reading yet; StartError if that cannot be."""
+        reactor = self.commons.reactor
+        where: Any = self._bind() if IReactorFDSet.providedBy(reactor) else (self.spec.host, self.spec.port)
+        self.datagrams = datagram_port(reactor, where, self._answer, memo=self._memo, limits=self._limits)
+        try:
+            self.datagrams.bind()
+        except OSError as error:
+            raise self._refusal(error) from error
+        self._settle(self.datagrams.local)
+
+    def accept(self) -> None:
+        """Answer from now on."""
+        if self.datagrams is not None:
+            self.datagrams.startListening()
+            self._settle(self.datagrams.local)
+
+    async def close(self) -> None:
+        """Read no more, let the answers that are awaited leave, close."""
+        if self.datagrams is not None:
+            datagrams, self.datagrams = self.datagrams, None
+            datagrams.pause()
+            await datagrams.stopListening()

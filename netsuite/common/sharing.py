@@ -1,0 +1,140 @@
+"""Sockets that this process did not open for itself alone.
+
+Where a site runs workers, every process of it serves the same ports: for each address of a shared
+table the parent opens one SO_REUSEPORT socket per process *before* the start is reported, keeps
+the first and hands the others down, so that a bind failure is the parent's and a worker that dies
+is replaced without losing its queue of connections.
+
+Listeners ask :meth:`Sharing.socket`; it answers None where they are on their own. ``inherited:``
+sockets have a name: what the parent or systemd (``LISTEN_FDNAMES``) called them.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Final, Literal
+
+from twisted.internet.defer import succeed
+from twisted.python.systemd import ListenFDs
+
+from netsuite.common import datagram
+from netsuite.common.errors import StartError
+from netsuite.common.metrics import Family
+
+__all__ = ["BACKLOG", "Group", "Sharing", "Transport", "open_socket"]
+
+Transport = Literal["tcp", "udp"]
+Socket = socket.socket
+Key = tuple[Transport, str, int]
+Group = list[Socket]
+"""One address's sockets for the workers, in the order of their index (from 1)."""
+
+BACKLOG: Final = 1024
+"""Clients that the kernel keeps until they are accepted."""
+
+
+def open_socket(kind: Transport, host: str, port: int, *, shared: bool = False) -> Socket:
+    """A non-blocking socket bound to an address, and listening if ``kind`` is tcp; raises OSError.
+
+    IPv6 sockets take IPv6 only, so that ``0.0.0.0`` and ``[::]`` may stand side by side. ``shared`` lets others bind
+    the same address (SO_REUSEPORT).
+    """
+    what = socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=what, flags=socket.AI_PASSIVE)[0]
+    if kind == "udp":
+        return datagram.bound_socket(str(address[0]), port, share=shared)
+    made = socket.socket(family, what)
+    try:
+        made.setblocking(False)
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        made.bind(address)
+        made.listen(BACKLOG)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+class Sharing:
+    """Which of how many processes this is, and the sockets it got from its parent.
+
+    ``index`` is 0 in the parent (or where there are no workers), ``count`` the number of processes that serve,
+    ``tables`` those whose ports are shared: the suite's root fills it in before anything is opened.
+    """
+
+    def __init__(
+        self,
+        index: int = 0,
+        count: int = 1,
+        tables: Collection[str] = (),
+        sockets: Mapping[Key, list[Socket]] | None = None,
+        named: Mapping[str, Socket] | None = None,
+    ) -> None:
+        self.index = index
+        self.count = count
+        self.tables = set(tables)
+        self.groups: list[tuple[Key, Group]] = []
+        self.gather: Callable[[], Awaitable[Mapping[int, list[Family]]]] = lambda: succeed({})
+        """Asks the other processes for their metrics, by index; the suite's workers put themselves here."""
+        self._sockets: defaultdict[Key, list[Socket]] = defaultdict(list)
+        for key, inherited in (sockets or {}).items():
+            self._sockets[key].extend(inherited)
+        self._named = dict(named or {})
+
+    def shares(self, table: str) -> bool:
+        """Whether all processes serve the ports of a table."""
+        return self.count > 1 and table in self.tables
+
+    def socket(self, kind: Transport, host: str, port: int) -> Socket | None:
+        """A socket of this process for an address that all serve; None where there is one process only.
+
+        Asking again for the same address answers the next such socket (port 0 may be wanted several times). In the
+        parent it binds one for each process and raises OSError; in a worker it raises StartError for what the parent
+        did not hand down.
+        """
+        if self.count == 1:
+            return None
+        key: Key = (kind, host, port)
+        if self.index:
+            if not self._sockets[key]:
+                raise StartError(f"worker {self.index} got no socket for {kind} {host}:{port} from its parent")
+            return self._sockets[key].pop(0)
+        group: Group = []
+        try:
+            for _ in range(self.count):
+                group.append(open_socket(kind, host, port, shared=True))
+                port = group[0].getsockname()[1]
+        except BaseException:
+            for made in group:
+                made.close()
+            raise
+        self.groups.append((key, group[1:]))
+        return group[0]
+
+    def named(self, name: str) -> Socket | None:
+        """A socket that was handed to this process under a name (systemd's ``FileDescriptorName=``); None if none."""
+        if name in self._named:
+            return self._named[name].dup()
+        descriptor = ListenFDs.fromEnvironment().inheritedNamedDescriptors().get(name)
+        return None if descriptor is None else socket.socket(fileno=os.dup(descriptor))
+
+    def close(self) -> None:
+        """Close what is held for others and was not taken."""
+        for _, group in self.groups:
+            for held in group:
+                held.close()
+        self.groups.clear()
+        for left in self._sockets.values():
+            for held in left:
+                held.close()
+            left.clear()
+        for held in self._named.values():
+            held.close()
+        self._named.clear()
