@@ -15,8 +15,6 @@ machine would have sent, or None.
 
 from __future__ import annotations
 
-import socket
-import struct
 from collections.abc import Callable, Coroutine, Sequence
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
@@ -30,6 +28,7 @@ from zope.interface import implementer
 
 from netsuite.common.body import EMPTY, Body
 from netsuite.common.job import Job, run
+from netsuite.common.outlet import Outlet
 from netsuite.common.tls import TlsFailed, TlsFilter
 from netsuite.sansio.connection import (
     NEED_DATA,
@@ -58,9 +57,6 @@ Handler = Callable[[Any, Body, "StreamAdapter"], Any]
 
 _BURST: Final = 16
 """Messages answered before what they left behind is written and the peer's reading is looked at."""
-
-_IOV: Final = 64
-_DEAD_STATES: Final = frozenset({7})  # TCP_CLOSE: reset, or timed out
 
 
 class ConnectFailed(Exception):
@@ -108,12 +104,11 @@ class StreamAdapter:
         "_lingering",
         "_lost",
         "_next",
-        "_progress",
+        "_outlet",
         "_pumping",
         "_reading",
         "_seconds",
         "_shortcut",
-        "_socket",
         "_stall_at",
         "_timer",
         "_timer_at",
@@ -146,10 +141,9 @@ class StreamAdapter:
         self._drop_left = factory.limits.drop_bytes
         self._until: float | None = None
         self._stall_at: float | None = None
-        self._progress = -1
         self._timer: Any = None
         self._timer_at = 0.0
-        self._socket: socket.socket | None = None
+        self._outlet: Outlet
         self.transport: Any = None
         self.channel = Channel(("", 0), ("", 0))
         self.data: Any = None
@@ -226,13 +220,7 @@ class StreamAdapter:
         self.transport = transport
         self.channel = Channel(host_and_port(transport.getHost()), host_and_port(transport.getPeer()))
         self._factory.opened(self)
-        # the immediate send looks into the transport's queue, which Twisted keeps private: only here
-        if hasattr(transport, "_tempDataBuffer") and hasattr(transport, "dataBuffer"):
-            self._socket = transport.getHandle()
-            transport.bufferSize = self._factory.limits.read_size
-            transport.SEND_LIMIT = 1 << 20
-            if self._socket.family != socket.AF_UNIX:
-                transport.setTcpNoDelay(True)
+        self._outlet = Outlet(transport, self._factory.limits.read_size)
         transport.registerProducer(self, True)
         if self._filter is None:
             self._stand()
@@ -298,7 +286,6 @@ class StreamAdapter:
         self._release(words)
         self._connection = None
         self._filter = None
-        self._socket = None
         self._factory.closed(self, words)
         if self.ready is not None:
             ready, self.ready = self.ready, None
@@ -309,7 +296,7 @@ class StreamAdapter:
     def pauseProducing(self) -> None:
         """The peer does not read as fast as we write."""
         self._full = True
-        self._progress = self._acknowledged()
+        self._outlet.progressed()
         self._stall_at = self._seconds() + self._factory.limits.stall
         self._set_timer(self._stall_at)
         self._read_or_not()
@@ -554,35 +541,7 @@ class StreamAdapter:
         if self._filter is not None:
             self._filter.sent(chunks)
             chunks = (self._filter.outgoing(),)
-        transport = self.transport
-        sock = self._socket
-        if sock is None or transport._tempDataBuffer or transport.dataBuffer or transport.disconnecting:
-            self._factory.bytes_out += sum(map(len, chunks))
-            transport.writeSequence(chunks)
-            return
-        try:
-            if len(chunks) == 1:
-                size = len(chunks[0])
-                sent = sock.send(chunks[0])
-            else:
-                size = sum(map(len, chunks))
-                sent = sock.sendmsg(chunks[:_IOV])
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            # the reactor reports the reset itself
-            return
-        self._factory.bytes_out += size
-        if sent == size:
-            return
-        for chunk in chunks:
-            if sent >= len(chunk):
-                sent -= len(chunk)
-            elif sent:
-                transport.write(memoryview(chunk)[sent:].tobytes())
-                sent = 0
-            else:
-                transport.write(chunk)
+        self._factory.bytes_out += self._outlet.write(chunks)
 
     def _read_or_not(self) -> None:
         if self._ended or self._lost:
@@ -619,7 +578,7 @@ class StreamAdapter:
         now = self._seconds()
         try:
             if self._until is not None and now >= self._until:
-                if self._closing and not self._lingering and self._progressed():
+                if self._closing and not self._lingering and self._outlet.progressed():
                     self._until = now + self._factory.limits.stall
                 else:
                     self._factory.timed_out += 1
@@ -629,12 +588,12 @@ class StreamAdapter:
                 self._rearm(now)
                 return
             if self._full and self._stall_at is not None and now >= self._stall_at:
-                if not self._progressed():
+                if not self._outlet.progressed():
                     self._factory.timed_out += 1
                     self.abort("the peer reads nothing")
                     return
                 self._stall_at = now + self._factory.limits.stall
-            if (not self._reading or self._ended) and self._dead():
+            if (not self._reading or self._ended) and self._outlet.dead():
                 self.abort("the peer is gone")
                 return
             connection = self._connection
@@ -660,32 +619,6 @@ class StreamAdapter:
             deadline = self._connection.deadline()
             if deadline is not None:
                 self._set_timer(max(deadline, now + 0.001))
-
-    def _progressed(self) -> bool:
-        """Whether the peer took anything since this was last asked."""
-        before, self._progress = self._progress, self._acknowledged()
-        return self._progress != before
-
-    def _acknowledged(self) -> int:
-        """Bytes that the peer has acknowledged so far, or what is left in our queue where that is unknown."""
-        if self._socket is not None and self._socket.family != socket.AF_UNIX and hasattr(socket, "TCP_INFO"):
-            try:
-                info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 128)
-            except OSError:
-                return 0
-            if len(info) >= 128:
-                return int(struct.unpack_from("=Q", info, 120)[0])
-        transport = self.transport
-        return -len(getattr(transport, "dataBuffer", b"")) + int(getattr(transport, "offset", 0))
-
-    def _dead(self) -> bool:
-        """Whether the kernel knows that the peer is gone, though nobody reads."""
-        if self._socket is None or not hasattr(socket, "TCP_INFO") or self._socket.family == socket.AF_UNIX:
-            return False
-        try:
-            return self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] in _DEAD_STATES
-        except OSError:
-            return True
 
     # -- TLS
 
@@ -782,7 +715,7 @@ class StreamAdapter:
             self._filter.close()
             self._flush_filter()
         self._unregister()
-        self._progress = self._acknowledged()
+        self._outlet.progressed()
         if event.linger and not self._ended:
             self._lingering = True
             self._drop_left = self._factory.limits.linger_bytes

@@ -1,0 +1,91 @@
+"""What leaves a connection: to the socket at once where nothing is queued, else through the transport.
+
+The immediate send looks into the queue that Twisted's TCP transports keep private
+(``_tempDataBuffer`` and ``dataBuffer``); it does so only here, and a test fails loudly should they change.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Sequence
+from typing import Any, Final
+
+__all__ = ["Outlet"]
+
+_IOV: Final = 64
+_TCP_CLOSE: Final = 7
+_BYTES_ACKED: Final = 120
+"""Where ``tcp_info`` (linux/tcp.h) has tcpi_bytes_acked."""
+
+
+class Outlet:
+    """The writing side of one transport, and what the kernel knows of its peer."""
+
+    __slots__ = ("_progress", "_socket", "_tcp_info", "_transport")
+
+    def __init__(self, transport: Any, read_size: int) -> None:
+        self._transport = transport
+        self._socket: socket.socket | None = None
+        self._tcp_info = False
+        if hasattr(transport, "_tempDataBuffer") and hasattr(transport, "dataBuffer"):
+            self._socket = transport.getHandle()
+            transport.bufferSize = read_size
+            transport.SEND_LIMIT = 1 << 20
+            if self._socket.family != socket.AF_UNIX:
+                transport.setTcpNoDelay(True)
+                self._tcp_info = hasattr(socket, "TCP_INFO")
+        self._progress = -1
+
+    def write(self, chunks: Sequence[bytes]) -> int:
+        """Send chunks in order; answers how many bytes they are. A reset is left for the reactor to report."""
+        transport = self._transport
+        sock = self._socket
+        if sock is None or transport._tempDataBuffer or transport.dataBuffer or transport.disconnecting:
+            transport.writeSequence(chunks)
+            return sum(map(len, chunks))
+        try:
+            if len(chunks) == 1:
+                size = len(chunks[0])
+                sent = sock.send(chunks[0])
+            else:
+                size = sum(map(len, chunks))
+                sent = sock.sendmsg(chunks[:_IOV])
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            return 0
+        if sent != size:
+            for chunk in chunks:
+                if sent >= len(chunk):
+                    sent -= len(chunk)
+                else:
+                    transport.write(chunk[sent:])
+                    sent = 0
+        return size
+
+    def progressed(self) -> bool:
+        """Whether the peer took anything since this was last asked."""
+        before, self._progress = self._progress, self._acknowledged()
+        return self._progress != before
+
+    def dead(self) -> bool:
+        """Whether the kernel knows that the peer is gone, though nobody reads."""
+        if self._socket is None or not self._tcp_info:
+            return False
+        try:
+            return self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _TCP_CLOSE
+        except OSError:
+            return True
+
+    def _acknowledged(self) -> int:
+        """Bytes that the peer has acknowledged, or how far our own queue has come where that is unknown."""
+        transport = self._transport
+        if self._socket is not None and self._tcp_info:
+            try:
+                info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED + 8)
+            except OSError:
+                return 0
+            if len(info) == _BYTES_ACKED + 8:
+                return int(struct.unpack_from("=Q", info, _BYTES_ACKED)[0])
+        return int(getattr(transport, "offset", 0)) - len(getattr(transport, "dataBuffer", b""))
