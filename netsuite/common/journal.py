@@ -62,8 +62,8 @@ class Journal:
     """The events of a site.
 
     ``folder`` is where the files go (``DATA/log`` if None); ``paths`` says otherwise for single kinds, where None
-    means no file. ``as_json`` writes each event as one JSON object instead of its kind's own line. ``ring`` is how
-    many events of each kind :meth:`recent` remembers.
+    means no file; without ``files`` there are none at all. ``as_json`` writes each event as one JSON object instead of
+    its kind's own line. ``ring`` is how many events of each kind :meth:`recent` remembers.
     """
 
     _log = Logger()
@@ -75,6 +75,7 @@ class Journal:
         *,
         folder: Path | None = None,
         paths: Mapping[str, Path | None] | None = None,
+        files: bool = True,
         as_json: bool = False,
         ring: int = 512,
     ) -> None:
@@ -82,6 +83,7 @@ class Journal:
         self.data = data
         self._folder = folder if folder is not None else data.at("log")
         self._paths = dict(paths or {})
+        self._files = files
         self._as_json = as_json
         self._ring = ring
         self._kinds: dict[str, Kind] = {}
@@ -96,7 +98,7 @@ class Journal:
         ``line`` gets ``(time, *values)``. It is called in batches, soon after; control characters in what it answers
         are escaped, so that an event stays one line. ValueError if another kind has the name and other fields.
         """
-        path = self._paths.get(name, self._folder / f"{name}.log")
+        path = self._paths.get(name, self._folder / f"{name}.log") if self._files else None
         kind = self._kinds.get(name)
         if kind is None:
             kind = self._kinds[name] = Kind(name, fields, line, path, self._ring)
