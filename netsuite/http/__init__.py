@@ -1,0 +1,1 @@
+"""HTTP: an origin server, a caching proxy and a client on one pure machine."""
