@@ -67,8 +67,9 @@ class IOffers(Interface):
 class INetsuiteService(IService):
     """A server of the suite, as ``build(settings, commons)`` makes it.
 
-    The root calls, in this order: ``register`` on all, ``join`` on all, ``open`` on all (bind, listen
-    and check whatever can fail at once), ``startService`` (accept), later ``drain`` and ``stopService``.
+    The root calls, in this order: ``register`` on all, ``join`` on all, ``check`` on all, ``open`` on all (bind,
+    listen, and whatever else can fail at once), ``startService`` (accept), later ``drain`` and ``stopService``.
+    ``--check`` ends after ``check``.
     """
 
     workers: str = Attribute("""``"any"`` if each worker process may run a copy, ``"one"`` if only the parent may.""")
@@ -79,8 +80,11 @@ class INetsuiteService(IService):
     def join(offers: IOffers) -> None:
         """Take the handles of other services; nothing is open yet."""
 
+    def check() -> None:
+        """Read and check what can be without opening or writing anything (zones, folders); raises StartError."""
+
     def open() -> None:
-        """Bind and listen without accepting, take locks, check files; raises StartError."""
+        """Bind and listen without accepting, take locks; raises StartError."""
 
     def addresses() -> Sequence[Address]:
         """Where it can be reached, once open."""

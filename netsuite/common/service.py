@@ -30,6 +30,9 @@ class NetsuiteService(Service):
     def join(self, offers: IOffers) -> None:
         """Needs nothing."""
 
+    def check(self) -> None:
+        """Has nothing to check."""
+
     def open(self) -> None:
         """Opens nothing."""
 

@@ -1,0 +1,221 @@
+"""All servers of a site put together in one process: built, joined, opened, started, reloaded, stopped.
+
+The order is that of :data:`netsuite.suite.families.FAMILIES`; stopping goes backwards, so that who needs another ends
+before it. A start that fails undoes what it did.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.logger import Logger
+
+from netsuite.common.access import Access
+from netsuite.common.certificates import SITE_NAMES, Certificates
+from netsuite.common.commons import Commons
+from netsuite.common.datadir import DataDirectory
+from netsuite.common.errors import StartError
+from netsuite.common.journal import Journal
+from netsuite.common.metrics import Metrics
+from netsuite.common.offers import Offers
+from netsuite.common.resolver import SystemResolver
+from netsuite.common.settings import Table
+from netsuite.common.sharing import Sharing
+from netsuite.interfaces import INameResolver, INetsuiteService
+from netsuite.suite.families import FAMILIES, family
+from netsuite.suite.site import Site
+
+__all__ = ["Assembly"]
+
+_log = Logger()
+
+STOP_AT_LEAST: Final = 1.0
+"""Seconds that a service has for closing, however long draining took."""
+
+
+async def _awaited(awaitable: Awaitable[Any]) -> Any:
+    return await awaitable
+
+
+class Assembly:
+    """The services of one process and the commons that they share; ``sharing`` says which process this is."""
+
+    def __init__(self, site: Site, reactor: Any, sharing: Sharing | None = None) -> None:
+        self.site = site
+        self.services: list[INetsuiteService] = []
+        self.commons = _commons(site, reactor, sharing or Sharing())
+        self._system: SystemResolver | None = None
+        self._reached = 0
+        self._until = 0.0
+        self._waiting: Deferred[Any] | None = None
+
+    def build(self) -> None:
+        """Make every server, let each offer and take; touches nothing outside this process."""
+        for table, settings in self._tables():
+            self.services.append(self._guarded(table, family(table).build, settings, self.commons))
+        offers = self.commons.offers
+        if self.site.common.resolver == "system":
+            self._offer_system()
+        for service in self.services:
+            self._guarded(service.name, service.register, offers)
+        if offers.find(INameResolver) is None and any(family(t).finds_names(s) for t, s in self.site.tables.items()):
+            self._offer_system()
+        for service in self.services:
+            self._guarded(service.name, service.join, offers)
+
+    def check(self) -> None:
+        """Read and check whatever can be without opening anything. Raises StartError."""
+        for service in self.services:
+            self._guarded(service.name, service.check)
+
+    def open(self) -> None:
+        """Check, bind and listen; undoes it if one cannot. Raises StartError."""
+        self.check()
+        try:
+            for service in self.services:
+                self._reached += 1
+                self._guarded(service.name, service.open)
+            self.commons.journal.start()
+            self.commons.certificates.start()
+        except BaseException:
+            self.unwind()
+            raise
+
+    def start(self) -> None:
+        """Accept; undoes it if one cannot. Raises StartError."""
+        try:
+            for service in self.services:
+                self._guarded(service.name, service.startService)
+        except BaseException:
+            self.unwind()
+            raise
+
+    def unwind(self) -> None:
+        """Close whatever was opened, without waiting for anything."""
+        for service in reversed(self.services[: self._reached]):
+            maybeDeferred(_begun, service.drain, 0.0).addErrback(_failed)
+            maybeDeferred(_begun, service.stopService).addErrback(_failed)
+        self._reached = 0
+        self._close()
+
+    async def reload(self) -> None:
+        """Take what changed: certificates, then the log files, then what each server has; says what was done."""
+        for line in self.commons.certificates.reload():
+            _log.info("reload: {line}", line=line)
+        self.commons.journal.reopen()
+        for service in self.services:
+            try:
+                for line in await service.reload():
+                    _log.info("reload: {name}: {line}", name=service.name, line=line)
+            except Exception as error:
+                _log.error("reload: {name}: {reason}", name=service.name, reason=str(error) or repr(error))
+
+    async def stop(self, patience: float) -> bool:
+        """Finish what is in flight for at most so many seconds in all, then close; False if a server did not close."""
+        clean = True
+        self._until = self.commons.clock.seconds() + patience
+        for service in reversed(self.services):
+            left = max(self._until - self.commons.clock.seconds(), 0.0)
+            if not await self._within(left, service.drain, self._until):
+                _log.warn("{name}: not everything in flight could be finished", name=service.name)
+            if not await self._within(max(left, STOP_AT_LEAST), service.stopService):
+                _log.error("{name}: does not close", name=service.name)
+                clean = False
+        self._reached = 0
+        self._close()
+        return clean
+
+    def hurry(self) -> None:
+        """Stop waiting for anything: what is in flight is cut."""
+        self._until = 0.0
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    async def _within(self, seconds: float, act: Callable[..., Any], *arguments: Any) -> bool:
+        """Whether an action came to its end in time; logs how it failed."""
+        ended: Deferred[Any] = maybeDeferred(_begun, act, *arguments)
+        gate: Deferred[bool] = Deferred()
+        ended.addCallbacks(lambda _: True, _failed)
+        ended.addCallback(lambda good: None if gate.called else gate.callback(good))
+        timer = self.commons.clock.callLater(seconds, gate.cancel)
+        self._waiting = gate
+        try:
+            return await gate
+        except CancelledError:
+            ended.cancel()
+            return False
+        finally:
+            self._waiting = None
+            if timer.active():
+                timer.cancel()
+
+    def _tables(self) -> list[tuple[str, Table]]:
+        """The site's tables and those that they need, in order."""
+        tables = dict(self.site.tables)
+        resolver = self.site.common.resolver
+        if resolver not in ("builtin", "system"):
+            if "resolver" in tables:
+                raise StartError(
+                    "common.resolver: this site has a [resolver]; set resolver.forward to forward to others"
+                )
+            if any(family(table).finds_names(settings) for table, settings in tables.items()):
+                tables["resolver"] = family("resolver").settings().model_validate({"listen": [], "forward": [resolver]})
+        if "http" not in tables and any(family(table).serves_http(settings) for table, settings in tables.items()):
+            tables["http"] = family("http").settings().model_validate({"listen": []})
+        return [(each.table, tables[each.table]) for each in FAMILIES if each.table in tables]
+
+    def _offer_system(self) -> None:
+        self._system = SystemResolver(self.commons.reactor)
+        self.commons.offers.provide(INameResolver, self._system, "system")
+
+    def _guarded(self, name: str | None, act: Callable[..., Any], *arguments: Any) -> Any:
+        """An action of a start, whose failure becomes one line."""
+        try:
+            return act(*arguments)
+        except StartError:
+            raise
+        except Exception as error:
+            _log.failure("{name} cannot start", name=name)
+            raise StartError(f"{name}: cannot start: {type(error).__name__}: {error}") from error
+
+    def _close(self) -> None:
+        self.commons.certificates.stop()
+        self.commons.journal.stop()
+        self.commons.sharing.close()
+        if self._system is not None:
+            self._system.stop()
+            self._system = None
+
+
+def _begun(act: Callable[..., Any], *arguments: Any) -> Any:
+    result = act(*arguments)
+    if result is None or isinstance(result, Deferred):
+        return result
+    return Deferred.fromCoroutine(_awaited(result))
+
+
+def _failed(failure: Any) -> bool:
+    if not failure.check(CancelledError):
+        _log.failure("while stopping", failure)
+    return False
+
+
+def _commons(site: Site, reactor: Any, sharing: Sharing) -> Commons:
+    common = site.common
+    data = DataDirectory(common.data)
+    names = [*common.domains, *(f"*.{domain}" for domain in common.domains if domain != "localhost"), *SITE_NAMES]
+    return Commons(
+        reactor=reactor,
+        clock=reactor,
+        rng=random.SystemRandom(),
+        data=data,
+        offers=Offers(),
+        access=Access(reactor),
+        certificates=Certificates(data, reactor, names=names, files=common.certificate, issues=sharing.index == 0),
+        journal=Journal(reactor, data, as_json=common.access_log == "json"),
+        metrics=Metrics(reactor),
+        sharing=sharing,
+    )

@@ -1,0 +1,165 @@
+"""``DATA/control.sock``: where the ``netsuite`` command asks the process that owns the data directory.
+
+One JSON object a line each way, mode 0600. A request is ``{"ask": "status"}``; the answer has ``"ok"`` and what
+was asked for, or ``"error"``, one line. A connection may ask again and again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+from twisted.protocols.basic import LineOnlyReceiver
+from twisted.protocols.policies import TimeoutMixin
+
+from netsuite.common.errors import StartError
+from netsuite.interfaces import ISite
+
+__all__ = ["ControlPort", "ask", "status"]
+
+_log = Logger()
+
+_IDLE: Final = 60
+_LONGEST_PATH: Final = 107
+_LONGEST_ANSWER: Final = 16 << 20
+
+
+def status(site: Any) -> dict[str, Any]:
+    """A site's services with their addresses, health and counters, as JSON has it."""
+    services = []
+    for each in site.services():
+        health = each.health()
+        services.append(
+            {
+                "name": each.name,
+                "addresses": [str(address) for address in each.addresses()],
+                "ok": health.ok,
+                "detail": health.detail,
+                "figures": [list(figure) for figure in each.figures()],
+            }
+        )
+    return {"version": site.version, "pid": os.getpid(), "started": site.started, "services": services}
+
+
+class _Conversation(LineOnlyReceiver, TimeoutMixin):
+    """One connection of the command."""
+
+    delimiter = b"\n"
+    MAX_LENGTH = 4096
+
+    def connectionMade(self) -> None:
+        self.setTimeout(_IDLE)  # type: ignore[no-untyped-call]
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self.setTimeout(None)  # type: ignore[no-untyped-call]
+
+    def lineReceived(self, line: bytes) -> None:
+        self.resetTimeout()  # type: ignore[no-untyped-call]
+        self.sendLine(json.dumps(self._answer(line)).encode())  # type: ignore[no-untyped-call]
+
+    def _answer(self, line: bytes) -> dict[str, Any]:
+        try:
+            asked = json.loads(line)["ask"]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return {"ok": False, "error": 'not a request: send {"ask": "status"}'}
+        if asked != "status":
+            return {"ok": False, "error": f"cannot answer {str(asked)[:40]!r}; I know status"}
+        try:
+            return {"ok": True, "status": status(self.factory.site)}
+        except Exception as error:
+            _log.failure("status cannot be told")
+            return {"ok": False, "error": f"{type(error).__name__}: {error}"}
+
+
+class _Conversations(Factory):
+    protocol = _Conversation
+    noisy = False
+
+    def __init__(self, site: Any) -> None:
+        self.site = site
+
+
+@contextlib.contextmanager
+def _short(path: Path) -> Iterator[str]:
+    """A name of a socket's path that fits into an address, which has 107 bytes."""
+    if len(os.fsencode(path)) <= _LONGEST_PATH:
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
+class ControlPort:
+    """The listening end; its path's data directory must be locked, so that what is there already is stale."""
+
+    def __init__(self, site: ISite, reactor: Any, path: Path) -> None:
+        self._site = site
+        self._reactor = reactor
+        self._path = path
+        self._port: IListeningPort | None = None
+
+    def open(self) -> None:
+        """Listen; StartError if that is impossible."""
+        try:
+            self._path.unlink(missing_ok=True)
+            bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            try:
+                bound.setblocking(False)
+                os.fchmod(bound.fileno(), 0o600)  # the file gets the mode that the socket has when it is bound
+                with _short(self._path) as name:
+                    bound.bind(name)
+                bound.listen(16)
+                self._port = self._reactor.adoptStreamPort(bound.fileno(), socket.AF_UNIX, _Conversations(self._site))
+            finally:
+                bound.close()
+        except OSError as error:
+            raise StartError(
+                f"{self._path}: cannot listen there ({error.strerror}): set another folder with common.data"
+            ) from error
+
+    def close(self) -> None:
+        """Stop listening, and remove the socket."""
+        if self._port is not None:
+            self._port.stopListening()
+            self._port = None
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+
+
+def ask(data: Path, request: str, timeout: float = 5.0) -> dict[str, Any]:
+    """What the owner of a data directory answers to a request; StartError where there is none."""
+    path = data / "control.sock"
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(timeout)
+            with _short(path) as name:
+                connection.connect(name)
+            connection.sendall(json.dumps({"ask": request}).encode() + b"\n")
+            with connection.makefile("rb") as lines:
+                line = lines.readline(_LONGEST_ANSWER)
+    except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
+        raise StartError(
+            f"nothing runs on {data}: start it with `twistd netsuite`, or name its folder with --data"
+        ) from None
+    except PermissionError:
+        raise StartError(f"{path} belongs to someone else: ask as the account that runs the site") from None
+    except OSError as error:
+        raise StartError(f"{path}: no answer: {error.strerror or error}") from None
+    try:
+        answer: dict[str, Any] = json.loads(line)
+    except ValueError:
+        raise StartError(f"{path}: the answer was cut short") from None
+    if not answer.get("ok"):
+        raise StartError(f"{path}: {answer.get('error', 'the request was refused')}")
+    return answer

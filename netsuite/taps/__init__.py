@@ -1,0 +1,1 @@
+"""The ``twistd`` plugins: one small module each, with its ``Options`` and ``makeService``."""
