@@ -48,6 +48,7 @@ class _Listener:
         self.host = self.spec.host
         self.port = self.spec.port
         self.secure = self.spec.secure
+        self._table = setting.partition(".")[0]
 
     def follow(self, other: _Listener) -> None:
         """Take the port that the other one got, if both were told 0: one number for UDP and TCP."""
@@ -75,7 +76,7 @@ class _Listener:
         """The bound socket for an address or an inherited name; raises OSError or StartError."""
         spec, sharing = self.spec, self.commons.sharing
         if spec.form == "inherited":
-            handed = sharing.named(spec.host)
+            handed = sharing.named(spec.host, self._table)
             if handed is None:
                 raise StartError(f"{self.text}: no socket of that name was handed to this process; see {self.setting}")
             wanted = socket.SOCK_STREAM if self.kind == "tcp" else socket.SOCK_DGRAM
@@ -84,7 +85,7 @@ class _Listener:
                 raise StartError(f"{self.text}: the socket of that name is not for {self.kind}; see {self.setting}")
             handed.setblocking(False)
             return handed
-        if sharing.shares(self.setting.partition(".")[0]):
+        if sharing.shares(self._table):
             shared = sharing.socket(self.kind, spec.host, spec.port)
             if shared is not None:
                 return shared
@@ -126,6 +127,8 @@ class StreamListener(_Listener):
     def open(self) -> None:
         """Bind and listen, without accepting yet; StartError if that cannot be."""
         factory: Any = self.factory
+        if self.spec.form in ("unix", "endpoint") and self.commons.sharing.index:
+            return  # there is one such socket, and the parent accepts from it
         if self.secure:
             factory = factory.secured(self.commons.certificates.server_context(self.alpn))
         form = self.spec.form
@@ -142,7 +145,8 @@ class StreamListener(_Listener):
 
     def accept(self) -> None:
         """Let clients in."""
-        self._port.startReading()
+        if self._port is not None:
+            self._port.startReading()
 
     def close(self) -> Awaitable[None]:
         """Listen no more; those who are in stay."""

@@ -24,7 +24,7 @@ from netsuite.common import datagram
 from netsuite.common.errors import StartError
 from netsuite.common.metrics import Family
 
-__all__ = ["BACKLOG", "Group", "Sharing", "Transport", "open_socket"]
+__all__ = ["BACKLOG", "Group", "Key", "Sharing", "Transport", "open_socket"]
 
 Transport = Literal["tcp", "udp"]
 Socket = socket.socket
@@ -81,6 +81,8 @@ class Sharing:
         self.count = count
         self.tables = set(tables)
         self.groups: list[tuple[Key, Group]] = []
+        self.taken: dict[str, Socket] = {}
+        """Sockets with a name that a shared table listens on: workers get them too, and accept from the same queue."""
         self.gather: Callable[[], Awaitable[Mapping[int, list[Family]]]] = lambda: succeed({})
         """Asks the other processes for their metrics, by index; the suite's workers put themselves here."""
         self._sockets: defaultdict[Key, list[Socket]] = defaultdict(list)
@@ -118,12 +120,18 @@ class Sharing:
         self.groups.append((key, group[1:]))
         return group[0]
 
-    def named(self, name: str) -> Socket | None:
+    def named(self, name: str, table: str = "") -> Socket | None:
         """A socket that was handed to this process under a name (systemd's ``FileDescriptorName=``); None if none."""
         if name in self._named:
-            return self._named[name].dup()
-        descriptor = ListenFDs.fromEnvironment().inheritedNamedDescriptors().get(name)
-        return None if descriptor is None else socket.socket(fileno=os.dup(descriptor))
+            found = self._named[name].dup()
+        else:
+            descriptor = ListenFDs.fromEnvironment().inheritedNamedDescriptors().get(name)
+            if descriptor is None:
+                return None
+            found = socket.socket(fileno=os.dup(descriptor))
+        if self.shares(table) and not self.index:
+            self.taken[name] = found.dup()
+        return found
 
     def close(self) -> None:
         """Close what is held for others and was not taken."""
@@ -135,6 +143,7 @@ class Sharing:
             for held in left:
                 held.close()
             left.clear()
-        for held in self._named.values():
-            held.close()
-        self._named.clear()
+        for table in (self._named, self.taken):
+            for held in table.values():
+                held.close()
+            table.clear()
