@@ -19,6 +19,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from netsuite.common.errors import StartError
 from netsuite.common.listenspec import parse
+from netsuite.sansio.tokenbucket import TokenBuckets
 
 __all__ = ["Access", "ConcurrencyLimit", "RateLimit", "Rule", "guards_private", "is_internal", "is_loopback"]
 
@@ -150,37 +151,22 @@ class ConcurrencyLimit:
 class RateLimit:
     """So many a second for each key, in bursts of up to ``burst``; a rate of 0 is without limit.
 
-    One number a key: when its bucket would be full again. At most ``keys`` are remembered; where there are more, those
-    whose bucket is full are forgotten, and all of them if that does not help.
+    At most ``keys`` keys are remembered.
     """
 
-    __slots__ = ("_full_at", "_interval", "_keys", "_seconds", "_window")
+    __slots__ = ("_buckets", "_seconds")
 
     def __init__(self, rate: float, burst: float, clock: IReactorTime, keys: int = 65536) -> None:
-        self._interval = 1.0 / rate if rate > 0 else 0.0
-        self._window = self._interval * max(burst, 1.0)
+        self._buckets = TokenBuckets(rate, max(burst, 1.0), keys) if rate > 0 else None
         self._seconds = clock.seconds
-        self._keys = keys
-        self._full_at: dict[Hashable, float] = {}
 
     def permits(self, key: Hashable, cost: float = 1.0) -> bool:
         """Take ``cost`` from a key's bucket, if that much is in it."""
-        if not self._interval:
-            return True
-        now = self._seconds()
-        full_at = max(self._full_at.get(key, now), now) + cost * self._interval
-        # a millionth of a token is forgiven, so that sums of fractions come out even
-        if full_at - now > self._window + self._interval * 1e-6:
-            return False
-        if len(self._full_at) >= self._keys and key not in self._full_at:
-            self._forget(now)
-        self._full_at[key] = full_at
-        return True
+        return self._buckets is None or self._buckets.take(key, self._seconds(), cost)
 
-    def _forget(self, now: float) -> None:
-        self._full_at = {key: full_at for key, full_at in self._full_at.items() if full_at > now}
-        if len(self._full_at) >= self._keys:
-            self._full_at.clear()
+    def wait(self, key: Hashable, cost: float = 1.0) -> float:
+        """Seconds until that would be permitted."""
+        return 0.0 if self._buckets is None else self._buckets.wait(key, self._seconds(), cost)
 
 
 def _on_loopback(text: str) -> bool:

@@ -104,7 +104,7 @@ class Line(Int32StringReceiver):
     def _put(self, message: dict[str, Any]) -> None:
         if self.connected:
             text = json.dumps(message).encode()
-            self.transport.writeSequence((len(text).to_bytes(4, "big"), text))
+            self.sendString(text)  # type: ignore[no-untyped-call]
 
 
 class _OneLine(Factory):

@@ -54,7 +54,7 @@ _LONGEST_LINE: Final = 8192
 
 @attrs.frozen
 class Inheritance:
-    """What a worker learns from its parent: which one it is, its sockets, and ``site``, the settings as suite dumped them."""
+    """What a worker learns from its parent: which one it is, its sockets, and the suite's settings (``site``)."""
 
     index: int
     count: int
