@@ -161,8 +161,8 @@ class Http1Machine:
         """The body of the current message has come to its end."""
         raise NotImplementedError
 
-    def _body_broken(self, status: int, reason: str) -> Any:
-        """The body of the current message will never be complete; the first event of what follows."""
+    def _body_broken(self, status: int, reason: str) -> None:
+        """The body of the current message will never be complete."""
         raise NotImplementedError
 
     def _take(self, size: int) -> bytes:
@@ -228,9 +228,7 @@ class Http1Machine:
     def _read_length(self) -> Any:
         size = len(self._buffer)
         if not size:
-            if self._ended:
-                return self._body_broken(400, "the body broke off")
-            return NEED_DATA
+            return self._broken_off() if self._ended else NEED_DATA
         remaining = self._remaining
         data = self._take(size if size < remaining else remaining)
         remaining -= len(data)
@@ -245,9 +243,7 @@ class Http1Machine:
         body = self._body
         assert body is not None
         if not self._buffer:
-            if self._ended:
-                return self._body_broken(400, "the body broke off")
-            return NEED_DATA
+            return self._broken_off() if self._ended else NEED_DATA
         pieces, used = body.read(self._buffer, 0)
         self._take(used)
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -260,20 +256,25 @@ class Http1Machine:
             self._events.append(End(self._stream, tuple(body.trailers)))
             self._body_ended()
         elif not data:
-            return self._body_broken(400, "the body broke off") if self._ended else NEED_DATA
+            return self._broken_off() if self._ended else NEED_DATA
         if not data:
             return self.next_event()
         self._handed += len(data)
         self._remaining -= len(data)
         return Data(self._stream, data)
 
+    def _broken_off(self) -> Any:
+        self._body_broken(400, "the body broke off")
+        return self.next_event()
+
     def _read_fault(self) -> Any:
         assert self._body is not None
-        assert self._body.fault is not None
-        return self._body_broken(400, self._body.fault)
+        self._body_broken(400, self._body.fault or "")
+        return self.next_event()
 
     def _read_too_much(self) -> Any:
-        return self._body_broken(413, "the body is longer than is allowed here")
+        self._body_broken(413, f"the body is longer than {self._limits.body} bytes")
+        return self.next_event()
 
     def _read_until_close(self) -> Any:
         size = len(self._buffer)
@@ -288,7 +289,7 @@ class Http1Machine:
     def _read_nothing(self) -> Any:
         return NEED_DATA
 
-    def _shut(self, close: Close) -> Any:
+    def _shut(self, close: Close) -> None:
         """The last event; what comes after it is not looked at."""
         self.closed = True
         self._read = self._read_nothing
@@ -296,13 +297,12 @@ class Http1Machine:
         self._deadline = None
         self._write = None
         self._events.append(close)
-        return self._events.popleft()
 
-    def _fail(self, reason: str, linger: bool = False) -> Any:
+    def _fail(self, reason: str, linger: bool = False) -> None:
         """Failed for the current stream, then Close."""
         self._events.clear()
         self._events.append(Failed(self._stream, reason))
-        return self._shut(Close(reason, linger))
+        self._shut(Close(reason, linger))
 
     # -- writing
 

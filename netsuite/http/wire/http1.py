@@ -46,6 +46,11 @@ _OWN: Final = frozenset([b"connection", b"keep-alive", b"transfer-encoding", b"c
 _WITH_BODY: Final = frozenset([b"POST", b"PUT", b"PATCH"])
 
 
+def _fault(head: bytes | None, refused: Refused) -> str:
+    """What is wrong with a head: bare line ends come first, however the bytes were split."""
+    return "a line does not end with CRLF" if head is not None and BARE_LINE_END.search(head) else refused.reason
+
+
 class ServerConnection(Http1Machine):
     """The server's side of one connection.
 
@@ -53,7 +58,18 @@ class ServerConnection(Http1Machine):
     protocols that the application may switch to with a 101, in lower case.
     """
 
-    __slots__ = ("_close", "_continue", "_draining", "_heads", "_owed", "_request", "_standing", "_tunnel", "_upgrades")
+    __slots__ = (
+        "_begun",
+        "_close",
+        "_continue",
+        "_draining",
+        "_heads",
+        "_owed",
+        "_request",
+        "_standing",
+        "_tunnel",
+        "_upgrades",
+    )
 
     def __init__(
         self,
@@ -75,6 +91,7 @@ class ServerConnection(Http1Machine):
         self._continue = False  # the client waits for 100 Continue
         self._tunnel = False
         self._draining = False
+        self._begun = False  # the next head's first byte has come
 
     @property
     def idle(self) -> bool:
@@ -89,28 +106,32 @@ class ServerConnection(Http1Machine):
 
     def _arrived(self) -> None:
         if self._request is None:
-            if self._got:
+            if not self._begun:
+                self._begun = True
                 self._deadline = self._now + self._limits.head_time
-                self._got = 0
         elif self._tunnel:
             self._deadline = self._now + self._limits.tunnel_time
 
     def _read_head(self) -> Any:
         if not self._buffer:
-            if self._ended or self._draining:
-                return self._shut(Close("the client is done" if self._ended else "draining"))
-            return NEED_DATA
+            if not self._ended and not self._draining:
+                return NEED_DATA
+            self._shut(Close("the client is done" if self._ended else "draining"))
+            return self.next_event()
         head = None
         try:
             head = self._take_head()
             if head is None:
-                return self._shut(Close("the client left in the middle of a head")) if self._ended else NEED_DATA
+                if not self._ended:
+                    return NEED_DATA
+                self._shut(Close("the client left in the middle of a head"))
+                return self.next_event()
             request = self._heads.read(head, self._stream + 1)
         except Refused as refused:
-            if head is not None and refused.reason and BARE_LINE_END.search(head):
-                refused = Refused(400, "a line does not end with CRLF")
             self._stream += 1
-            return self._refuse(refused.status, refused.reason)
+            reason = _fault(head, refused)
+            self._refuse(refused.status if reason is refused.reason else 400, reason)
+            return self.next_event()
         self._stream += 1
         self._request = request
         self._owed = True
@@ -121,7 +142,8 @@ class ServerConnection(Http1Machine):
             self._read = self._read_paused
             return request
         if length > self._limits.body:
-            return self._refuse(413, f"the body is longer than {self._limits.body} bytes")
+            self._refuse(413, f"the body is longer than {self._limits.body} bytes")
+            return self.next_event()
         if length:
             request.upgrade = None
             self._continue = request.expects_continue
@@ -152,20 +174,19 @@ class ServerConnection(Http1Machine):
         if self._request is not None and not self._owed and self._write is None:
             self._next_request()
 
-    def _body_broken(self, status: int, reason: str) -> Any:
+    def _body_broken(self, status: int, reason: str) -> None:
         self._request = None
         if self._owed and not self._ended:
             self._owed = False
             self._out.append(self._refusal(status, reason))
-            return self._fail(reason, linger=True)
-        return self._fail("the client left" if self._ended else reason, linger=not self._ended)
+        self._fail("the client left" if self._ended else reason, linger=not self._ended)
 
-    def _refuse(self, status: int, reason: str) -> Any:
+    def _refuse(self, status: int, reason: str) -> None:
         """Answer in the application's place, and close."""
         self._out.append(self._refusal(status, reason))
         self._request = None
         self._owed = False
-        return self._shut(Close(f"{status}: {reason}", linger=True))
+        self._shut(Close(f"{status}: {reason}", linger=True))
 
     def _refusal(self, status: int, reason: str) -> bytes:
         text = b"%d: %b\n" % (status, reason.encode("ascii", "replace"))
@@ -186,7 +207,6 @@ class ServerConnection(Http1Machine):
             self._continue = False
             if self._owed and not self._got:
                 self._out.append(b"HTTP/1.1 100 Continue\r\n\r\n")
-            self._deadline = self._now + self._limits.body_time
 
     def tick(self, now: float) -> None:
         """A client that stalls is given up here."""
@@ -196,17 +216,18 @@ class ServerConnection(Http1Machine):
             return
         if self._request is None:
             if self._buffer:
-                self._events.append(self._refuse(408, "the head took too long"))
+                self._refuse(408, "the head took too long")
             else:
-                self._events.append(self._shut(Close("the client was silent for too long")))
+                self._shut(Close("the client was silent for too long"))
         elif self._tunnel:
-            self._events.append(self._fail("the tunnel was silent for too long"))
+            self._fail("the tunnel was silent for too long")
         elif self._handed or self._continue or self._got >= self._limits.body_progress:
             # it is not the client who is waited for, or it makes progress
+            self.consumed(0, self._stream)
             self._got = 0
             self._deadline = now + self._limits.body_time
         else:
-            self._events.append(self._body_broken(408, "the body took too long"))
+            self._body_broken(408, "the body took too long")
 
     # -- writing
 
@@ -365,24 +386,19 @@ class ServerConnection(Http1Machine):
 
     def _fail_later(self, reason: str) -> None:
         self._request = None
-        self._events.append(self._fail(reason, linger=True))
+        self._fail(reason, linger=True)
 
     def _finish_close(self, reason: str) -> None:
-        pending = list(self._events)
         self._request = None
-        close = Close(reason, linger=bool(self._buffer))
-        self._events.clear()
-        self._events.extend(pending)
-        self._events.append(self._shut(close))
+        self._shut(Close(reason, linger=bool(self._buffer)))
 
     def _next_request(self) -> None:
         self._request = None
         self._tunnel = False
         self._read = self._read_head
-        buffered = bool(self._buffer)
-        self._got = 0 if buffered else 1
         limits = self._limits
-        self._deadline = self._now + (limits.head_time if buffered else limits.idle_time)
+        self._begun = bool(self._buffer)
+        self._deadline = self._now + (limits.head_time if self._begun else limits.idle_time)
 
     def _abandon(self, reason: str) -> None:
         if self._owed:
@@ -397,7 +413,7 @@ class ServerConnection(Http1Machine):
     def _drain(self) -> None:
         self._draining = True
         if self._request is None and not self._buffer and not self.closed:
-            self._events.append(self._shut(Close("draining")))
+            self._shut(Close("draining"))
 
 
 class ClientConnection(Http1Machine):
@@ -451,28 +467,28 @@ class ClientConnection(Http1Machine):
     def _read_head(self) -> Any:
         if not self._waiting:
             if self._buffer:
-                return self._shut(Close("the server spoke unasked"))
-            if self._ended or self._draining:
-                return self._shut(Close("the server closed" if self._ended else "draining"))
-            return NEED_DATA
+                self._shut(Close("the server spoke unasked"))
+            elif self._ended or self._draining:
+                self._shut(Close("the server closed" if self._ended else "draining"))
+            else:
+                return NEED_DATA
+            return self.next_event()
         if not self._buffer:
-            return self._lost("the server closed before it answered") if self._ended else NEED_DATA
+            return self._failed("the server closed before it answered") if self._ended else NEED_DATA
         head = None
         try:
             head = self._take_head()
             if head is None:
-                return self._lost("the server closed in the middle of a head") if self._ended else NEED_DATA
+                return self._failed("the server closed in the middle of a head") if self._ended else NEED_DATA
             response = self._heads.read(head, self._stream)
-        except Refused:
-            if head is not None and BARE_LINE_END.search(head):
-                refused = Refused(502, "a line does not end with CRLF")
-            return self._lost(f"the response is malformed: {refused.reason}")
+        except Refused as refused:
+            return self._failed(f"the response is malformed: {_fault(head, refused)}")
         status = response.status
         if status < 200 and status != 101:
             return response
         tunnel = (200 <= status < 300 and self._method == b"CONNECT") or status == 101
         if status == 101 and not self._upgrade:
-            return self._lost("the server switched to a protocol that nobody asked for")
+            return self._failed("the server switched to a protocol that nobody asked for")
         self._keep = response.keep_alive and self._keep
         length = self._heads.length
         if tunnel:
@@ -503,14 +519,19 @@ class ClientConnection(Http1Machine):
             self._read = self._read_end
 
     def _read_end(self) -> Any:
-        return self._shut(Close("the last response was read"))
+        self._shut(Close("the last response was read"))
+        return self.next_event()
 
-    def _body_broken(self, status: int, reason: str) -> Any:
-        return self._lost("the server closed in the middle of a body" if self._ended else reason)
+    def _body_broken(self, status: int, reason: str) -> None:
+        self._lost("the server closed in the middle of a body" if self._ended else reason)
 
-    def _lost(self, reason: str) -> Any:
+    def _failed(self, reason: str) -> Any:
+        self._lost(reason)
+        return self.next_event()
+
+    def _lost(self, reason: str) -> None:
         self._waiting = False
-        return self._fail(reason)
+        self._fail(reason)
 
     def tick(self, now: float) -> None:
         """A server that stalls is given up here."""
@@ -519,20 +540,20 @@ class ClientConnection(Http1Machine):
         if deadline is None or now < deadline or self.closed:
             return
         if not self._waiting:
-            self._events.append(self._shut(Close("the connection was not used for too long")))
+            self._shut(Close("the connection was not used for too long"))
         elif self._read == self._read_head:
             if self._write is not None and self._got:
                 self._got = 0
                 self._deadline = now + self._limits.answer_time
             else:
-                self._events.append(self._lost("the server did not answer in time"))
+                self._lost("the server did not answer in time")
         elif self._write == self._write_raw and self._method == b"CONNECT":
-            self._events.append(self._lost("the tunnel was silent for too long"))
+            self._lost("the tunnel was silent for too long")
         elif self._handed or self._got >= self._limits.body_progress:
             self._got = 0
             self._deadline = now + self._limits.body_time
         else:
-            self._events.append(self._lost("the response's body took too long"))
+            self._lost("the response's body took too long")
 
     # -- writing
 
@@ -545,7 +566,7 @@ class ClientConnection(Http1Machine):
         elif kind is Drain:
             self._draining = True
             if self.idle:
-                self._events.append(self._shut(Close("draining")))
+                self._shut(Close("draining"))
         elif self.closed or item.stream < self._stream:
             return
         elif item.stream > self._stream:
@@ -560,12 +581,12 @@ class ClientConnection(Http1Machine):
             self._end_body(item.trailers)
             if tunnel:
                 self._waiting = False
-                self._events.append(self._fail("the tunnel has ended"))
+                self._fail("the tunnel has ended")
             elif self._waiting and self._read == self._read_head:
                 self._deadline = now + self._limits.answer_time
         elif kind is Abandon:
             self._waiting = False
-            self._events.append(self._fail(item.reason))
+            self._fail(item.reason)
         else:
             raise StateError(f"a client does not send {item!r}")
 
