@@ -1,0 +1,79 @@
+"""Load generators: dnsperf and wrk, each on the core that the server under test does not use."""
+
+from __future__ import annotations
+
+import re
+import resource
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.process import GENERATOR_CORE, pin
+
+__all__ = ["BOUND", "Load", "LoadFailed", "dnsperf", "missing", "wrk"]
+
+BOUND = 0.9
+"""A generator that keeps its core busier than this limits the rate itself, which then proves nothing."""
+
+
+class LoadFailed(Exception):
+    """A load that says nothing: the generator failed, or answers were lost or wrong."""
+
+
+class Load(NamedTuple):
+    """What one run of a generator did: answers, seconds of wall clock, share of its core that it used."""
+
+    answers: int
+    seconds: float
+    busy: float
+
+
+def missing(program: str) -> str | None:
+    """Why a generator cannot be used, or None."""
+    return None if shutil.which(program) else f"{program} is not installed"
+
+
+def _run(command: Sequence[str], limit: float) -> tuple[str, float]:
+    """A generator's output, and the share of a core that it used."""
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=limit, check=False, preexec_fn=lambda: pin(GENERATOR_CORE)
+    )
+    after, ended = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    if done.returncode:
+        raise LoadFailed(f"{command[0]} ended with {done.returncode}: {(done.stderr or done.stdout).strip()[-300:]}")
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return done.stdout, used / (ended - began)
+
+
+def _figure(pattern: str, output: str) -> float:
+    found = re.search(pattern, output)
+    if not found:
+        raise LoadFailed(f"no figure for {pattern!r} in: {output[-300:]}")
+    return float(found[1])
+
+
+def dnsperf(port: int, queries: Path, seconds: float | None = None, *, outstanding: int = 200) -> Load:
+    """Ask a file of questions over UDP from eight sockets: for some seconds, or (None) each question once."""
+    how_long = ["-l", f"{seconds:.0f}"] if seconds else ["-n", "1"]
+    command = ["dnsperf", "-s", "127.0.0.1", "-p", str(port), "-d", str(queries), "-c", "8", "-q", str(outstanding)]
+    output, busy = _run([*command, *how_long], (seconds or 120) + 30)
+    sent = _figure(r"Queries sent:\s+(\d+)", output)
+    answers = _figure(r"Queries completed:\s+(\d+)", output)
+    if answers < 0.99 * sent:
+        raise LoadFailed(f"{sent - answers:.0f} of {sent:.0f} questions were not answered")
+    if re.search(r"SERVFAIL|REFUSED|FORMERR|NOTIMP", output):
+        raise LoadFailed(f"wrong answers: {' '.join(re.findall(r'Response codes:.*', output))}")
+    return Load(int(answers), _figure(r"Run time \(s\):\s+([\d.]+)", output), busy)
+
+
+def wrk(url: str, seconds: float, *, connections: int = 32, script: Path | None = None) -> Load:
+    """Ask for a URL over kept connections from one thread; ``script`` (Lua) chooses among many."""
+    chosen = ["-s", str(script)] if script else []
+    output, busy = _run(["wrk", "-t1", f"-c{connections}", f"-d{seconds:.0f}s", *chosen, url], seconds + 30)
+    for trouble in re.findall(r"Socket errors:.*|Non-2xx.*", output):
+        raise LoadFailed(trouble)
+    return Load(int(_figure(r"(\d+) requests in", output)), _figure(r"requests in ([\d.]+)s", output) or seconds, busy)
