@@ -7,7 +7,7 @@ of netsuite.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 from twisted.application.service import IService
@@ -144,8 +144,11 @@ class IHttpServer(Interface):
     def mount(path: str, app: IHttpApplication) -> None:
         """Answer every request whose path is ``path`` or lies below ``path + '/'``."""
 
-    def listen(name: str, addresses: Sequence[str], app: IHttpApplication) -> None:
-        """Give an application ports of its own; called in ``join``, opened with the server."""
+    def listen(name: str, addresses: Sequence[str], app: IHttpApplication) -> Callable[[], Sequence[Address]]:
+        """Give an application ports of its own; called in ``join``, opened with the server.
+
+        Answers what tells where they are, once open (``kind`` is ``http``, ``https`` or ``unix``, without hints).
+        """
 
 
 class IDnsAnswers(Interface):

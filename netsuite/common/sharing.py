@@ -15,7 +15,7 @@ import os
 import socket
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import Final, Literal
+from typing import Final, Literal, TypedDict
 
 from twisted.internet.defer import succeed
 from twisted.python.systemd import ListenFDs
@@ -24,7 +24,7 @@ from netsuite.common import datagram
 from netsuite.common.errors import StartError
 from netsuite.common.metrics import Family
 
-__all__ = ["BACKLOG", "Group", "Key", "Sharing", "Transport", "open_socket"]
+__all__ = ["BACKLOG", "Group", "Key", "Report", "Sharing", "Transport", "open_socket"]
 
 Transport = Literal["tcp", "udp"]
 Socket = socket.socket
@@ -62,6 +62,13 @@ def open_socket(kind: Transport, host: str, port: int, *, shared: bool = False) 
     return made
 
 
+class Report(TypedDict):
+    """What a worker has counted: its metrics, and its services' figures by their names."""
+
+    metrics: list[Family]
+    figures: dict[str, list[tuple[str, float]]]
+
+
 class Sharing:
     """Which of how many processes this is, and the sockets it got from its parent.
 
@@ -83,8 +90,8 @@ class Sharing:
         self.groups: list[tuple[Key, Group]] = []
         self.taken: dict[str, Socket] = {}
         """Sockets with a name that a shared table listens on: workers get them too, and accept from the same queue."""
-        self.gather: Callable[[], Awaitable[Mapping[int, list[Family]]]] = lambda: succeed({})
-        """Asks the other processes for their metrics, by index; the suite's workers put themselves here."""
+        self.gather: Callable[[], Awaitable[Mapping[int, Report]]] = lambda: succeed({})
+        """Asks the other processes for their reports, by index; in a parent :class:`Workers` puts itself here."""
         self._sockets: defaultdict[Key, list[Socket]] = defaultdict(list)
         for key, inherited in (sockets or {}).items():
             self._sockets[key].extend(inherited)

@@ -8,10 +8,10 @@ The parent opens every shared address once per process before anything is report
 * from descriptor 5 on, its sockets, in the order that the inheritance lists them;
 * on 1 and 2, pipes: what it prints is logged by the parent.
 
-The parent asks ``reload`` (answered by lines of text), ``metrics`` (a snapshot) and ``stop`` (with the seconds that
-are left; the worker drains and exits). A worker says ``ready`` once it accepts. One that dies is replaced on
-the same sockets, so the connections in their queues are kept; one that keeps dying, after ever longer waits.
-A worker whose parent is gone ends itself.
+The parent asks ``reload`` (answered by lines of text), ``report`` (by a :class:`~netsuite.common.sharing.Report`)
+and ``stop`` (with the seconds that are left; the worker drains and exits). A worker says ``ready`` once it accepts.
+One that dies is replaced on the same sockets, so the connections in their queues are kept; one that keeps dying,
+after ever longer waits. A worker whose parent is gone ends itself.
 """
 
 from __future__ import annotations
@@ -32,8 +32,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from netsuite.common.line import Line
-from netsuite.common.metrics import Family
-from netsuite.common.sharing import Key, Sharing
+from netsuite.common.sharing import Key, Report, Sharing
 from netsuite.interfaces import Health
 
 __all__ = ["INHERITANCE_FD", "LINE_FD", "Inheritance", "Workers", "inherit"]
@@ -110,7 +109,7 @@ class Workers:
 
     def start(self) -> None:
         """Start every worker; the ports are open already."""
-        self.sharing.gather = self.snapshots
+        self.sharing.gather = self.reports
         for worker in self._workers:
             worker.start()
 
@@ -123,9 +122,9 @@ class Workers:
         """The processes that run now."""
         return [worker.pid for worker in self._workers if worker.pid]
 
-    async def snapshots(self) -> dict[int, list[Family]]:
-        """Every worker's metrics, by index; one that does not answer in time is left out."""
-        return await self._ask_all("metrics", None, SCRAPE_PATIENCE)
+    async def reports(self) -> dict[int, Report]:
+        """What every worker has counted, by index; one that does not answer in time is left out."""
+        return await self._ask_all("report", None, SCRAPE_PATIENCE)
 
     async def reload(self) -> list[str]:
         """Have every worker take what changed; their words, each naming its worker."""

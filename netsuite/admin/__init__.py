@@ -1,0 +1,1 @@
+"""What a running site shows of itself: metrics, health and a live first page."""
