@@ -38,8 +38,10 @@ SitePath = Annotated[Path, AfterValidator(_resolve)]
 class CertificateSettings(Table):
     """``[[common.certificate]]``: a certificate of the site's own, chosen by the name that a client asks for."""
 
-    chain: SitePath = Field(description="The certificate and those up to its root, leaf first, as PEM.")
-    key: SitePath = Field(description="Its private key as PEM, without a passphrase.")
+    file: SitePath = Field(description="The certificate and those up to its root, leaf first, as PEM.")
+    key: SitePath | None = Field(
+        default=None, description="Its private key as PEM, without a passphrase; not set: it stands in ``file``."
+    )
 
 
 class CommonSettings(Table):

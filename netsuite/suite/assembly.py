@@ -13,6 +13,7 @@ from typing import Any, Final
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.logger import Logger
 
+from netsuite import __version__
 from netsuite.common.access import Access
 from netsuite.common.certificates import SITE_NAMES, Certificates
 from netsuite.common.commons import Commons
@@ -21,6 +22,7 @@ from netsuite.common.errors import StartError
 from netsuite.common.journal import Journal
 from netsuite.common.metrics import Metrics
 from netsuite.common.offers import Offers
+from netsuite.common.process import ProcessFigures
 from netsuite.common.resolver import SystemResolver
 from netsuite.common.settings import Table
 from netsuite.common.sharing import Sharing
@@ -47,15 +49,27 @@ class Assembly:
         self.site = site
         self.services: list[INetsuiteService] = []
         self.commons = _commons(site, reactor, sharing or Sharing())
+        self.figures = ProcessFigures(self.commons.metrics, self.commons.clock, __version__)
+        self.commons.journal.measure(self.commons.metrics)
+        self.commons.certificates.measure(self.commons.metrics)
         self._system: SystemResolver | None = None
         self._reached = 0
         self._until = 0.0
         self._waiting: Deferred[Any] | None = None
 
     def build(self) -> None:
-        """Make every server, let each offer and take; touches nothing outside this process."""
+        """Make every server (in a worker, those that any process may run), let each offer and take.
+
+        Touches nothing outside this process. Raises StartError.
+        """
+        sharing = self.commons.sharing
         for table, settings in self._tables():
-            self.services.append(self._guarded(table, family(table).build, settings, self.commons))
+            service = self._guarded(table, family(table).build, settings, self.commons)
+            if service.workers == "any":
+                sharing.tables.add(table)
+            elif sharing.index:
+                continue
+            self.services.append(service)
         offers = self.commons.offers
         if self.site.common.resolver == "system":
             self._offer_system()
@@ -87,6 +101,7 @@ class Assembly:
     def start(self) -> None:
         """Accept; undoes it if one cannot. Raises StartError."""
         try:
+            self.figures.start()
             for service in self.services:
                 self._guarded(service.name, service.startService)
         except BaseException:
@@ -101,17 +116,17 @@ class Assembly:
         self._reached = 0
         self._close()
 
-    async def reload(self) -> None:
-        """Take what changed: certificates, then the log files, then what each server has; says what was done."""
-        for line in self.commons.certificates.reload():
-            _log.info("reload: {line}", line=line)
+    async def reload(self) -> list[str]:
+        """Take what changed: certificates, then the log files, then what each server has; answers what was done."""
+        lines = self.commons.certificates.reload()
         self.commons.journal.reopen()
         for service in self.services:
             try:
-                for line in await service.reload():
-                    _log.info("reload: {name}: {line}", name=service.name, line=line)
+                lines += [f"{service.name}: {line}" for line in await service.reload()]
             except Exception as error:
-                _log.error("reload: {name}: {reason}", name=service.name, reason=str(error) or repr(error))
+                _log.failure("{name} cannot reload", name=service.name)
+                lines.append(f"{service.name} stays as it was: {error}")
+        return lines
 
     async def stop(self, patience: float) -> bool:
         """Finish what is in flight for at most so many seconds in all, then close; False if a server did not close."""
@@ -182,6 +197,7 @@ class Assembly:
             raise StartError(f"{name}: cannot start: {type(error).__name__}: {error}") from error
 
     def _close(self) -> None:
+        self.figures.stop()
         self.commons.certificates.stop()
         self.commons.journal.stop()
         self.commons.sharing.close()
@@ -215,7 +231,7 @@ def _commons(site: Site, reactor: Any, sharing: Sharing) -> Commons:
         offers=Offers(),
         access=Access(reactor),
         certificates=Certificates(data, reactor, names=names, files=common.certificate, issues=sharing.index == 0),
-        journal=Journal(reactor, data, as_json=common.access_log == "json"),
+        journal=Journal(reactor, data, files=common.access_log != "off", as_json=common.access_log == "json"),
         metrics=Metrics(reactor),
         sharing=sharing,
     )

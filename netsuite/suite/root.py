@@ -23,7 +23,10 @@ from zope.interface import implementer
 
 from netsuite import __version__
 from netsuite.common.errors import StartError
+from netsuite.common.notify import ready, reloading, stopping
+from netsuite.common.sharing import Sharing
 from netsuite.common.sources import SettingsError
+from netsuite.common.workers import Workers
 from netsuite.interfaces import INetsuiteService, ISite
 from netsuite.suite.assembly import STOP_AT_LEAST, Assembly
 from netsuite.suite.control import ControlPort
@@ -32,7 +35,7 @@ from netsuite.suite.signals import Signals
 from netsuite.suite.site import Site, read_site
 from netsuite.suite.verdict import await_daemon, complain, exit_with, refuse, started
 
-__all__ = ["Root", "application"]
+__all__ = ["Root", "application", "assembled"]
 
 _log = Logger()
 
@@ -59,6 +62,7 @@ class Root(Service):
         self._own_process = own_process
         self._signals: Signals | None = None
         self._control: ControlPort | None = None
+        self._workers: Workers | None = None
 
     def __reduce__(self) -> tuple[Callable[[str], Root], tuple[str]]:
         return _thawed, (self.site.dump(),)
@@ -126,7 +130,7 @@ class Root(Service):
 
     def _open(self) -> None:
         common = self.site.common
-        assembly = Assembly(self.site, self._reactor)
+        assembly = Assembly(self.site, self._reactor, Sharing(count=common.workers))
         if common.log is not None:
             SiteLog(common.log, common.log_format).check()
         data = assembly.commons.data
@@ -148,6 +152,11 @@ class Root(Service):
     def _start(self) -> None:
         assert self.assembly is not None  # noqa: S101
         self.assembly.start()
+        sharing = self.assembly.commons.sharing
+        if sharing.groups or sharing.taken:
+            # worker processes begin with the reactor, which is what starts and watches them
+            self._workers = Workers(self._reactor, sharing, self.site.dump())
+            self._reactor.callWhenRunning(self._workers.start)
 
     def _ready(self) -> None:
         if not self.running or self.assembly is None:
@@ -165,6 +174,7 @@ class Root(Service):
             # fewer, longer pauses are rarer ones: what lives long was frozen, what is made per request dies young
             gc.set_threshold(50_000, 20, 50)
         _log.info("netsuite {version} is ready", version=__version__)
+        ready()
 
     def _show(self) -> None:
         """The addresses and a line to try on each, for the person at the terminal."""
@@ -180,21 +190,37 @@ class Root(Service):
             self.assembly.hurry()
 
     def _reload(self) -> None:
-        _log.info("reload")
+        _log.info("reload: begins")
         reopen_logs()
         if self.assembly is not None:
-            done = Deferred.fromCoroutine(self.assembly.reload())
-            done.addCallbacks(
-                lambda _: _log.info("reload: done"), lambda failure: _log.failure("reload failed", failure)
+            Deferred.fromCoroutine(self._reloaded(self.assembly)).addErrback(
+                lambda failure: _log.failure("reload failed", failure)
             )
+
+    async def _reloaded(self, assembly: Assembly) -> None:
+        reloading()
+        lines = await assembly.reload()
+        if self._workers is not None:
+            lines += await self._workers.reload()
+        for line in lines:
+            _log.info("reload: {line}", line=line)
+        _log.info("reload: done")
+        ready()
 
     async def _stop(self) -> None:
         patience = self.site.common.drain
         if self._signals is not None:
             self._signals.watchdog.wait(patience + STOP_AT_LEAST * len(self.services()) + GRACE)
-        if self.assembly is not None and not await self.assembly.stop(patience) and self._own_process:
-            exit_with(1)
+        stopping()
+        clean = True
+        workers = Deferred.fromCoroutine(self._workers.stop(patience + STOP_AT_LEAST)) if self._workers else None
+        if self.assembly is not None:
+            clean = await self.assembly.stop(patience)
+        if workers is not None:
+            clean = await workers and clean
         self._release()
+        if not clean and self._own_process:
+            exit_with(1)
 
     def _release(self) -> None:
         """Give back what is left: for a stop, and for a start that failed."""
@@ -219,6 +245,11 @@ def application(path: str | Path | None = None, *, sets: Sequence[str] = ()) -> 
     except SettingsError as error:
         complain(error)
         raise SystemExit(1) from None
+    return assembled(site)
+
+
+def assembled(site: Site) -> Any:
+    """The Application of settings that were read already."""
     made = Application("netsuite")
     Root(site).setServiceParent(made)
     return made

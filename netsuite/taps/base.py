@@ -6,7 +6,7 @@ Nothing is opened here: ``makeService`` runs before the fork, the change of dire
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
