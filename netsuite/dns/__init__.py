@@ -1,0 +1,1 @@
+"""DNS: authoritative and caching name servers."""

@@ -1,0 +1,1 @@
+"""The caching, iterative name server."""

@@ -1,0 +1,337 @@
+"""Reading replies and writing queries and answers, between bytes and the plain values of the resolver.
+
+Rdata are kept in wire form with every name in them uncompressed, so that they can be stored and sent as they are.
+
+Implements: RFC 1035 section 4; RFC 3597 section 4; RFC 6891 section 6; RFC 8914 section 2
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+__all__ = [
+    "AA",
+    "AD",
+    "CD",
+    "QR",
+    "RA",
+    "RD",
+    "TC",
+    "MalformedMessageError",
+    "Question",
+    "RRset",
+    "Reply",
+    "decode",
+    "read_name",
+]
+
+QR, AA, TC, RD, RA, AD, CD = 0x8000, 0x0400, 0x0200, 0x0100, 0x0080, 0x0020, 0x0010
+A, NS, CNAME, SOA, PTR, AAAA, DNAME, OPT, DS, ANY = 1, 2, 5, 6, 12, 28, 39, 41, 43, 255
+NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED, YXDOMAIN, BADVERS = 0, 1, 2, 3, 4, 5, 6, 16
+
+MAX_RECORDS = 4000
+"""Records in a message beyond which it is refused (a 64 KiB message of the smallest records)."""
+
+# How the rdata of a type is laid out where names in it may be compressed (RFC 3597 section 4): a number is
+# so many bytes, "n" a name, "s" a character string; what follows the layout is copied.
+_LAYOUTS: dict[int, tuple[int | str, ...]] = {
+    **dict.fromkeys((2, 3, 4, 5, 7, 8, 9, 12, 39), ("n",)),
+    6: ("n", "n", 20),
+    14: ("n", "n"),
+    15: (2, "n"),
+    17: ("n", "n"),
+    18: (2, "n"),
+    21: (2, "n"),
+    26: (2, "n", "n"),
+    33: (6, "n"),
+    35: (4, "s", "s", "s", "n"),
+    36: (2, "n"),
+}
+_SIZES = {1: 4, 28: 16}
+_HEADER = struct.Struct("!6H")
+_RECORD = struct.Struct("!HHIH")
+
+
+class MalformedMessageError(ValueError):
+    """Bytes that are no DNS message."""
+
+
+class Question(NamedTuple):
+    """What is asked: name as sent, type and class."""
+
+    name: bytes
+    type: int
+    klass: int
+
+
+class RRset(NamedTuple):
+    """All records of one owner (folded) and type in a section; ``ttl`` is the least of theirs, in seconds."""
+
+    name: bytes
+    type: int
+    ttl: int
+    rdatas: tuple[bytes, ...]
+
+
+class Reply(NamedTuple):
+    """A message, read. ``rcode`` includes EDNS's upper bits; sections hold only class IN and no OPT.
+
+    ``edns`` is the OPT record's (payload size, version, DO) or None, ``options`` its (code, data) pairs;
+    ``stream`` says that it came over TCP.
+    """
+
+    id: int
+    flags: int
+    rcode: int
+    question: Question | None
+    answer: tuple[RRset, ...]
+    authority: tuple[RRset, ...]
+    additional: tuple[RRset, ...]
+    edns: tuple[int, int, bool] | None = None
+    options: tuple[tuple[int, bytes], ...] = ()
+    stream: bool = False
+
+    @property
+    def opcode(self) -> int:
+        """What kind of message it is; 0 is a query."""
+        return self.flags >> 11 & 15
+
+
+def read_name(data: bytes, at: int) -> tuple[bytes, int]:
+    """An uncompressed copy of the name at an offset, and the offset behind it.
+
+    Pointers must lead strictly backwards (so they end), labels are of the ordinary kind, and a name has at most 255
+    bytes; anything else raises MalformedMessageError.
+    """
+    parts = []
+    length = 1
+    end = -1
+    barrier = at
+    try:
+        while size := data[at]:
+            if size < 64:
+                label = data[at : at + size + 1]
+                length += size + 1
+                if length > 255 or len(label) <= size:
+                    raise MalformedMessageError("name too long")
+                parts.append(label)
+                at += size + 1
+            elif size >= 192:
+                target = (size & 63) << 8 | data[at + 1]
+                if end < 0:
+                    end = at + 2
+                if target >= barrier:
+                    raise MalformedMessageError("compression pointer leads forward")
+                at = barrier = target
+            else:
+                raise MalformedMessageError("label of an unknown kind")
+    except IndexError:
+        raise MalformedMessageError("name beyond the end") from None
+    parts.append(b"\0")
+    return b"".join(parts), at + 1 if end < 0 else end
+
+
+def _read_rdata(data: bytes, at: int, end: int, rdtype: int) -> bytes:
+    layout = _LAYOUTS.get(rdtype)
+    if layout is None:
+        size = _SIZES.get(rdtype)
+        if size is not None and end - at != size:
+            raise MalformedMessageError("address of a wrong size")
+        return data[at:end]
+    parts = []
+    for field in layout:
+        if field == "n":
+            name, at = read_name(data, at)
+            parts.append(name)
+            continue
+        if at >= end:
+            raise MalformedMessageError("rdata too short")
+        size = data[at] + 1 if field == "s" else int(field)
+        parts.append(data[at : at + size])
+        at += size
+    if at > end:
+        raise MalformedMessageError("rdata too short")
+    parts.append(data[at:end])
+    return b"".join(parts)
+
+
+def _read_options(data: bytes) -> tuple[tuple[int, bytes], ...]:
+    options: list[tuple[int, bytes]] = []
+    at = 0
+    while at < len(data):
+        if at + 4 > len(data) or len(options) >= 32:
+            raise MalformedMessageError("EDNS options do not parse")
+        code, size = struct.unpack_from("!HH", data, at)
+        at += 4
+        if at + size > len(data):
+            raise MalformedMessageError("EDNS options do not parse")
+        options.append((code, data[at : at + size]))
+        at += size
+    return tuple(options)
+
+
+def decode(data: bytes) -> Reply:
+    """Read a whole message; MalformedMessageError if it is none (RFC 1035 section 4)."""
+    if len(data) < 12:
+        raise MalformedMessageError("shorter than a header")
+    ident, flags, questions, *counts = _HEADER.unpack_from(data)
+    if questions > 1 or sum(counts) > MAX_RECORDS:
+        raise MalformedMessageError("too many questions or records")
+    at = 12
+    question = None
+    if questions:
+        name, at = read_name(data, at)
+        if at + 4 > len(data):
+            raise MalformedMessageError("question cut off")
+        question = Question(name, *struct.unpack_from("!HH", data, at))
+        at += 4
+    sections: list[tuple[RRset, ...]] = []
+    edns = None
+    options: tuple[tuple[int, bytes], ...] = ()
+    rcode = flags & 15
+    for section, count in enumerate(counts):
+        groups: dict[tuple[bytes, int], list[tuple[int, bytes]]] = {}
+        for _ in range(count):
+            name, at = read_name(data, at)
+            if at + 10 > len(data):
+                raise MalformedMessageError("record cut off")
+            rdtype, klass, ttl, size = _RECORD.unpack_from(data, at)
+            at += 10
+            end = at + size
+            if end > len(data):
+                raise MalformedMessageError("record cut off")
+            if rdtype == OPT:
+                if section != 2 or edns is not None or name != b"\0":
+                    raise MalformedMessageError("misplaced OPT record")
+                edns = (klass, ttl >> 16 & 255, bool(ttl & 0x8000))
+                rcode |= ttl >> 24 << 4
+                options = _read_options(data[at:end])
+            elif klass == 1:
+                # RFC 2181 section 8: a TTL with its top bit set counts as zero
+                record = (0 if ttl >> 31 else ttl, _read_rdata(data, at, end, rdtype))
+                groups.setdefault((name.lower(), rdtype), []).append(record)
+            at = end
+        sections.append(
+            tuple(
+                RRset(owner, rdtype, min(ttl for ttl, _ in records), tuple(dict.fromkeys(data for _, data in records)))
+                for (owner, rdtype), records in groups.items()
+            )
+        )
+    answer, authority, additional = sections
+    return Reply(ident, flags, rcode, question, answer, authority, additional, edns, options)
+
+
+def query(ident: int, name: bytes, rdtype: int, *, flags: int = 0, payload: int = 1232) -> bytes:
+    """A query of class IN with an OPT record that offers ``payload`` bytes (none if 0)."""
+    head = _HEADER.pack(ident, flags, 1, 0, 0, 1 if payload else 0)
+    opt = b"\0" + _RECORD.pack(OPT, payload, 0, 0) if payload else b""
+    return head + name + struct.pack("!HH", rdtype, 1) + opt
+
+
+class Holes(NamedTuple):
+    """An encoded message and the offsets of its TTLs."""
+
+    data: bytes
+    ttls: tuple[int, ...]
+
+
+class _Writer:
+    """Appends names with compression: a suffix written before is replaced by a pointer."""
+
+    def __init__(self, start: bytes, suffixes: dict[bytes, int]) -> None:
+        self.data = bytearray(start)
+        self.suffixes = suffixes
+
+    def name(self, name: bytes) -> None:
+        suffixes = self.suffixes
+        rest = name
+        while len(rest) > 1:
+            folded = rest.lower()
+            known = suffixes.get(folded)
+            if known is not None:
+                self.data += struct.pack("!H", 0xC000 | known)
+                return
+            if len(self.data) < 0x3FFF:
+                suffixes[folded] = len(self.data)
+            self.data += rest[: rest[0] + 1]
+            rest = rest[rest[0] + 1 :]
+        self.data += b"\0"
+
+
+def encode(
+    ident: int,
+    flags: int,
+    question: Question,
+    answer: Iterable[RRset],
+    authority: Iterable[RRset],
+    *,
+    limit: int,
+    payload: int = 0,
+    dnssec_ok: bool = False,
+    rcode: int = 0,
+    options: Sequence[tuple[int, bytes]] = (),
+) -> Holes:
+    """A response of at most ``limit`` bytes.
+
+    If the records do not fit it is empty with TC set (RFC 2181 section 9, as servers do it today); ``payload`` above 0
+    adds an OPT record with that size, the DO bit copied and the options. Owner names and the names in NS, CNAME, PTR,
+    SOA and MX rdata are compressed (RFC 3597 section 4 forbids it elsewhere).
+    """
+    start = _HEADER.pack(ident, 0, 1, 0, 0, 0) + question.name + struct.pack("!HH", question.type, question.klass)
+    suffixes: dict[bytes, int] = {}
+    at = 12
+    folded = question.name.lower()
+    for suffix_at in _offsets(folded):
+        suffixes[folded[suffix_at:]] = at + suffix_at
+    opt = b""
+    if payload:
+        data = b"".join(struct.pack("!HH", code, len(text)) + text for code, text in options)
+        extended = rcode >> 4 << 24 | (0x8000 if dnssec_ok else 0)
+        opt = b"\0" + _RECORD.pack(OPT, payload, extended, len(data)) + data
+    writer = _Writer(start, suffixes)
+    counts = [0, 0]
+    holes: list[int] = []
+    for section, rrsets in enumerate((answer, authority)):
+        for rrset in rrsets:
+            counts[section] += len(rrset.rdatas)
+            for rdata in rrset.rdatas:
+                writer.name(rrset.name)
+                holes.append(len(writer.data) + 4)
+                _write_rdata(writer, rrset.type, rrset.ttl, rdata)
+                if len(writer.data) + len(opt) > limit:
+                    writer = _Writer(start, {})
+                    return _finish(writer.data, ident, flags | TC, rcode, [0, 0], opt, ())
+    return _finish(writer.data, ident, flags, rcode, counts, opt, tuple(holes))
+
+
+def _offsets(name: bytes) -> Iterable[int]:
+    at = 0
+    while name[at]:
+        yield at
+        at += name[at] + 1
+
+
+def _finish(
+    data: bytearray, ident: int, flags: int, rcode: int, counts: list[int], opt: bytes, holes: tuple[int, ...]
+) -> Holes:
+    _HEADER.pack_into(data, 0, ident, flags | rcode & 15, 1, counts[0], counts[1], 1 if opt else 0)
+    return Holes(bytes(data) + opt, holes)
+
+
+def _write_rdata(writer: _Writer, rdtype: int, ttl: int, rdata: bytes) -> None:
+    writer.data += _RECORD.pack(rdtype, 1, ttl, len(rdata))
+    if rdtype not in (NS, CNAME, SOA, PTR, 15):
+        writer.data += rdata
+        return
+    begin = len(writer.data)
+    at = 0
+    if rdtype == 15:
+        writer.data += rdata[:2]
+        at = 2
+    for _ in range(2 if rdtype == SOA else 1):
+        name, at = read_name(rdata, at)
+        writer.name(name)
+    writer.data += rdata[at:]
+    struct.pack_into("!H", writer.data, begin - 2, len(writer.data) - begin)

@@ -1,0 +1,152 @@
+"""What of a reply may be believed, given which zone's servers were asked and what about.
+
+Only records that lie within the zone asked count (bailiwick); an answer is followed along its CNAMEs and DNAMEs as long
+as it stays there; NS records are believed only in a referral, one that leads downwards towards the name asked for, and
+addresses only as glue of such a referral. Everything else in the reply is dropped here, and so is never stored.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import NamedTuple
+
+from netsuite.dns.resolver.cache import Trust, host_text
+from netsuite.dns.resolver.message import (
+    AA,
+    AAAA,
+    CNAME,
+    DNAME,
+    FORMERR,
+    NOERROR,
+    NOTIMP,
+    NS,
+    NXDOMAIN,
+    SOA,
+    YXDOMAIN,
+    A,
+    Reply,
+    RRset,
+)
+from netsuite.dns.resolver.names import ancestors, is_within
+
+__all__ = ["Cut", "Kind", "Verdict", "judge"]
+
+MOST_RECORDS = 256
+"""Records of one RRset beyond which a reply is refused."""
+_MOST_ALIASES = 16
+_MOST_SERVERS = 13
+_MOST_ADDRESSES = 4
+
+
+class Kind(enum.Enum):
+    """What a reply is."""
+
+    ANSWER = "an answer: records, aliases that lead elsewhere, or a proven absence"
+    REFERRAL = "a referral to servers nearer to the name"
+    LAME = "the server does not serve the zone"
+    BROKEN = "the server cannot or will not answer"
+    UNREADABLE = "the server did not understand the question's form"
+
+
+class Cut(NamedTuple):
+    """A referral: the zone, its NS names and the glue that may be used, by name."""
+
+    zone: bytes
+    ttl: int
+    names: tuple[bytes, ...]
+    glue: dict[bytes, list[str]]
+
+
+class Verdict(NamedTuple):
+    """What a reply says, reduced to what may be believed.
+
+    ``rrsets`` are the answer's, in the order of the chain, ``last`` the name where it ends; ``absent`` is set if that
+    name is proven to lack the type (rcode NOERROR) or to be missing (NXDOMAIN), by the ``soa``.
+    """
+
+    kind: Kind
+    rrsets: tuple[RRset, ...] = ()
+    last: bytes = b""
+    absent: bool = False
+    rcode: int = NOERROR
+    soa: RRset | None = None
+    cut: Cut | None = None
+    trust: Trust = Trust.AUTHORITATIVE
+    stream: bool = False
+
+
+def judge(reply: Reply, zone: bytes, name: bytes, rdtype: int, *, recursive: bool = False) -> Verdict:
+    """Read a reply of one of ``zone``'s servers to the question (``name`` folded, ``rdtype``).
+
+    ``recursive`` servers were asked to do the whole work, so their answers need not be authoritative.
+    """
+    trust = Trust.AUTHORITATIVE if reply.flags & AA else Trust.ANSWER
+    return _read(reply, zone, name, rdtype, recursive)._replace(trust=trust, stream=reply.stream)
+
+
+def _read(reply: Reply, zone: bytes, name: bytes, rdtype: int, recursive: bool) -> Verdict:
+    rcode = reply.rcode
+    if rcode not in (NOERROR, NXDOMAIN, YXDOMAIN):
+        return Verdict(Kind.UNREADABLE if rcode in (FORMERR, NOTIMP) else Kind.BROKEN, rcode=rcode)
+    believed = {}
+    for rrset in reply.answer:
+        if len(rrset.rdatas) > MOST_RECORDS:
+            return Verdict(Kind.BROKEN)
+        if is_within(rrset.name, zone):
+            believed[rrset.name, rrset.type] = rrset
+    chain: list[RRset] = []
+    last = name
+    for _ in range(_MOST_ALIASES):
+        found = believed.get((last, rdtype))
+        if found is not None:
+            chain.append(found)
+            return Verdict(Kind.ANSWER, tuple(chain), last)
+        alias = believed.get((last, CNAME))
+        if alias is not None:
+            if len(alias.rdatas) > 1:
+                return Verdict(Kind.BROKEN)
+            chain.append(alias)
+            last = alias.rdatas[0].lower()
+        else:
+            dname = next(
+                (believed[up, DNAME] for up in ancestors(last) if up != last and (up, DNAME) in believed), None
+            )
+            if dname is None:
+                break
+            if len(dname.rdatas) > 1:
+                return Verdict(Kind.BROKEN)
+            chain.append(dname)
+            target = last[: len(last) - len(dname.name)] + dname.rdatas[0].lower()
+            if len(target) > 255:
+                return Verdict(Kind.ANSWER, tuple(chain), last, absent=True, rcode=YXDOMAIN)
+            last = target
+        if not is_within(last, zone):
+            return Verdict(Kind.ANSWER, tuple(chain), last)
+    soa = next(
+        (s for s in reply.authority if s.type == SOA and is_within(last, s.name) and is_within(s.name, zone)), None
+    )
+    if rcode == NXDOMAIN or soa is not None:
+        return Verdict(Kind.ANSWER, tuple(chain), last, absent=True, rcode=rcode, soa=soa)
+    if chain:
+        return Verdict(Kind.ANSWER, tuple(chain), last)
+    cut = _referral(reply, zone, name)
+    if cut is not None and not recursive:
+        return Verdict(Kind.REFERRAL, cut=cut)
+    if reply.flags & AA or recursive:
+        return Verdict(Kind.ANSWER, (), last, absent=True)
+    return Verdict(Kind.LAME)
+
+
+def _referral(reply: Reply, zone: bytes, name: bytes) -> Cut | None:
+    """The delegation in the authority section that leads downwards to the name (RFC 1034 section 4.3.2)."""
+    for rrset in reply.authority:
+        if rrset.type != NS or rrset.name == zone or not is_within(rrset.name, zone) or not is_within(name, rrset.name):
+            continue
+        glue: dict[bytes, list[str]] = {}
+        wanted = {rdata.lower() for rdata in rrset.rdatas}
+        for extra in reply.additional:
+            if extra.type in (A, AAAA) and extra.name in wanted and is_within(extra.name, zone):
+                glue.setdefault(extra.name, []).extend(map(host_text, extra.rdatas[:_MOST_ADDRESSES]))
+        names = sorted(wanted, key=lambda server: (server not in glue, server))[:_MOST_SERVERS]
+        return Cut(rrset.name, rrset.ttl, tuple(names), {server: glue[server] for server in names if server in glue})
+    return None
