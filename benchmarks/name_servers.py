@@ -162,7 +162,7 @@ class DnsAuth(Benchmark[Zone]):
     @contextlib.contextmanager
     def scene(self, folder: Path, size: int) -> Iterator[Zone]:
         """The zone's file and the questions."""
-        yield _zone(folder, size, absent=size // 10)
+        yield _zone(folder, size, absent=size // 9)
 
     def warm(self, scene: Zone, case: str, port: int) -> None:
         """Wait until the zone is loaded: Knot listens before."""
