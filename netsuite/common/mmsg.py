@@ -1,0 +1,281 @@
+"""Datagrams by the batch: recvmmsg and sendmmsg (Linux), 64 a call.
+
+All that the kernel reads and writes lies in one block of memory, laid out once: message headers, I/O
+vectors, addresses, packet information and buffers of 64 slots, for each direction. Python sees the block through
+memoryviews of 64 and 32 bit words, so that an answer from the memo costs two word writes: its address
+and its length. The I/O vectors for sending begin with the two bytes of the id, which are taken from
+where the query was received.
+
+A slot holds 4 KiB, and the kernel puts what is longer into the slot's overflow: no datagram is
+cut, and short ones stay within a few hundred KiB of warm memory. Pages of the overflow are not
+touched until they are needed.
+
+The calls hold the interpreter's lock: they never block, and giving it up to a busy thread would
+cost far more than they take.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import mmap
+import socket
+import struct
+import sys
+from typing import Any, Final
+
+from netsuite.common.datagram import _WOULD_BLOCK, DatagramPort, _reply_control
+
+__all__ = ["BATCH", "BatchPort", "available"]
+
+BATCH: Final = 64
+_HEADER: Final = 64
+_VECTOR: Final = 32
+_NAME: Final = 32
+_CONTROL: Final = 64
+_SLOT: Final = 4096
+# A stride that is no power of two keeps the slots out of one another's cache lines.
+_STRIDE: Final = _SLOT + 64
+_OVERFLOW: Final = 65536 - _SLOT
+_MSG_DONTWAIT: Final = getattr(socket, "MSG_DONTWAIT", 0x40)
+
+
+def _calls() -> tuple[Any, Any] | None:
+    if sys.platform != "linux" or ctypes.sizeof(ctypes.c_void_p) != 8:
+        return None
+    libc = ctypes.PyDLL(None, use_errno=True)
+    try:
+        receive, send = libc.recvmmsg, libc.sendmmsg
+    except AttributeError:
+        return None
+    receive.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p)
+    send.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int)
+    receive.restype = send.restype = ctypes.c_int
+    return receive, send
+
+
+_CALLS: Final = _calls()
+
+
+def available() -> bool:
+    """Whether this platform has the calls, with the layout of 64-bit Linux."""
+    return _CALLS is not None
+
+
+class BatchPort(DatagramPort):
+    """A UDP socket read and answered 64 datagrams at a time."""
+
+    def __init__(self, *args: Any, **rest: Any) -> None:
+        super().__init__(*args, **rest)
+        self._laid_out = False
+
+    def bind(self) -> None:
+        """Have the socket and the memory, without reading yet; OSError says why not."""
+        super().bind()
+        if not self._laid_out:
+            self._lay_out()
+
+    def _lay_out(self) -> None:
+        assert self._socket is not None and _CALLS is not None
+        name_length = 28 if self._socket.family == socket.AF_INET6 else 16
+        headers = BATCH * _HEADER
+        at = {}
+        total = 0
+        for part, size in (
+            ("receive", headers),
+            ("receive_vectors", BATCH * _VECTOR),
+            ("send", headers),
+            ("send_vectors", BATCH * _VECTOR),
+            ("names", BATCH * _NAME),
+            ("controls", BATCH * _CONTROL),
+            ("slots", BATCH * _STRIDE),
+            ("replies", BATCH * _STRIDE),
+            ("overflow", BATCH * _OVERFLOW),
+        ):
+            at[part] = total
+            total += size
+        block = mmap.mmap(-1, total)
+        base = ctypes.addressof(ctypes.c_char.from_buffer(block))
+        view = memoryview(block)
+        control = _CONTROL if self._wildcard else 0
+        for i in range(BATCH):
+            name = base + at["names"] + i * _NAME
+            info = base + at["controls"] + i * _CONTROL if control else 0
+            slot = base + at["slots"] + i * _STRIDE
+            vector = at["receive_vectors"] + i * _VECTOR
+            struct.pack_into("@QQQQ", block, vector, slot, _SLOT, base + at["overflow"] + i * _OVERFLOW, _OVERFLOW)
+            struct.pack_into(
+                "@QIxxxxQQQQ", block, at["receive"] + i * _HEADER, name, name_length, base + vector, 2, info, control
+            )
+            vector = at["send_vectors"] + i * _VECTOR
+            struct.pack_into("@QQQQ", block, vector, slot, 2, 0, 0)
+            struct.pack_into(
+                "@QIxxxxQQQQ", block, at["send"] + i * _HEADER, name, name_length, base + vector, 2, info, control
+            )
+        self._block = block
+        self._receive_at = base + at["receive"]
+        self._send_at = base + at["send"]
+        words, halves = view.cast("Q"), view.cast("I")
+
+        def column(part: str, offset: int, stride: int) -> memoryview:
+            start = (at[part] + offset) // 8
+            return words[start : start + BATCH * stride // 8 : stride // 8]
+
+        start = (at["receive"] + 56) // 4
+        self._sizes = halves[start : start + BATCH * _HEADER // 4 : _HEADER // 4]
+        self._controls_got = column("receive", 40, _HEADER)
+        self._controls_full = memoryview(struct.pack("@Q", control) * BATCH).cast("Q")
+        self._names = column("send", 0, _HEADER)
+        self._names_kept = memoryview(self._names.tobytes()).cast("Q")
+        self._infos = column("send", 32, _HEADER)
+        self._infos_kept = memoryview(self._infos.tobytes()).cast("Q")
+        self._ids = column("send_vectors", 0, _VECTOR)
+        self._ids_kept = memoryview(self._ids.tobytes()).cast("Q")
+        self._parts = column("send_vectors", 16, _VECTOR)
+        self._lengths = column("send_vectors", 24, _VECTOR)
+        self._slots = [view[at["slots"] + i * _STRIDE : at["slots"] + i * _STRIDE + _SLOT] for i in range(BATCH)]
+        self._replies = [view[at["replies"] + i * _STRIDE : at["replies"] + i * _STRIDE + _SLOT] for i in range(BATCH)]
+        self._reply_addresses = [base + at["replies"] + i * _STRIDE for i in range(BATCH)]
+        self._overflows = [view[at["overflow"] + i * _OVERFLOW :][:_OVERFLOW] for i in range(BATCH)]
+        self._name_views = [view[at["names"] + i * _NAME :][:name_length] for i in range(BATCH)]
+        self._info_views = [view[at["controls"] + i * _CONTROL :][:_CONTROL] for i in range(BATCH)]
+        self._laid_out = True
+
+    def doRead(self) -> None:
+        """Answer what has arrived: batches of 64, up to ``limits.turn`` datagrams."""
+        assert _CALLS is not None
+        receive = _CALLS[0]
+        for _ in range(self.limits.turn // BATCH):
+            if self._socket is None or not self._reading:
+                return
+            if self._wildcard:
+                self._controls_got[:] = self._controls_full
+            count = receive(self._socket.fileno(), self._receive_at, BATCH, _MSG_DONTWAIT, None)
+            if count < 0:
+                # EAGAIN: all is read. Anything else is an error of an earlier datagram's way, and is over now.
+                if ctypes.get_errno() in (errno.EAGAIN, errno.EINTR):
+                    return
+                continue
+            self.received += count
+            self._answer_batch(count)
+            if count < BATCH:
+                return
+
+    def _answer_batch(self, count: int) -> None:
+        memo = self.memo
+        get, tally = (_nothing, _NO_TALLY) if memo is None else (memo.get, memo.tally)
+        slots, parts, lengths = self._slots, self._parts, self._lengths
+        ready = 0
+        moved = False
+        now = -1.0
+        for i, size in enumerate(self._sizes[:count].tolist()):
+            hit = get(slots[i][2:size].tobytes())
+            if hit is not None:
+                parts[ready], lengths[ready], kind = hit
+                tally[kind] += 1
+                if moved:
+                    self._ids[ready] = self._ids_kept[i]
+            else:
+                if now < 0:
+                    now = self.reactor.seconds()
+                out = self._ask_slot(i, size, now)
+                moved = True
+                if out is None:
+                    continue
+                self._replies[i][: len(out)] = out
+                at = self._reply_addresses[i]
+                self._ids[ready] = at
+                parts[ready] = at + 2
+                lengths[ready] = len(out) - 2
+            if moved:
+                self._names[ready] = self._names_kept[i]
+                self._infos[ready] = self._infos_kept[i]
+            ready += 1
+        if ready and self._socket is not None:
+            if self._wildcard:
+                self._forget_interfaces(count)
+            self._send(self._socket.fileno(), ready)
+        if moved:
+            self._names[:] = self._names_kept
+            self._infos[:] = self._infos_kept
+            self._ids[:] = self._ids_kept
+
+    def _ask_slot(self, i: int, size: int, now: float) -> bytes | None:
+        """The application's answer to what lies in a slot, if it can travel with the batch; others leave by themselves."""
+        data = self._slots[i][:size].tobytes()
+        if size > _SLOT:
+            data += self._overflows[i][: size - _SLOT].tobytes()
+        peer = _peer(self._name_views[i].tobytes())
+        control = self._info(i) if self._wildcard else []
+        out = self.ask(data, peer, control, now)
+        if out is None or 3 <= len(out) <= _SLOT:
+            return out
+        self.transmit(out, peer, control)
+        return None
+
+    def _info(self, i: int) -> list[tuple[int, int, bytes]]:
+        """The packet information that came with a datagram (one control message at most is asked for)."""
+        if not self._controls_got[i]:
+            return []
+        size, level, kind = struct.unpack_from("@Qii", self._info_views[i])
+        return [(level, kind, self._info_views[i][16:size].tobytes())]
+
+    def _forget_interfaces(self, count: int) -> None:
+        """Let answers leave by any interface; a link-local IPv6 address needs the one it came by."""
+        assert self._socket is not None
+        if self._socket.family == socket.AF_INET:
+            for info in self._info_views[:count]:
+                info[16:20] = b"\0\0\0\0"
+        else:
+            for info in self._info_views[:count]:
+                if info[16] != 0xFE:
+                    info[32:36] = b"\0\0\0\0"
+
+    def _send(self, descriptor: int, count: int) -> None:
+        """Send the first datagrams of the batch; one that the kernel refuses does not stop the others."""
+        assert _CALLS is not None
+        send = _CALLS[1]
+        start = 0
+        if self._late:
+            return self._keep(0, count)
+        while start < count:
+            done = send(descriptor, self._send_at + start * _HEADER, count - start, _MSG_DONTWAIT)
+            if done > 0:
+                start += done
+                self.sent += done
+                continue
+            error = ctypes.get_errno()
+            if error in _WOULD_BLOCK:
+                return self._keep(start, count)
+            if error != errno.EINTR:
+                self.dropped += 1
+                start += 1
+        return None
+
+    def _keep(self, start: int, count: int) -> None:
+        """Copy what the kernel did not take, to be sent when it takes more."""
+        for k in range(start, count):
+            if len(self._late) >= self.limits.late:
+                self.dropped += count - k
+                break
+            i = (self._names[k] - self._names_kept[0]) // _NAME
+            data = ctypes.string_at(self._ids[k], 2) + ctypes.string_at(self._parts[k], self._lengths[k])
+            peer = _peer(self._name_views[i].tobytes())
+            self._late.append((data, peer, _reply_control(self._info(i)) if self._wildcard else []))
+        self.reactor.addWriter(self)
+
+
+_NO_TALLY: Final[list[int]] = []
+
+
+def _nothing(_: bytes) -> None:
+    return None
+
+
+def _peer(raw: bytes) -> Any:
+    """An address as the socket module writes it, from the kernel's bytes."""
+    port = int.from_bytes(raw[2:4], "big")
+    if len(raw) == 16:
+        return socket.inet_ntop(socket.AF_INET, raw[4:8]), port
+    flow = int.from_bytes(raw[4:8], "big")
+    return socket.inet_ntop(socket.AF_INET6, raw[8:24]), port, flow, int.from_bytes(raw[24:28], sys.byteorder)
