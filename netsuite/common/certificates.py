@@ -25,7 +25,7 @@ from netsuite.common.datadir import DataDirectory
 from netsuite.common.errors import StartError
 from netsuite.common.metrics import Metrics
 
-__all__ = ["CertificateFiles", "Certificates"]
+__all__ = ["SITE_NAMES", "CertificateFiles", "Certificates", "Leaf"]
 
 SITE_NAMES: Final = ("localhost", "127.0.0.1", "::1")
 CHECK_EVERY: Final = 3600.0
@@ -44,10 +44,10 @@ class CertificateFiles(Protocol):
         """The private key as PEM, without a passphrase; None if it stands in ``file``."""
 
 
-class _Leaf:
-    """One certificate ready to be served."""
+class Leaf:
+    """One certificate ready to be served: its files, its names, and when it ends (seconds since the epoch)."""
 
-    __slots__ = ("chain", "expires", "key", "names")
+    __slots__ = ("_contexts", "chain", "expires", "key", "names")
 
     def __init__(self, chain: Path, key: Path, now: float) -> None:
         self.chain = chain
@@ -64,10 +64,18 @@ class _Leaf:
         if self.expires <= now:
             raise StartError(f"the certificate {chain} expired on {certificate.not_valid_after_utc:%Y-%m-%d}: renew it")
         self.names = subject_names(certificate)
+        self._contexts: dict[tuple[str, ...], ssl.SSLContext] = {}
         self.context(())
 
-    def context(self, alpn: Sequence[str]) -> ssl.SSLContext:
-        """A server context that shows this certificate and nothing else."""
+    def context(self, alpn: tuple[str, ...]) -> ssl.SSLContext:
+        """A server context that shows this certificate and nothing else; the files are read once for each ``alpn``."""
+        made = self._contexts.get(alpn)
+        if made is None:
+            made = self._contexts[alpn] = self.fresh_context(alpn)
+        return made
+
+    def fresh_context(self, alpn: tuple[str, ...]) -> ssl.SSLContext:
+        """The same, not shared with anyone."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
@@ -86,33 +94,6 @@ class _Leaf:
 
 def _no_passphrase() -> bytes:
     raise ssl.SSLError(1, "it is protected by a passphrase")
-
-
-class _Front:
-    """What one server shows: the context its listeners keep, and behind it one for each name, replaced as a whole."""
-
-    def __init__(self, alpn: Sequence[str], leaves: Sequence[_Leaf]) -> None:
-        self.alpn = tuple(alpn)
-        self.turn(leaves)
-        self.context = leaves[0].context(alpn)
-        self.context.sni_callback = self._choose
-
-    def turn(self, leaves: Sequence[_Leaf]) -> None:
-        """Show these from now on; the first one where a client names none of theirs."""
-        names: dict[str, ssl.SSLContext] = {}
-        contexts = [leaf.context(self.alpn) for leaf in leaves]
-        for leaf, context in zip(leaves, contexts, strict=True):
-            for name in leaf.names:
-                names.setdefault(name, context)
-        self._names, self._default = names, contexts[0]
-
-    def _choose(self, connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
-        context = self._default
-        if name:
-            host = name.lower().removesuffix(".")
-            known = self._names.get(host) or self._names.get(f"*.{host.partition('.')[2]}")
-            context = known or context
-        connection.context = context
 
 
 class Certificates:
@@ -137,8 +118,9 @@ class Certificates:
         self.names = tuple(dict.fromkeys(name.lower() for name in names))
         self.files = tuple(files)
         self._authority = Authority(data, issues=issues)
-        self._leaves: list[_Leaf] = []
-        self._fronts: dict[tuple[str, ...], _Front] = {}
+        self._leaves: list[Leaf] = []
+        self._by_name: dict[str, Leaf] = {}
+        self._contexts: dict[tuple[str, ...], ssl.SSLContext] = {}
         self._clients: weakref.WeakSet[ssl.SSLContext] = weakref.WeakSet()
         self._timer: IDelayedCall | None = None
 
@@ -149,12 +131,28 @@ class Certificates:
 
     def server_context(self, alpn: Sequence[str] = ()) -> ssl.SSLContext:
         """The context for a server that speaks these protocols; StartError if there is no certificate to show."""
-        front = self._fronts.get(tuple(alpn))
-        if front is None:
-            if not self._leaves:
-                self._leaves = self._load()
-            front = self._fronts[tuple(alpn)] = _Front(alpn, self._leaves)
-        return front.context
+        protocols = tuple(alpn)
+        context = self._contexts.get(protocols)
+        if context is None:
+
+            def choose(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+                connection.context = self.choose(name).context(protocols)
+
+            context = self.choose(None).fresh_context(protocols)
+            context.sni_callback = choose
+            self._contexts[protocols] = context
+        return context
+
+    def choose(self, name: str | None) -> Leaf:
+        """The certificate for a client that asks for a name: exactly, or by one label below ``*.``, or the first."""
+        if not self._leaves:
+            self._turn(self._load())
+        if name:
+            host = name.lower().removesuffix(".")
+            known = self._by_name.get(host) or self._by_name.get(f"*.{host.partition('.')[2]}")
+            if known is not None:
+                return known
+        return self._leaves[0]
 
     def client_context(
         self, verify: bool = True, extra_ca: Sequence[Path] = (), alpn: Sequence[str] = ()
@@ -180,7 +178,7 @@ class Certificates:
 
     def reload(self) -> list[str]:
         """Take what changed on disk; a line for each thing done or refused. What is refused leaves the old in use."""
-        if not self._fronts:
+        if not self._leaves:
             return []
         before = {(leaf.chain, leaf.expires) for leaf in self._leaves}
         try:
@@ -214,26 +212,31 @@ class Certificates:
 
     def _tick(self) -> None:
         self._timer = self.clock.callLater(CHECK_EVERY, self._tick)
-        if not self._fronts:
+        if not self._leaves:
             return
         try:
             self._turn(self._load())
         except Exception as error:
             self._log.warn("certificates stay as they were: {reason}", reason=str(error))
 
-    def _turn(self, leaves: list[_Leaf]) -> None:
-        for front in self._fronts.values():
-            front.turn(leaves)
-        self._leaves = leaves
+    def _turn(self, leaves: list[Leaf]) -> None:
+        """Show these from now on; raises StartError, and changes nothing, if one cannot be shown."""
+        by_name: dict[str, Leaf] = {}
+        for leaf in leaves:
+            for protocols in self._contexts:
+                leaf.context(protocols)
+            for name in leaf.names:
+                by_name.setdefault(name, leaf)
+        self._leaves, self._by_name = leaves, by_name
 
-    def _load(self) -> list[_Leaf]:
+    def _load(self) -> list[Leaf]:
         now = self.clock.seconds()
-        leaves = [_Leaf(files.file, files.key or files.file, now) for files in self.files]
+        leaves = [Leaf(files.file, files.key or files.file, now) for files in self.files]
         vouched = {name for leaf in leaves for name in leaf.names}
         wanted = [name for name in self.names if name not in vouched]
         if wanted or not leaves:
             path = self._authority.certificate(wanted or list(SITE_NAMES), now)
-            leaves.append(_Leaf(path, path, now))
+            leaves.append(Leaf(path, path, now))
             for context in self._clients:
                 context.load_verify_locations(self.ca_path)
             self._clients.clear()
