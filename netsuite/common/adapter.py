@@ -26,7 +26,7 @@ from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IPush
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from netsuite.common.body import EMPTY, Body
+from netsuite.common.body import EMPTY, Body, BodyFailed
 from netsuite.common.job import Job, run
 from netsuite.common.outlet import Outlet
 from netsuite.common.tls import TlsFailed, TlsFilter
@@ -481,7 +481,9 @@ class StreamAdapter:
     def _abandon(self, stream: int, body: Body, problem: BaseException) -> None:
         if isinstance(problem, _Gone) or self._closing:
             return
-        self._factory.broke(problem)
+        if not isinstance(problem, BodyFailed):
+            # a peer that breaks off is no fault of ours
+            self._factory.broke(problem)
         connection = self._connection
         if connection is None:
             return

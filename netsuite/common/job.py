@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
 
 __all__ = ["Job", "run"]
 
@@ -37,11 +38,14 @@ class Job:
         if self._waiting is not None:
             self._waiting.cancel()
 
-    def step(self, _: Any = None) -> None:
-        """Run the coroutine until it waits or ends (an awaited Deferred looks up its own result)."""
+    def step(self, result: Any = None) -> None:
+        """Run the coroutine until it waits or ends; an awaited Deferred looks up its own result, but not its failure."""
         self._waiting = None
         try:
-            waiting = self._coroutine.send(None)
+            if isinstance(result, Failure):
+                waiting = self._coroutine.throw(result.value or CancelledError())
+            else:
+                waiting = self._coroutine.send(None)
         except StopIteration as stop:
             self.finished = True
             self._done(stop.value)

@@ -37,7 +37,8 @@ class LineConnection:
     """Either side of the TCP pair: a :class:`~netsuite.sansio.connection.Connection` of :class:`Line`.
 
     A server (``answers=True``) owes one line for each that it takes, and takes the next when that is sent; a client
-    takes whatever comes. A line longer than ``longest`` bytes, or ``idle`` seconds of silence, ends the connection.
+    takes whatever comes. A line longer than ``longest`` bytes, or one that is not there after ``idle`` seconds,
+    ends the connection.
     """
 
     def __init__(self, now: float, *, answers: bool, longest: int = LONGEST, idle: float = IDLE) -> None:
@@ -60,7 +61,11 @@ class LineConnection:
 
     def receive(self, data: bytes, now: float) -> None:
         """Take bytes; ``b""`` ends the input."""
-        self._heard = now
+        if self._closed:
+            return
+        if not self._buffer:
+            # a line that comes byte by byte has no more time than one that never comes
+            self._heard = now
         self._buffer += data
         self._ended = self._ended or not data
 
@@ -75,13 +80,15 @@ class LineConnection:
         if self._draining:
             return self._close("draining")
         end = self._buffer.find(b"\n", 0, self._longest + 2)
-        if end < 0 and len(self._buffer) > self._longest:
+        if end < 0 and self._ended:
+            end = len(self._buffer)
+        text = bytes(self._buffer[: max(end, 0)]).removesuffix(b"\r")
+        if len(text) > self._longest or (end < 0 and len(self._buffer) > self._longest + 1):
             return self._close(f"a line is longer than {self._longest} bytes")
-        if end >= 0 or (self._ended and self._buffer):
-            text = bytes(self._buffer[: end if end >= 0 else None])
-            del self._buffer[: end + 1 if end >= 0 else None]
+        if end >= 0 and self._buffer:
+            del self._buffer[: end + 1]
             self._owed = self._answers
-            return Line(text.removesuffix(b"\r"))
+            return Line(text)
         if self._ended:
             return self._close("the peer has said all")
         return NEED_DATA
