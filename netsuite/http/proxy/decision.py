@@ -29,7 +29,7 @@ class Action(enum.Enum):
     STALE_HIT = "answer from the store, and validate behind the client's back"
     REVALIDATE = "ask the origin whether what is stored is still good"
     MISS = "fetch and perhaps store"
-    PASS = "forward; neither answer from the store nor store"
+    FORWARD = "forward; neither answer from the store nor store"
     TIMEOUT = "504: only what is stored was wanted, and that cannot be used"
 
 
@@ -66,10 +66,10 @@ def select(stored: Sequence[StoredResponse], request: Request) -> StoredResponse
 def decide(request: Request, stored: Sequence[StoredResponse], now: float) -> Decision:
     """What a shared cache does with a request, given what it has stored for its target."""
     if request.method not in (b"GET", b"HEAD"):
-        return Decision(Action.PASS, "method", "only GET and HEAD are answered from the store", "RFC 9111 4")
+        return Decision(Action.FORWARD, "method", "only GET and HEAD are answered from the store", "RFC 9111 4")
     for name in _BYPASSING:
         if name in request.fields:
-            return Decision(Action.PASS, "request", "only the origin can judge this precondition", "RFC 9111 4.3.2")
+            return Decision(Action.FORWARD, "request", "only the origin can judge this precondition", "RFC 9111 4.3.2")
     control = request.control
     chosen = select(stored, request)
     if chosen is None:

@@ -15,11 +15,10 @@ from netsuite.http.proxy.variants import NEVER
 __all__ = ["UNDERSTOOD_STATUSES", "Storability", "storability", "stored_fields"]
 
 UNDERSTOOD_STATUSES: Final = frozenset(
-    {200, 203, 204, 300, 301, 302, 303, 307, 308}
-    | {400, 401, 402, 403, 404, 405, 406, 407, 408, 409, 410, 411, 413, 414, 415, 417, 421, 422, 426, 428, 429, 431, 451}
-    | {500, 501, 502, 503, 504, 505, 511}
-)
+    (200, 203, 204, 300, 301, 302, 303, 307, 308, *range(400, 418), 421, 422, 426, 428, 429, 431, 451)
+) | frozenset((*range(500, 506), 511))
 """Final statuses whose meaning for a cache this one implements: not 206, not 304 (RFC 9111 section 5.2.2.3)."""
+
 
 class Storability(NamedTuple):
     """The verdict, in words and by section."""

@@ -55,7 +55,18 @@ class Request:
 class Response:
     """A response as it arrived (its end-to-end fields), with its freshness worked out."""
 
-    __slots__ = ("age", "control", "date", "fields", "lifetime", "lines", "request_time", "response_time", "status", "vary")
+    __slots__ = (
+        "age",
+        "control",
+        "date",
+        "fields",
+        "lifetime",
+        "lines",
+        "request_time",
+        "response_time",
+        "status",
+        "vary",
+    )
 
     def __init__(self, status: int, lines: Sequence[Field], request_time: float, response_time: float) -> None:
         self.status = status

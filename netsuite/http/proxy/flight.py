@@ -1,0 +1,357 @@
+"""A response on its way, read by several: each at its own pace, from the first byte on.
+
+A :class:`Flight` is one fetch from an origin. Requests wait until it has *landed* (the head of the
+response is there) and are told what that means for them. While it may be stored, what arrives is kept
+whole, so that whoever joins late begins at the first byte; when it turns out too large for that, only a
+window is kept, and the fetch goes no faster than its slowest reader, who is cut if others wait too long.
+
+```
+ AWAITED --head, may be shared--> SHARED --end--> (stored)
+    |----head, for its asker only-> HANDED
+    |----304, store brought up to date-> STORED
+    '----nothing came------------> FAILED
+```
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from netsuite.common.body import BodyFailed
+from netsuite.sansio.connection import Source
+
+__all__ = ["Flight", "Landing", "Reader"]
+
+_LAG: Final = 10.0
+_PIECE: Final = 256 * 1024
+_SMALL: Final = 256 * 1024
+_NEARLY: Final = 0.75
+
+
+class Landing(enum.Enum):
+    """What a flight is for one of those who wait."""
+
+    READ = "the response may be read from the flight"
+    TAKE = "the response is the asker's alone"
+    STORED = "decide again: the store has been brought up to date"
+    ALONE = "the response is not for others: ask yourself"
+    FAILED = "no response came"
+
+
+class Flight:
+    """One fetch; see the module's docstring.
+
+    ``response`` is whatever the owner sets with :meth:`share` or :meth:`hand_over`; ``length`` the announced size of
+    its body or None; ``trouble`` why it failed. ``joinable`` is true while newcomers may wait or read, ``keeping``
+    while everything that arrives is kept.
+    """
+
+    __slots__ = (
+        "_cancel",
+        "_chunks",
+        "_clock",
+        "_content",
+        "_first",
+        "_late",
+        "_readers",
+        "_room",
+        "_taken",
+        "_waiting",
+        "_window",
+        "arrived",
+        "body",
+        "ended",
+        "joinable",
+        "keeping",
+        "landing",
+        "length",
+        "response",
+        "retained",
+        "trailers",
+        "trouble",
+        "waiters",
+    )
+
+    def __init__(self, clock: IReactorTime, window: int) -> None:
+        self._clock = clock
+        self._window = window
+        self._chunks: deque[bytes] = deque()
+        self._content: bytes | None = None
+        self._first = 0
+        self._readers: set[Reader] = set()
+        self._waiting: list[Deferred[None]] = []
+        self._room: Deferred[None] | None = None
+        self._late: Any = None
+        self._cancel: Callable[[], None] | None = None
+        self._taken = False
+        self.arrived = 0
+        self.retained = 0
+        self.body: Source | None = None
+        self.ended = False
+        self.joinable = True
+        self.keeping = True
+        self.landing: Landing | None = None
+        self.length: int | None = None
+        self.response: Any = None
+        self.trailers: tuple[tuple[bytes, bytes], ...] = ()
+        self.trouble: Any = None
+        self.waiters = 0
+
+    # -- those who wait
+
+    async def landed(self, asker: bool, timeout: float | None) -> Landing | None:
+        """What the flight is for this one, once its head is there; None if ``timeout`` seconds were too short."""
+        if self.landing is None:
+            waiter: Deferred[None] = Deferred()
+            self._waiting.append(waiter)
+            self.waiters += 1
+            late = self._clock.callLater(timeout, waiter.callback, None) if timeout is not None else None
+            try:
+                await waiter
+            except CancelledError:
+                self._unattended_after(waiter)
+                raise
+            finally:
+                self.waiters -= 1
+                if late is not None and late.active():
+                    late.cancel()
+            if self.landing is None:
+                self._waiting.remove(waiter)
+                return None
+        if self.landing is Landing.TAKE:
+            if not asker or self._taken:
+                return Landing.ALONE
+            self._taken = True
+        elif self.landing is Landing.READ and not asker and not self.joinable:
+            return Landing.ALONE
+        return self.landing
+
+    def reader(self) -> Reader:
+        """A body from the first byte on; allowed while everything is still there."""
+        reader = Reader(self)
+        self._readers.add(reader)
+        return reader
+
+    # -- the one who fetches
+
+    def cancelled_by(self, cancel: Callable[[], None]) -> None:
+        """What to call when nobody wants the rest."""
+        self._cancel = cancel
+
+    def share(self, response: Any, length: int | None, joinable: bool) -> None:
+        """The head is there, and others may read; newcomers too if ``joinable``."""
+        self.response = response
+        self.length = length
+        self.joinable = joinable
+        self._land(Landing.READ)
+
+    def hand_over(self, response: Any, body: Source) -> bool:
+        """The response is for the asker alone; False if the asker has left, the body is then the caller's to close."""
+        self.response = response
+        self.body = body
+        self.joinable = False
+        self._land(Landing.TAKE)
+        return self._taken
+
+    def settle(self) -> None:
+        """The store has been brought up to date instead."""
+        self.joinable = False
+        self._land(Landing.STORED)
+
+    def fail(self, trouble: Any) -> None:
+        """No response came."""
+        self.trouble = trouble
+        self.joinable = False
+        self._land(Landing.FAILED)
+
+    def _land(self, landing: Landing) -> None:
+        self.landing = landing
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            if not waiter.called:
+                waiter.callback(None)
+
+    def narrow(self) -> None:
+        """It will not be stored: newcomers are turned away, and no more than the window is kept."""
+        self.joinable = False
+        self.keeping = False
+        self._trim()
+
+    def add(self, chunk: bytes) -> None:
+        """Some of the body arrived."""
+        self._chunks.append(chunk)
+        self.arrived += len(chunk)
+        self.retained += len(chunk)
+        for reader in list(self._readers):
+            reader.wake()
+
+    async def room(self) -> None:
+        """Wait until the slowest reader leaves room in the window."""
+        while self.retained > self._window and not self.keeping:
+            self._room = Deferred()
+            self._late = self._clock.callLater(_LAG, self._cut_laggards)
+            try:
+                await self._room
+            finally:
+                self._room = None
+                if self._late.active():
+                    self._late.cancel()
+
+    def end(self, trailers: tuple[tuple[bytes, bytes], ...] = (), content: bytes | None = None) -> None:
+        """The body is complete; ``content`` is all of it where it was kept, and readers go on from there."""
+        self.trailers = trailers
+        self.ended = True
+        self.joinable = False
+        if content is not None:
+            self._content = content
+            self._chunks.clear()
+        for reader in list(self._readers):
+            reader.wake()
+
+    def break_off(self, trouble: str) -> None:
+        """The rest of the body will never come: readers are told, so that theirs is seen to be cut short."""
+        self.trouble = trouble
+        self.joinable = False
+        for reader in list(self._readers):
+            reader.wake()
+
+    def content(self) -> bytes:
+        """The whole body."""
+        return b"".join(self._chunks)
+
+    # -- readers
+
+    def take(self, position: int, offset: int) -> bytes | None:
+        """What follows a reader's position (in chunks) and offset (in bytes), None if nothing is there yet."""
+        if self._content is not None:
+            return self._content[offset : offset + _PIECE] or None
+        index = position - self._first
+        return self._chunks[index] if index < len(self._chunks) else None
+
+    def progressed(self) -> None:
+        """A reader went on: perhaps there is room now."""
+        if not self.keeping and not self.ended:
+            self._trim()
+
+    def leave(self, reader: Reader) -> None:
+        """A reader is done, or its client has gone."""
+        self._readers.discard(reader)
+        if self.ended:
+            return
+        if not self._readers and not self.waiters:
+            self._unattended()
+        else:
+            self.progressed()
+
+    def _trim(self) -> None:
+        if self._readers:
+            slowest = min(reader.position for reader in self._readers)
+            while self._first < slowest:
+                self.retained -= len(self._chunks.popleft())
+                self._first += 1
+        if self._room is not None and not self._room.called and self.retained <= self._window:
+            self._room.callback(None)
+
+    def _cut_laggards(self) -> None:
+        slowest = min((reader.position for reader in self._readers), default=0)
+        laggards = [reader for reader in self._readers if reader.position == slowest]
+        if len(laggards) < len(self._readers):
+            for reader in laggards:
+                reader.cut("the client reads too slowly for those who share its response")
+            self._trim()
+        elif self._room is not None and not self._room.called:
+            self._room.callback(None)
+
+    def _unattended_after(self, waiter: Deferred[None]) -> None:
+        if waiter in self._waiting:
+            self._waiting.remove(waiter)
+
+    def _unattended(self) -> None:
+        """Nobody reads any more: go on only if little is left to do, and it will be stored."""
+        keep = self.keeping and (
+            self.arrived <= _SMALL if self.length is None else self.length <= max(_SMALL, self.arrived / _NEARLY)
+        )
+        if not keep and self._cancel is not None:
+            cancel, self._cancel = self._cancel, None
+            cancel()
+
+
+class Reader:
+    """One client's view of a flight's body: an async iterator, optionally over a span of bytes only."""
+
+    __slots__ = ("_flight", "_left", "_offset", "_skip", "_trouble", "_waiter", "position")
+
+    def __init__(self, flight: Flight) -> None:
+        self._flight = flight
+        self._waiter: Deferred[None] | None = None
+        self._trouble: str | None = None
+        self._offset = 0
+        self._skip = 0
+        self._left: int | None = None
+        self.position = 0
+
+    def span(self, first: int, stop: int) -> Reader:
+        """Read only these bytes."""
+        self._skip = first
+        self._left = stop - first
+        return self
+
+    @property
+    def trailers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """What followed the body."""
+        return self._flight.trailers
+
+    def __aiter__(self) -> Reader:
+        return self
+
+    async def __anext__(self) -> bytes:
+        flight = self._flight
+        while self._left != 0:
+            if self._trouble is not None:
+                raise BodyFailed(self._trouble)
+            chunk = flight.take(self.position, self._offset)
+            if chunk is not None:
+                self.position += 1
+                self._offset += len(chunk)
+                flight.progressed()
+                if self._skip:
+                    skipped = min(self._skip, len(chunk))
+                    self._skip -= skipped
+                    chunk = chunk[skipped:]
+                if self._left is not None:
+                    chunk = chunk[: self._left]
+                    self._left -= len(chunk)
+                if chunk:
+                    return chunk
+                continue
+            if flight.ended:
+                break
+            if flight.trouble is not None:
+                raise BodyFailed(flight.trouble)
+            self._waiter = Deferred()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        raise StopAsyncIteration
+
+    def wake(self) -> None:
+        """Something changed."""
+        waiter = self._waiter
+        if waiter is not None and not waiter.called:
+            waiter.callback(None)
+
+    def cut(self, trouble: str) -> None:
+        """End what this reader gets."""
+        self._trouble = trouble
+        self.wake()
+
+    async def aclose(self) -> None:
+        """Done, or the client has gone."""
+        self._flight.leave(self)

@@ -1,0 +1,649 @@
+"""What a shared cache does, as a table: conversations in the groups of behaviour that caches are judged by.
+
+A case is ``(group, title, steps)``. Steps: ``origin(...)`` sets the next answers, ``wait(seconds)``, ``ask(expected, ...)``
+where ``expected`` is how the answer came about: ``hit`` (fresh, from the store), ``stale``, ``validated`` (a 304 from the
+origin), ``fetched`` (a full answer from the origin), ``asked`` (either), or a status of the cache's own (``502``, ``504``).
+``@N`` as a field's value is the date N seconds from now. Run this module to count the cases.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+
+from tests.unit.http.proxy.scenario import DOWN, Scenario
+
+Case = tuple[str, str, list]
+
+
+def origin(*fields, status=200, body=b"first"):
+    return ("origin", status, fields, body)
+
+
+def down():
+    return ("down",)
+
+
+def wait(seconds):
+    return ("wait", seconds)
+
+
+def delay(seconds):
+    return ("delay", seconds)
+
+
+def ask(expected, *fields, method="GET", path="/", **checks):
+    return ("ask", expected, fields, method, path, checks)
+
+
+def cc(value):
+    return ("Cache-Control", value)
+
+
+FRESH = cc("max-age=3600")
+TAG = ("ETag", '"one"')
+
+
+def _reuse(group, title, fields, reused, status=200, request=(), after=3) -> Case:
+    """Fetch, wait a little, ask again."""
+    expected = "hit" if reused else "asked"
+    return (group, title, [origin(*fields, status=status), ask("fetched", *request), wait(after), ask(expected, *request)])
+
+
+def _freshness() -> Iterator[Case]:
+    group = "cc-freshness"
+    for title, fields, reused in [
+        ("nothing says that it is fresh", [], False),
+        ("max-age", [FRESH], True),
+        ("max-age=0", [cc("max-age=0"), TAG], False),
+        ("max-age is over", [cc("max-age=2"), TAG], False),
+        ("s-maxage", [cc("s-maxage=3600")], True),
+        ("s-maxage wins over a longer max-age", [cc("max-age=3600, s-maxage=1")], False),
+        ("s-maxage wins over a shorter max-age", [cc("max-age=1, s-maxage=3600")], True),
+        ("s-maxage first in the list wins too", [cc("s-maxage=3600, max-age=1")], True),
+        ("Expires in the future", [("Expires", "@3600"), ("Date", "@0")], True),
+        ("max-age wins over Expires in the past", [FRESH, ("Expires", "@-3600"), ("Date", "@0")], True),
+        ("max-age wins over a broken Expires", [FRESH, ("Expires", "0"), ("Date", "@0")], True),
+        ("max-age=0 wins over Expires in the future", [cc("max-age=0"), ("Expires", "@3600"), ("Date", "@0")], False),
+        ("s-maxage=0 wins over Expires in the future", [cc("s-maxage=0"), ("Expires", "@3600"), ("Date", "@0")], False),
+        ("Age is less than max-age", [FRESH, ("Age", "1800")], True),
+        ("Age is more than max-age", [FRESH, ("Age", "7200"), TAG], False),
+        ("Age is almost max-age", [cc("max-age=10"), ("Age", "8"), TAG], False),
+        ("an old Date counts as age", [cc("max-age=60"), ("Date", "@-120"), TAG], False),
+        ("a Date in the future does no harm", [FRESH, ("Date", "@3600")], True),
+        ("max-age of 2^31", [cc("max-age=2147483648")], True),
+        ("max-age of 2^31 - 1", [cc("max-age=2147483647")], True),
+        ("max-age of 2^63 and more", [cc("max-age=99999999999999999999999")], True),
+    ]:
+        yield _reuse(group, title, fields, reused)
+    yield (group, "fresh until max-age, stale from then on", [
+        origin(cc("max-age=10")), ask("fetched"), wait(9.9), ask("hit"), wait(0.2), ask("fetched")])  # fmt: skip
+    yield (group, "the time that the answer took counts as age", [
+        delay(5), origin(cc("max-age=10"), ("Age", "3")), ask("fetched"), wait(1), ask("hit", age="9"), wait(1.5),
+        ask("fetched")])  # fmt: skip
+
+
+def _parsing() -> Iterator[Case]:
+    group = "cc-parse"
+    for title, value, reused in [
+        ("in capital letters", "MAX-AGE=3600", True),
+        ("a quoted number", 'max-age="3600"', True),
+        ("leading zeros", "max-age=003600", True),
+        ("white space before the equals sign", "max-age =3600", True),
+        ("white space after the equals sign", "max-age= 3600", True),
+        ("empty list members", ",,max-age=3600,,", True),
+        ("tabs around members", "\tmax-age=3600\t,\tx", True),
+        ("an unknown directive before", "foo, max-age=3600", True),
+        ("an unknown directive with a value before", "foo=bar, max-age=3600", True),
+        ("a decimal", "max-age=3600.0", False),
+        ("a negative number", "max-age=-3600", False),
+        ("letters behind", "max-age=3600s", False),
+        ("letters before", "max-age=s3600", False),
+        ("no number", "max-age", False),
+        ("an empty value", "max-age=", False),
+        ("single quotes", "max-age='3600'", False),
+        ("max-age in another directive's quoted string", 'foo="max-age=3600"', False),
+        ("max-age in a quoted list", 'foo="bar, max-age=3600, baz"', False),
+        ("max-age behind an escaped quote", 'foo="\\", max-age=3600"', False),
+        ("a longer name that ends alike", "xmax-age=3600", False),
+        ("a longer name that begins alike", "max-agex=3600", False),
+        ("short first, long second", "max-age=1, max-age=3600", False),
+        ("long first, short second", "max-age=3600, max-age=1", False),
+        ("a quoted string that is never closed", 'foo="bar, max-age=3600', False),
+    ]:
+        yield _reuse(group, title, [cc(value), TAG], reused)
+    for title, values, reused in [
+        ("two lines, both fresh", ("max-age=3600", "max-age=7200"), True),
+        ("two lines, the second short", ("max-age=3600", "max-age=1"), False),
+        ("two lines, the first short", ("max-age=1", "max-age=3600"), False),
+        ("two lines, no-store in the second", ("max-age=3600", "no-store"), False),
+        ("a torn quote in one line hides no no-store in the next", ('a="', "no-store, max-age=3600"), False),
+    ]:
+        yield _reuse(group, title, [cc(value) for value in values], reused)
+    yield _reuse(group, "no-store in a quoted string is none", [cc('max-age=3600, foo="no-store"')], True)
+
+
+def _age_parsing() -> Iterator[Case]:
+    for title, values, reused in [
+        ("no number", ["abc"], True),
+        ("negative", ["-7200"], True),
+        ("a float", ["7200.0"], True),
+        ("a parameter behind", ["7200;foo=bar"], True),
+        ("zero", ["0"], True),
+        ("empty", [""], True),
+        ("of a list the first, small", ["0, 7200"], True),
+        ("of a list the first, large", ["7200, 0"], False),
+        ("of two lines the first, small", ["0", "7200"], True),
+        ("of two lines the first, large", ["7200", "0"], False),
+        ("2^31 - 1", ["2147483647"], False),
+        ("2^31", ["2147483648"], False),
+        ("far beyond 2^63", ["9" * 30], False),
+    ]:
+        yield _reuse("age-parse", title, [FRESH, TAG, *(("Age", value) for value in values)], reused)
+
+
+def _expires() -> Iterator[Case]:
+    for title, fields, reused in [
+        ("in the future", [("Expires", "@3600"), ("Date", "@0")], True),
+        ("in the past", [("Expires", "@-3600"), ("Date", "@0")], False),
+        ("now", [("Expires", "@0"), ("Date", "@0")], False),
+        ("in the future of a slow clock", [("Expires", "@-1800"), ("Date", "@-3600")], False),
+        ("in the future of a fast clock", [("Expires", "@7200"), ("Date", "@3600")], True),
+        ("in the past of a fast clock", [("Expires", "@1800"), ("Date", "@3600")], False),
+        ("fast clock, and Age eats it up", [("Expires", "@7200"), ("Date", "@3600"), ("Age", "7200")], False),
+        ("fast clock, and Age leaves some", [("Expires", "@7200"), ("Date", "@3600"), ("Age", "1800")], True),
+        ("without Date", [("Expires", "@3600")], True),
+    ]:
+        yield _reuse("expires", title, [*fields, TAG], reused)
+
+
+def _expires_parsing() -> Iterator[Case]:
+    for title, value, reused in [
+        ("IMF-fixdate", "Tue, 18 Nov 2053 16:22:05 GMT", True),
+        ("RFC 850", "Tuesday, 18-Nov-53 16:22:05 GMT", True),
+        ("asctime", "Tue Nov 18 16:22:05 2053", True),
+        ("in small letters", "tue, 18 nov 2053 16:22:05 gmt", True),
+        ("in capital letters", "TUE, 18 NOV 2053 16:22:05 GMT", True),
+        ("UTC", "Tue, 18 Nov 2053 16:22:05 UTC", False),
+        ("another zone", "Tue, 18 Nov 2053 16:22:05 AEST", False),
+        ("an offset", "Tue, 18 Nov 2053 16:22:05 +0000", False),
+        ("no zone", "Tue, 18 Nov 2053 16:22:05", False),
+        ("no comma", "Tue 18 Nov 2053 16:22:05 GMT", False),
+        ("no day of the week", "18 Nov 2053 16:22:05 GMT", False),
+        ("dots for colons", "Tue, 18 Nov 2053 16.22.05 GMT", False),
+        ("a one-digit hour", "Tue, 18 Nov 2053 6:22:05 GMT", False),
+        ("a one-digit day", "Tue, 8 Nov 2053 16:22:05 GMT", False),
+        ("hyphens in IMF-fixdate", "Tue, 18-Nov-2053 16:22:05 GMT", False),
+        ("two spaces", "Tue,  18 Nov 2053 16:22:05 GMT", False),
+        ("a month spelt out", "Tue, 18 November 2053 16:22:05 GMT", False),
+        ("0", "0", False),
+        ("-1", "-1", False),
+        ("empty", "", False),
+        ("seconds since the epoch", "2646573725", False),
+        ("garbage", "abc", False),
+    ]:
+        yield _reuse("expires-parse", title, [("Expires", value), ("Date", "@0"), TAG], reused)
+    yield _reuse(
+        "expires-parse", "two lines", [("Expires", "@3600"), ("Expires", "@7200"), ("Date", "@0"), TAG], False)  # fmt: skip
+
+
+def _response_directives() -> Iterator[Case]:
+    group = "cc-response"
+    for value in ("no-store", "No-StOrE", "no-store, max-age=3600", "private, max-age=3600", "PrivaTe, max-age=3600"):
+        yield _reuse(group, value, [cc(value)], False)
+    for value in ("no-cache", "No-CaChE", "no-cache, max-age=3600"):
+        yield (group, f"{value}: stored, and validated each time", [
+            origin(cc(value), TAG), ask("fetched"), origin(TAG, cc(value), status=304), ask("validated"),
+            ask("validated")])  # fmt: skip
+    yield (group, "a newer no-store answer does not bring the older one back", [
+        origin(cc("max-age=1"), body=b"old"), ask("fetched"), wait(2), origin(cc("no-store"), body=b"new"),
+        ask("fetched", body=b"new"), ask("fetched", body=b"new")])  # fmt: skip
+    yield (group, "must-revalidate does not matter while fresh", [
+        origin(cc("max-age=3600, must-revalidate")), ask("fetched"), wait(3), ask("hit")])  # fmt: skip
+    yield (group, "must-revalidate: validated when stale", [
+        origin(cc("max-age=2, must-revalidate"), TAG), ask("fetched"), wait(3), origin(TAG, status=304),
+        ask("validated")])  # fmt: skip
+    yield (group, "no-cache with a field: the rest is reused without it", [
+        origin(cc('max-age=3600, no-cache="a"'), ("A", "1"), ("B", "2")), ask("fetched", a="1"), wait(1),
+        ask("hit", a=None, b="2")])  # fmt: skip
+    yield (group, "private with a field: the rest is shared without it", [
+        origin(cc('max-age=3600, private="a"'), ("A", "1"), ("B", "2")), ask("fetched", a="1"), wait(1),
+        ask("hit", a=None, b="2")])  # fmt: skip
+    yield (group, "no-cache with and without a field means all", [
+        origin(cc('max-age=3600, no-cache="a", no-cache'), TAG), ask("fetched"), ask("asked")])  # fmt: skip
+
+
+def _stale() -> Iterator[Case]:
+    group = "stale"
+    for directive in ("must-revalidate", "proxy-revalidate", "no-cache", "s-maxage=2"):
+        yield (group, f"{directive} forbids stale answers when the origin is down", [
+            origin(cc(f"max-age=2, {directive}"), TAG), ask("fetched"), wait(3), down(), ask("504")])  # fmt: skip
+        yield (group, f"{directive} forbids stale answers for a 503", [
+            origin(cc(f"max-age=2, {directive}"), TAG), ask("fetched"), wait(3), origin(status=503),
+            ask("fetched", status=503)])  # fmt: skip
+    yield (group, "served when the origin is down", [
+        origin(cc("max-age=2")), ask("fetched"), wait(3), down(), ask("stale", body=b"first", age="3")])  # fmt: skip
+    yield (group, "not served for ever when the origin is down", [
+        origin(cc("max-age=2")), ask("fetched"), wait(8 * 86400), down(), ask("504")])  # fmt: skip
+    for status in (500, 502, 503, 504):
+        yield (group, f"a {status} alone does not allow stale answers", [
+            origin(cc("max-age=2"), TAG), ask("fetched"), wait(3), origin(status=status),
+            ask("fetched", status=status)])  # fmt: skip
+        yield (group, f"stale-if-error covers a {status} within its window", [
+            origin(cc("max-age=2, stale-if-error=60"), TAG), ask("fetched"), wait(61), origin(status=status),
+            ask("stale", status=200), wait(2), ask("fetched", status=status)])  # fmt: skip
+    yield (group, "stale-if-error does not cover a 404", [
+        origin(cc("max-age=2, stale-if-error=60"), TAG), ask("fetched"), wait(3), origin(status=404),
+        ask("fetched", status=404)])  # fmt: skip
+    yield (group, "the request's own stale-if-error", [
+        origin(cc("max-age=2"), TAG), ask("fetched"), wait(3), origin(status=503),
+        ask("stale", cc("stale-if-error=60"), status=200)])  # fmt: skip
+    yield (group, "stale-while-revalidate within its window", [
+        origin(cc("max-age=2, stale-while-revalidate=60"), TAG), ask("fetched"), wait(61), ask("stale")])  # fmt: skip
+    yield (group, "stale-while-revalidate ends", [
+        origin(cc("max-age=2, stale-while-revalidate=60"), TAG), ask("fetched"), wait(62), ask("asked")])  # fmt: skip
+    yield (group, "must-revalidate outweighs stale-while-revalidate", [
+        origin(cc("max-age=2, stale-while-revalidate=60, must-revalidate"), TAG), ask("fetched"), wait(3),
+        ask("asked")])  # fmt: skip
+    yield (group, "an explicit window outweighs what s-maxage implies", [
+        origin(cc("s-maxage=2, stale-while-revalidate=60"), TAG), ask("fetched"), wait(3), ask("stale")])  # fmt: skip
+
+
+def _heuristic() -> Iterator[Case]:
+    group = "heuristic"
+    for status in (200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501):
+        yield _reuse(group, f"{status} by its Last-Modified", [("Last-Modified", "@-100000"), ("Date", "@0")], True, status)
+    for status in (201, 202, 302, 303, 307, 400, 403, 500, 502, 503, 504, 599):
+        old = [("Last-Modified", "@-100000"), ("Date", "@0")]
+        yield _reuse(group, f"not {status}", old, False, status)
+        yield _reuse(group, f"{status} that is public", [*old, cc("public")], True, status)
+    for age, after, reused in [(10, 0.5, True), (10, 2, False), (100, 9, True), (100, 11, False), (1000, 99, True),
+                               (1000, 101, False), (100000, 9999, True), (100000, 10001, False)]:  # fmt: skip
+        words = "is" if reused else "is no longer"
+        yield _reuse(group, f"changed {age} s ago {words} fresh after {after} s",
+                     [("Last-Modified", f"@-{age}"), ("Date", "@0")], reused, after=after)  # fmt: skip
+    yield _reuse(group, "never longer than a day", [("Last-Modified", "@-100000000"), ("Date", "@0")], False, after=86401)
+    yield _reuse(group, "a Last-Modified in the future tells nothing", [("Last-Modified", "@100"), ("Date", "@0")], False)
+
+
+def _methods() -> Iterator[Case]:
+    group = "method"
+    yield (group, "a POST's answer with its own Content-Location serves GET", [
+        origin(FRESH, ("Content-Location", "/")), ask("fetched", method="POST"), ask("hit")])  # fmt: skip
+    yield (group, "not without Content-Location", [origin(FRESH), ask("fetched", method="POST"), ask("fetched")])
+    yield (group, "not with another Content-Location", [
+        origin(FRESH, ("Content-Location", "/other")), ask("fetched", method="POST"), ask("fetched")])  # fmt: skip
+    yield (group, "not without explicit freshness", [
+        origin(("Last-Modified", "@-100000"), ("Content-Location", "/")), ask("fetched", method="POST"),
+        ask("fetched")])  # fmt: skip
+    yield (group, "a stored GET does not answer POST", [origin(FRESH), ask("fetched"), ask("fetched", method="POST")])
+    yield (group, "a stored GET answers HEAD", [
+        origin(FRESH), ask("fetched"), ask("hit", method="HEAD", body=b"", content_length="5")])  # fmt: skip
+    yield (group, "OPTIONS is not stored", [
+        origin(FRESH), ask("fetched", method="OPTIONS"), ask("fetched", method="OPTIONS")])  # fmt: skip
+
+
+def _statuses() -> Iterator[Case]:
+    group = "status"
+    for status in (200, 201, 202, 203, 204, 299, 300, 301, 302, 303, 307, 308, 400, 401, 403, 404, 405, 410, 414, 418,
+                   451, 499, 500, 501, 502, 503, 504, 599):  # fmt: skip
+        yield _reuse(group, f"{status} with freshness is reused", [FRESH], True, status)
+        yield _reuse(group, f"{status} expires", [cc("max-age=2")], False, status)
+    for status in (206, 304):
+        yield _reuse(group, f"{status} is not stored", [FRESH], False, status)
+    yield _reuse(group, "must-understand, 200, no-store", [cc("no-store, must-understand, max-age=3600")], True)
+    yield _reuse(group, "must-understand, 599, no-store", [cc("no-store, must-understand, max-age=3600")], False, 599)
+    yield _reuse(group, "must-understand, 499", [cc("must-understand, max-age=3600")], False, 499)
+
+
+def _request_directives() -> Iterator[Case]:
+    group = "cc-request"
+    start = [origin(FRESH, TAG), ask("fetched"), wait(10)]
+    yield (group, "max-age=0", [*start, ask("asked", cc("max-age=0"))])
+    yield (group, "max-age that is long enough", [*start, ask("hit", cc("max-age=11"))])
+    yield (group, "max-age that is too short", [*start, ask("asked", cc("max-age=9"))])
+    yield (group, "max-age counts Age", [origin(FRESH, ("Age", "100")), ask("fetched"), ask("asked", cc("max-age=50"))])
+    yield (group, "min-fresh that is met", [*start, ask("hit", cc("min-fresh=3500"))])
+    yield (group, "min-fresh that is not met", [*start, ask("asked", cc("min-fresh=3595"))])
+    yield (group, "no-cache", [*start, ask("asked", cc("no-cache"))])
+    yield (group, "no-store keeps the answer out of the store", [
+        origin(FRESH), ask("fetched", cc("no-store")), ask("fetched")])  # fmt: skip
+    yield (group, "no-store does not forbid what is stored", [*start, ask("hit", cc("no-store"))])
+    yield (group, "only-if-cached, stored", [*start, ask("hit", cc("only-if-cached"))])
+    yield (group, "only-if-cached, not stored", [origin(FRESH), ask("504", cc("only-if-cached"))])
+    stale = [origin(cc("max-age=10"), TAG), ask("fetched"), wait(15)]
+    yield (group, "only-if-cached, stale", [*stale, ask("504", cc("only-if-cached"))])
+    yield (group, "max-stale", [*stale, ask("hit", cc("max-stale"))])
+    yield (group, "max-stale that is long enough", [*stale, ask("hit", cc("max-stale=6"))])
+    yield (group, "max-stale that is too short", [*stale, ask("asked", cc("max-stale=4"))])
+    yield (group, "max-stale with max-age", [*stale, ask("asked", cc("max-stale=100, max-age=3"))])
+    for directive in ("must-revalidate", "proxy-revalidate", "s-maxage=10", "no-cache"):
+        yield (group, f"max-stale does not outweigh {directive}", [
+            origin(cc(f"max-age=10, {directive}"), TAG), ask("fetched"), wait(15), ask("asked", cc("max-stale"))])  # fmt: skip
+    yield ("pragma", "no-cache in a request", [*start, ask("asked", ("Pragma", "no-cache"))])
+    yield ("pragma", "Cache-Control in the request outweighs it", [
+        *start, ask("hit", ("Pragma", "no-cache"), cc("max-age=100"))])  # fmt: skip
+    yield ("pragma", "in a response it means nothing", [
+        origin(FRESH, ("Pragma", "no-cache")), ask("fetched"), ask("hit")])  # fmt: skip
+    yield ("pragma", "unknown words mean nothing", [*start, ask("hit", ("Pragma", "foo"))])
+
+
+def _vary() -> Iterator[Case]:
+    group = "vary"
+
+    def differs(title, vary, first, second, same):
+        return (group, title, [
+            origin(FRESH, ("Vary", vary)), ask("fetched", *first), wait(1), ask("hit" if same else "fetched", *second)])  # fmt: skip
+
+    one, two = ("Foo", "1"), ("Foo", "2")
+    yield differs("the same value", "Foo", [one], [one], True)
+    yield differs("another value", "Foo", [one], [two], False)
+    yield differs("absent in the second request", "Foo", [one], [], False)
+    yield differs("absent in the first request", "Foo", [], [one], False)
+    yield differs("absent in both", "Foo", [], [], True)
+    yield differs("empty is not absent", "Foo", [("Foo", "")], [], False)
+    yield differs("the name in other letters", "fOO", [one], [one], True)
+    bar, baz = ("Bar", "a"), ("Baz", "x")
+    yield differs("two fields, the same", "Foo, Bar", [one, bar], [one, bar], True)
+    yield differs("two fields, one differs", "Foo, Bar", [one, bar], [one, ("Bar", "b")], False)
+    yield differs("two fields, one absent", "Foo, Bar", [one, bar], [one], False)
+    yield differs("three fields, the same", "Foo, Bar, Baz", [one, bar, baz], [one, bar, baz], True)
+    yield differs("three fields, in another order", "Foo, Bar, Baz", [one, bar, baz], [baz, bar, one], True)
+    yield differs("three fields, the last differs", "Foo, Bar, Baz", [one, bar, baz], [one, bar, ("Baz", "y")], False)
+    yield differs("a field that does not select", "Foo", [one], [one, ("Other", "1")], True)
+    yield differs("white space around commas", "Foo", [("Foo", "1, 2")], [("Foo", "1 ,2")], True)
+    yield differs("lines combined", "Foo", [("Foo", "1, 2")], [("Foo", "1"), ("Foo", "2")], True)
+    yield differs("order matters in an unknown field", "Foo", [("Foo", "1, 2")], [("Foo", "2, 1")], False)
+    yield differs("letter case matters in an unknown field", "Foo", [("Foo", "a")], [("Foo", "A")], False)
+    language = "Accept-Language"
+    yield differs("language: order", language, [(language, "en, de")], [(language, "de, en")], True)
+    yield differs("language: case", language, [(language, "en, de")], [(language, "eN, De")], True)
+    yield differs("language: white space", language, [(language, "en,de;q=0.5")], [(language, "en , de; q=0.5")], True)
+    yield differs("language: another", language, [(language, "en, de")], [(language, "en, fr")], False)
+    coding = "Accept-Encoding"
+    yield differs("encoding: order and case", coding, [(coding, "gzip, br")], [(coding, "BR,GZip")], True)
+    yield (group, "several variants side by side", [
+        origin(FRESH, ("Vary", "Foo"), body=b"1"), ask("fetched", one, body=b"1"),
+        origin(FRESH, ("Vary", "Foo"), body=b"2"), ask("fetched", two, body=b"2"),
+        ask("hit", one, body=b"1"), ask("hit", two, body=b"2"), ask("fetched", ("Foo", "3"))])  # fmt: skip
+    yield (group, "what varies changes: the newest answer says it", [
+        origin(FRESH, ("Vary", "Foo"), body=b"1"), ask("fetched", one), origin(FRESH, ("Vary", "Bar"), body=b"2"),
+        ask("fetched", two, bar), ask("hit", one, bar, body=b"2"), ask("asked", one)])  # fmt: skip
+    for title, values in [
+        ("alone", ["*"]), ("doubled", ["*, *"]), ("with empty members", [", *"]), ("behind a name", ["Foo, *"]),
+        ("before a name", ["*, Foo"]), ("in a line of its own", ["Foo", "*"]), ("in the first of two lines", ["*", "Foo"]),
+    ]:  # fmt: skip
+        lines = [("Vary", value) for value in values]
+        yield _reuse("vary-parse", f"* {title}", [FRESH, *lines], False, request=[("Foo", "1")])
+    yield _reuse("vary-parse", "empty", [FRESH, ("Vary", "")], True)
+    yield _reuse("vary-parse", "empty members", [FRESH, ("Vary", ", Foo,, ")], True, request=[("Foo", "1")])
+
+
+def _conditional() -> Iterator[Case]:
+    group = "conditional-lm"
+    modified = ("Last-Modified", "Sun, 06 Nov 1994 08:49:37 GMT")
+    stored = [origin(FRESH, modified), ask("fetched"), wait(1)]
+    for title, value, status in [
+        ("the same date", "Sun, 06 Nov 1994 08:49:37 GMT", 304),
+        ("the same date in RFC 850 form", "Sunday, 06-Nov-94 08:49:37 GMT", 304),
+        ("the same date as asctime", "Sun Nov  6 08:49:37 1994", 304),
+        ("a later date", "Sun, 06 Nov 1994 08:49:38 GMT", 304),
+        ("an earlier date", "Sun, 06 Nov 1994 08:49:36 GMT", 200),
+        ("no date", "yesterday", 200),
+    ]:
+        yield (group, title, [*stored, ask("hit", ("If-Modified-Since", value), status=status)])
+    yield (group, "validated first, then answered", [
+        origin(cc("max-age=2"), modified), ask("fetched"), wait(3), origin(modified, status=304),
+        ask("validated", ("If-Modified-Since", "Sun, 06 Nov 1994 08:49:37 GMT"), status=304,
+            upstream_if_modified_since="Sun, 06 Nov 1994 08:49:37 GMT")])  # fmt: skip
+    yield (group, "without Last-Modified the Date counts", [
+        origin(FRESH, ("Date", "@0")), ask("fetched"), wait(1), ask("hit", ("If-Modified-Since", "@0"), status=304)])  # fmt: skip
+    group = "conditional-inm"
+    strong, weak = '"abc"', 'W/"abc"'
+    for etag, value, status in [
+        (strong, strong, 304), (strong, weak, 304), (weak, strong, 304), (weak, weak, 304), (strong, '"x"', 200),
+        (strong, '"x", "abc"', 304), (strong, '"x","abc","y"', 304), (strong, '"x", W/"abc"', 304), (strong, "*", 304),
+        (strong, "abc", 200), (strong, '"abc', 200), (strong, "'abc'", 200), (strong, '"ABC"', 200), (strong, 'w/"abc"', 200),
+        (strong, "", 200), (strong, '"x" "abc"', 200),
+    ]:  # fmt: skip
+        yield (group, f"{value} for {etag}", [
+            origin(FRESH, ("ETag", etag)), ask("fetched"), ask("hit", ("If-None-Match", value), status=status, etag=etag)])  # fmt: skip
+    yield (group, "outweighs If-Modified-Since, differing", [
+        origin(FRESH, TAG, modified), ask("fetched"),
+        ask("hit", ("If-None-Match", '"x"'), ("If-Modified-Since", modified[1]), status=200)])  # fmt: skip
+    yield (group, "outweighs If-Modified-Since, equal", [
+        origin(FRESH, TAG, modified), ask("fetched"),
+        ask("hit", ("If-None-Match", '"one"'), ("If-Modified-Since", "Sun, 06 Nov 1994 08:49:36 GMT"), status=304)])  # fmt: skip
+    yield (group, "a 304 carries no content fields and no body", [
+        origin(FRESH, TAG, ("Content-Type", "text/plain")), ask("fetched"),
+        ask("hit", ("If-None-Match", '"one"'), status=304, body=b"", content_type=None, cache_control="max-age=3600")])  # fmt: skip
+    yield (group, "the stored tag is sent upstream", [
+        origin(cc("max-age=1"), TAG), ask("fetched"), wait(2), origin(TAG, status=304),
+        ask("validated", upstream_if_none_match='"one"', body=b"first")])  # fmt: skip
+    yield (group, "both validators are sent upstream", [
+        origin(cc("max-age=1"), TAG, modified), ask("fetched"), wait(2), origin(TAG, status=304),
+        ask("validated", upstream_if_none_match='"one"', upstream_if_modified_since=modified[1])])  # fmt: skip
+    yield (group, "a weak tag validates too", [
+        origin(cc("max-age=1"), ("ETag", 'W/"one"')), ask("fetched"), wait(2), origin(("ETag", 'W/"one"'), status=304),
+        ask("validated", upstream_if_none_match='W/"one"', body=b"first")])  # fmt: skip
+    yield (group, "tags of other variants are sent, and the one named is used", [
+        origin(FRESH, ("Vary", "Foo"), TAG), ask("fetched", ("Foo", "1")), origin(("Vary", "Foo"), TAG, FRESH, status=304),
+        ask("validated", ("Foo", "2"), upstream_if_none_match='"one"', body=b"first"), ask("hit", ("Foo", "2")),
+        ask("hit", ("Foo", "1"))])  # fmt: skip
+    yield (group, "If-Match is the origin's to judge", [
+        origin(FRESH, TAG), ask("fetched"), ask("fetched", ("If-Match", '"x"'))])  # fmt: skip
+    yield (group, "If-Unmodified-Since is the origin's to judge", [
+        origin(FRESH, TAG), ask("fetched"), ask("fetched", ("If-Unmodified-Since", "@0"))])  # fmt: skip
+
+
+def _update304() -> Iterator[Case]:
+    group = "update304"
+    for name in ("Test-Header", "X-Foo", "Cache-Control", "Expires", "Set-Cookie", "Content-Language", "Content-Security-Policy",
+                 "Link", "Content-Location"):  # fmt: skip
+        new = "max-age=3600" if name == "Cache-Control" else "@3600" if name == "Expires" else "new"
+        old = "max-age=1" if name == "Cache-Control" else "@1" if name == "Expires" else "old"
+        start = [] if name in ("Cache-Control", "Expires") else [cc("max-age=1")]
+        check = {} if name == "Expires" else {name.lower().replace("-", "_"): new}
+        yield (group, f"{name} is updated, and stays so", [
+            origin(*start, TAG, (name, old), ("Date", "@0")), ask("fetched"), wait(2),
+            origin(TAG, (name, new), ("Date", "@0"), status=304), ask("validated", **check)])  # fmt: skip
+    for name, old, new in [("Content-Length", "5", "10"), ("Content-Type", "text/plain", "text/html"),
+                           ("Content-Encoding", "gzip", "br"), ("Content-Range", "bytes 0-4/5", "bytes 0-9/10")]:  # fmt: skip
+        kept = None if name in ("Content-Length", "Content-Range") else old
+        yield (group, f"{name} is not updated", [
+            origin(cc("max-age=1"), TAG, (name, old)), ask("fetched"), wait(2), origin(TAG, (name, new), status=304),
+            ask("validated", body=b"first", **{name.lower().replace("-", "_"): kept})])  # fmt: skip
+    yield (group, "freshness is updated", [
+        origin(cc("max-age=1"), TAG), ask("fetched"), wait(2), origin(TAG, FRESH, status=304), ask("validated"), wait(100),
+        ask("hit")])  # fmt: skip
+    yield (group, "a 304 without freshness renews the old", [
+        origin(cc("max-age=10"), TAG), ask("fetched"), wait(11), origin(TAG, status=304), ask("validated", age="0"), wait(9),
+        ask("hit"), wait(2), ask("asked")])  # fmt: skip
+    yield (group, "a 304 for another tag is not used", [
+        origin(cc("max-age=1"), TAG), ask("fetched"), wait(2), origin(("ETag", '"two"'), status=304),
+        ask("fetched", status=304)])  # fmt: skip
+    yield (group, "a 304 that says no-store ends the storing", [
+        origin(cc("max-age=1"), TAG), ask("fetched"), wait(2), origin(TAG, cc("no-store"), status=304), ask("validated"),
+        origin(FRESH), ask("fetched")])  # fmt: skip
+    group = "updateHEAD"
+    yield (group, "a HEAD's answer renews what is stored", [
+        origin(cc("max-age=10"), TAG), ask("fetched"), wait(11), origin(FRESH, TAG, ("Content-Length", "5"), body=b""),
+        ask("fetched", method="HEAD"), wait(5), ask("hit", body=b"first")])  # fmt: skip
+    yield (group, "a HEAD's answer with another length ends what is stored", [
+        origin(cc("max-age=10"), TAG), ask("fetched"), wait(11), origin(FRESH, TAG, ("Content-Length", "6"), body=b""),
+        ask("fetched", method="HEAD"), ask("fetched")])  # fmt: skip
+    yield (group, "a HEAD's answer with another tag ends what is stored", [
+        origin(cc("max-age=10"), TAG), ask("fetched"), wait(11), origin(FRESH, ("ETag", '"two"'), body=b""),
+        ask("fetched", method="HEAD"), ask("fetched")])  # fmt: skip
+
+
+def _headers() -> Iterator[Case]:
+    group = "headers"
+    for name in ("Test-Header", "Content-Type", "Content-Language", "Link", "Set-Cookie", "Warning", "X-Anything", "Server"):
+        yield (group, f"{name} is stored", [
+            origin(FRESH, (name, "value")), ask("fetched"), ask("hit", **{name.lower().replace("-", "_"): "value"})])  # fmt: skip
+    yield (group, "several lines keep their order", [
+        origin(FRESH, ("A", "1"), ("A", "2"), ("A", "3")), ask("fetched"), ask("hit", a="1, 2, 3")])  # fmt: skip
+    group = "other"
+    yield (group, "Age is made", [origin(FRESH), ask("fetched"), wait(7), ask("hit", age="7")])
+    yield (group, "Age is added to", [origin(FRESH, ("Age", "30")), ask("fetched"), wait(7), ask("hit", age="37")])
+    yield (group, "Date is kept", [
+        origin(FRESH, ("Date", "@0")), ask("fetched"), wait(7), ask("hit", date="@-7")])  # fmt: skip
+    yield (group, "the query is part of the target", [
+        origin(FRESH, body=b"a"), ask("fetched", path="/?a"), ask("hit", path="/?a"), ask("fetched", path="/?b"),
+        ask("fetched", path="/"), ask("fetched", path="/?")])  # fmt: skip
+    yield (group, "the path's letters matter", [origin(FRESH), ask("fetched", path="/a"), ask("fetched", path="/A")])
+    yield (group, "Set-Cookie does not stop the reuse", [
+        origin(FRESH, ("Set-Cookie", "a=b")), ask("fetched"), ask("hit", set_cookie="a=b")])  # fmt: skip
+    yield (group, "Cookie does not stop the reuse", [
+        origin(FRESH), ask("fetched", ("Cookie", "a=b")), ask("hit", ("Cookie", "c=d"))])  # fmt: skip
+    yield (group, "Content-Disposition is nothing special", [
+        origin(FRESH, ("Content-Disposition", 'attachment; filename="a"')), ask("fetched"),
+        ask("hit", content_disposition='attachment; filename="a"')])  # fmt: skip
+
+
+def _invalidation() -> Iterator[Case]:
+    group = "invalidation"
+    for method in ("POST", "PUT", "DELETE", "M-SEARCH"):
+        for status in (200, 201, 204, 302):
+            yield (group, f"{method} with {status}", [
+                origin(FRESH), ask("fetched"), ask("hit"), origin(status=status, body=b""), ask("fetched", method=method),
+                origin(FRESH), ask("fetched")])  # fmt: skip
+        for status in (400, 404, 500):
+            yield (group, f"{method} that failed with {status}", [
+                origin(FRESH), ask("fetched"), origin(status=status), ask("fetched", method=method), ask("hit")])  # fmt: skip
+        for field in ("Location", "Content-Location"):
+            yield (group, f"{method}: {field} too", [
+                origin(FRESH), ask("fetched", path="/b"), origin((field, "/b"), status=201),
+                ask("fetched", method=method, path="/a"), origin(FRESH), ask("fetched", path="/b")])  # fmt: skip
+            yield (group, f"{method}: {field} as a whole URL", [
+                origin(FRESH), ask("fetched", path="/b"), origin((field, "http://origin.test/b"), status=201),
+                ask("fetched", method=method, path="/a"), origin(FRESH), ask("fetched", path="/b")])  # fmt: skip
+            yield (group, f"{method}: {field} elsewhere is left alone", [
+                origin(FRESH), ask("fetched", path="/b"), origin((field, "http://other.test/b"), status=201),
+                ask("fetched", method=method, path="/a"), origin(FRESH), ask("hit", path="/b")])  # fmt: skip
+    for method in ("OPTIONS", "TRACE", "HEAD"):
+        yield (group, f"{method} is safe", [
+            origin(FRESH, TAG), ask("fetched"), origin(TAG, body=b""), ask("asked" if method != "HEAD" else "hit", method=method),
+            ask("hit")])  # fmt: skip
+    yield (group, "every variant goes", [
+        origin(FRESH, ("Vary", "Foo")), ask("fetched", ("Foo", "1")), ask("fetched", ("Foo", "2")), origin(status=204, body=b""),
+        ask("fetched", method="DELETE"), origin(FRESH, ("Vary", "Foo")), ask("fetched", ("Foo", "1")),
+        ask("fetched", ("Foo", "2"))])  # fmt: skip
+
+
+def _partial() -> Iterator[Case]:
+    group = "partial"
+    start = [origin(FRESH, TAG, body=b"0123456789"), ask("fetched"), wait(1)]
+    for value, body, span in [
+        ("bytes=0-3", b"0123", "bytes 0-3/10"), ("bytes=4-", b"456789", "bytes 4-9/10"), ("bytes=-3", b"789", "bytes 7-9/10"),
+        ("bytes=9-9", b"9", "bytes 9-9/10"), ("bytes=5-100", b"56789", "bytes 5-9/10"), ("bytes=-100", b"0123456789", "bytes 0-9/10"),
+        ("BYTES=0-0", b"0", "bytes 0-0/10"),
+    ]:  # fmt: skip
+        yield (group, f"{value} of a whole copy", [
+            *start, ask("hit", ("Range", value), status=206, body=body, content_range=span)])  # fmt: skip
+    for value in ("bytes=10-", "bytes=10-20", "bytes=-0"):
+        yield (group, f"{value} cannot be had", [
+            *start, ask("hit", ("Range", value), status=416, content_range="bytes */10")])  # fmt: skip
+    for value in ("lines=0-3", "bytes=3-1", "bytes=a-b", "bytes", "bytes=", "bytes=0-3;1-2"):
+        yield (group, f"{value} is ignored", [*start, ask("hit", ("Range", value), status=200, body=b"0123456789")])
+    yield (group, "several ranges", [*start, ask("hit", ("Range", "bytes=0-1, 8-9"), status=206)])
+    yield (group, "more than the whole is ignored", [*start, ask("hit", ("Range", "bytes=0-,0-,0-"), status=200)])
+    yield (group, "If-Range with the tag", [*start, ask("hit", ("Range", "bytes=0-1"), ("If-Range", '"one"'), status=206)])
+    yield (group, "If-Range with another tag", [*start, ask("hit", ("Range", "bytes=0-1"), ("If-Range", '"x"'), status=200)])
+    yield (group, "If-Range with a weak tag", [
+        origin(FRESH, ("ETag", 'W/"one"')), ask("fetched"),
+        ask("hit", ("Range", "bytes=0-1"), ("If-Range", 'W/"one"'), status=200)])  # fmt: skip
+    yield (group, "If-Range with the date", [
+        origin(FRESH, ("Last-Modified", "@-100"), ("Date", "@0")), ask("fetched"),
+        ask("hit", ("Range", "bytes=0-1"), ("If-Range", "@-100"), status=206)])  # fmt: skip
+    yield (group, "If-None-Match comes before Range", [
+        *start, ask("hit", ("Range", "bytes=0-1"), ("If-None-Match", '"one"'), status=304)])  # fmt: skip
+    yield (group, "HEAD ignores Range", [*start, ask("hit", ("Range", "bytes=0-1"), method="HEAD", status=200)])
+    yield (group, "a 206 is not stored yet", [
+        origin(FRESH, ("Content-Range", "bytes 0-4/10"), status=206), ask("fetched", ("Range", "bytes=0-4")),
+        ask("fetched", ("Range", "bytes=0-4"))])  # fmt: skip
+    yield (group, "a 206 does not answer for the whole", [
+        origin(FRESH, ("Content-Range", "bytes 0-4/10"), status=206), ask("fetched", ("Range", "bytes=0-4")),
+        origin(FRESH), ask("fetched")])  # fmt: skip
+
+
+def _auth() -> Iterator[Case]:
+    group, credentials = "auth", [("Authorization", "Basic YTpi")]
+    for value, reused in [("max-age=3600", False), ("public, max-age=3600", True), ("must-revalidate, max-age=3600", True),
+                          ("s-maxage=3600", True), ("max-age=3600, private", False)]:  # fmt: skip
+        yield _reuse(group, value, [cc(value)], reused, request=credentials)
+    yield (group, "what was asked without credentials may answer with them", [
+        origin(FRESH), ask("fetched"), ask("hit", *credentials)])  # fmt: skip
+    yield (group, "what was asked with credentials does not answer without", [
+        origin(FRESH), ask("fetched", *credentials), ask("fetched")])  # fmt: skip
+
+
+def cases() -> list[Case]:
+    """Every case, in the order of the groups."""
+    groups = [_freshness, _parsing, _age_parsing, _expires, _expires_parsing, _response_directives, _stale, _heuristic,
+              _methods, _statuses, _request_directives, _vary, _conditional, _headers, _update304, _invalidation, _partial,
+              _auth]  # fmt: skip
+    return [case for group in groups for case in group()]
+
+
+def play(case: Case) -> None:
+    """Play one case; AssertionError says at which step it went another way."""
+    scenario = Scenario()
+
+    def value(text):
+        return scenario.date(int(text[1:])) if text[:1] == "@" and text[1:].lstrip("-").isdigit() else text
+
+    for number, step in enumerate(case[2], 1):
+        kind = step[0]
+        if kind == "origin":
+            scenario.origin = (step[1], [(name, value(text)) for name, text in step[2]], step[3])
+        elif kind == "down":
+            scenario.origin = DOWN
+        elif kind == "wait":
+            scenario.pass_time(step[1])
+        elif kind == "delay":
+            scenario.delay = step[1]
+        else:
+            _, expected, fields, method, path, checks = step
+            seen = scenario.ask(path, method, [(name, value(text)) for name, text in fields])
+            how = seen.how.partition(",")[0]
+            if expected == "asked":
+                assert seen.asked, f"step {number}: {how}, but the origin should have been asked"
+            elif expected in ("502", "504"):
+                assert seen.status == int(expected) and how in ("502", "504"), f"step {number}: {how}, {seen.status}"
+            else:
+                assert how == expected, f"step {number}: {how}, not {expected}"
+            _check(number, seen, {name: value(v) if isinstance(v, str) else v for name, v in checks.items()})
+
+
+def _check(number, seen, checks):
+    for name, wanted in checks.items():
+        if name in ("status", "body"):
+            found = getattr(seen, name)
+        elif name.startswith("upstream_"):
+            found = (seen.upstream or {}).get(name.removeprefix("upstream_").replace("_", "-"))
+        else:
+            found = seen.header(name.replace("_", "-"))
+        assert found == wanted, f"step {number}: {name} is {found!r}, not {wanted!r}"
+
+
+def main() -> int:
+    """Play all, print a line a group and the sum."""
+    tried, passed = Counter(), Counter()
+    for case in cases():
+        tried[case[0]] += 1
+        try:
+            play(case)
+            passed[case[0]] += 1
+        except AssertionError as problem:
+            print(f"{case[0]}: {case[1]}: {problem}")
+    for group, count in tried.items():
+        print(f"{group:18} {passed[group]:4} of {count:4}")
+    print(f"{'all':18} {sum(passed.values()):4} of {sum(tried.values()):4}")
+    return 0 if passed == tried else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
