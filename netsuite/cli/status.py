@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,20 +35,20 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(found, indent=2))
     else:
-        print("\n".join(report(found, time.time())))
-    return 0 if all(each["ok"] for each in found["services"]) else 1
+        print("\n".join(report(found)))
+    return 0 if found["ok"] else 1
 
 
-def report(found: dict[str, Any], now: float) -> Iterator[str]:
+def report(found: dict[str, Any]) -> Iterator[str]:
     """The answer as lines for a person."""
-    since = f", up {_span(now - found['started'])}" if found["started"] else ", starting"
-    yield f"netsuite {found['version']}, process {found['pid']}{since}"
+    workers = f" and {found['workers']} workers" if found["workers"] else ""
+    yield f"netsuite {found['version']}, process {found['pid']}{workers}, up {_span(found['uptime'])}"
     for each in found["services"]:
         well = "well" if each["ok"] else "NOT WELL"
         yield f"{each['name']:<9} {well}{': ' if each['detail'] else ''}{each['detail']}"
         for address in each["addresses"]:
-            yield f"  {address}"
-        figures = ", ".join(f"{_number(count)} {what}" for what, count in each["figures"])
+            yield f"  {address['address']}"
+        figures = ", ".join(f"{_number(figure['value'])} {figure['name']}" for figure in each["figures"])
         if figures:
             yield f"  {figures}"
 

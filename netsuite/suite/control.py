@@ -14,16 +14,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.protocols.policies import TimeoutMixin
 
+from netsuite.admin.status import site_status
+from netsuite.common.commons import Commons
 from netsuite.common.errors import StartError
 from netsuite.interfaces import ISite
 
-__all__ = ["ControlPort", "ask", "status"]
+__all__ = ["ControlPort", "ask"]
 
 _log = Logger()
 
@@ -32,21 +35,10 @@ _LONGEST_PATH: Final = 107
 _LONGEST_ANSWER: Final = 16 << 20
 
 
-def status(site: Any) -> dict[str, Any]:
-    """A site's services with their addresses, health and counters, as JSON has it."""
-    services = []
-    for each in site.services():
-        health = each.health()
-        services.append(
-            {
-                "name": each.name,
-                "addresses": [str(address) for address in each.addresses()],
-                "ok": health.ok,
-                "detail": health.detail,
-                "figures": [list(figure) for figure in each.figures()],
-            }
-        )
-    return {"version": site.version, "pid": os.getpid(), "started": site.started, "services": services}
+async def _status(site: Any, commons: Commons) -> dict[str, Any]:
+    """The site's state with all its processes, and this one's number."""
+    reports = await commons.sharing.gather()
+    return {"pid": os.getpid(), **site_status(site, commons.clock.seconds(), reports).as_json()}
 
 
 class _Conversation(LineOnlyReceiver, TimeoutMixin):
@@ -54,6 +46,10 @@ class _Conversation(LineOnlyReceiver, TimeoutMixin):
 
     delimiter = b"\n"
     MAX_LENGTH = 4096
+
+    def __init__(self, site: ISite, commons: Commons) -> None:
+        self._site = site
+        self._commons = commons
 
     def connectionMade(self) -> None:
         self.setTimeout(_IDLE)  # type: ignore[no-untyped-call]
@@ -63,28 +59,37 @@ class _Conversation(LineOnlyReceiver, TimeoutMixin):
 
     def lineReceived(self, line: bytes) -> None:
         self.resetTimeout()  # type: ignore[no-untyped-call]
-        self.sendLine(json.dumps(self._answer(line)).encode())  # type: ignore[no-untyped-call]
+        Deferred.fromCoroutine(self._answer(line)).addErrback(
+            lambda failure: _log.failure("a request could not be answered", failure)
+        )
 
-    def _answer(self, line: bytes) -> dict[str, Any]:
+    async def _answer(self, line: bytes) -> None:
         try:
-            asked = json.loads(line)["ask"]
+            answer = await self._found(json.loads(line)["ask"])
         except (ValueError, TypeError, KeyError, RecursionError):
-            return {"ok": False, "error": 'not a request: send {"ask": "status"}'}
+            answer = {"ok": False, "error": 'not a request: send {"ask": "status"}'}
+        if self.connected:
+            self.sendLine(json.dumps(answer).encode())  # type: ignore[no-untyped-call]
+
+    async def _found(self, asked: Any) -> dict[str, Any]:
         if asked != "status":
             return {"ok": False, "error": f"cannot answer {str(asked)[:40]!r}; I know status"}
         try:
-            return {"ok": True, "status": status(self.factory.site)}
+            return {"ok": True, "status": await _status(self._site, self._commons)}
         except Exception as error:
             _log.failure("status cannot be told")
             return {"ok": False, "error": f"{type(error).__name__}: {error}"}
 
 
 class _Conversations(Factory):
-    protocol = _Conversation
     noisy = False
 
-    def __init__(self, site: Any) -> None:
-        self.site = site
+    def __init__(self, site: ISite, commons: Commons) -> None:
+        self._site = site
+        self._commons = commons
+
+    def buildProtocol(self, addr: Any) -> Any:
+        return _Conversation(self._site, self._commons)
 
 
 @contextlib.contextmanager
@@ -103,10 +108,10 @@ def _short(path: Path) -> Iterator[str]:
 class ControlPort:
     """The listening end; its path's data directory must be locked, so that what is there already is stale."""
 
-    def __init__(self, site: ISite, reactor: Any, path: Path) -> None:
+    def __init__(self, site: ISite, commons: Commons) -> None:
         self._site = site
-        self._reactor = reactor
-        self._path = path
+        self._commons = commons
+        self._path = commons.data.at("control.sock")
         self._port: IListeningPort | None = None
 
     def open(self) -> None:
@@ -120,7 +125,9 @@ class ControlPort:
                 with _short(self._path) as name:
                     bound.bind(name)
                 bound.listen(16)
-                self._port = self._reactor.adoptStreamPort(bound.fileno(), socket.AF_UNIX, _Conversations(self._site))
+                self._port = self._commons.reactor.adoptStreamPort(
+                    bound.fileno(), socket.AF_UNIX, _Conversations(self._site, self._commons)
+                )
             finally:
                 bound.close()
         except OSError as error:

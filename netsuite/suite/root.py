@@ -140,11 +140,11 @@ class Root(Service):
         if self.site.built_in:
             from netsuite.suite.builtin import write_missing
 
-            write_missing(common.data)
+            write_missing(data)
         assembly.commons.offers.provide(ISite, self, "suite")
         assembly.build()
         assembly.open()
-        self._control = ControlPort(self, self._reactor, data.at("control.sock"))
+        self._control = ControlPort(self, assembly.commons)
         self._control.open()
         if common.user is not None and os.getuid() == 0:
             _give_away(common.data, common.user)

@@ -15,6 +15,7 @@ from twisted.logger import ILogObserver, LogEvent, Logger, eventAsText, globalLo
 from zope.interface import provider
 
 from netsuite.common.line import Line
+from netsuite.common.sharing import Report
 from netsuite.common.workers import LINE_FD, inherit
 from netsuite.suite.assembly import Assembly
 from netsuite.suite.site import Site
@@ -57,14 +58,20 @@ class Worker:
         self._reactor.stop()
 
     def _asked(self, what: str, detail: Any) -> Any:
-        if what == "metrics":
-            return self._assembly.commons.metrics.snapshot()
+        if what == "report":
+            return self._report()
         if what == "reload":
             return Deferred.fromCoroutine(self._assembly.reload())
         if what == "stop":
             self.stop(detail)
             return None
         raise ValueError(f"the parent asks what is unknown: {what}")
+
+    def _report(self) -> Report:
+        figures = {
+            str(each.name): [(name, value) for name, value in each.figures()] for each in self._assembly.services
+        }
+        return {"metrics": self._assembly.commons.metrics.snapshot(), "figures": figures}
 
     def _orphaned(self) -> None:
         if not self._stopping:

@@ -1,0 +1,67 @@
+"""The site that runs where there is no site file: all servers on loopback, with the domain ``example.test``.
+
+Its zones and pages are files in the data directory, written where they are missing, so that whoever edits
+them keeps what they wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+from netsuite.common.datadir import DataDirectory
+from netsuite.suite.families import FAMILIES
+
+__all__ = ["example_files", "tables", "write_missing"]
+
+DOMAIN = "example.test"
+
+
+def tables(data: Path) -> dict[str, Any]:
+    """The tables of the site file that it does not need; the paths are those in the data directory."""
+    zones = data / "zones"
+    described: dict[str, Any] = {
+        "dns": {
+            "listen": ["127.0.0.1:10053"],
+            "zone": [
+                {"name": DOMAIN, "file": str(zones / f"{DOMAIN}.zone")},
+                {"name": ".", "file": str(zones / "root.zone"), "listen": ["127.0.0.2:10053"]},
+                {"name": "test", "file": str(zones / "test.zone"), "listen": ["127.0.0.3:10053"]},
+            ],
+        },
+        "resolver": {
+            "listen": ["127.0.0.1:10054"],
+            "root_hints": str(zones / "root.hints"),
+            "upstream_port": 10053,
+            "ipv6": False,
+        },
+        "http": {"listen": ["127.0.0.1:10080", "secure:127.0.0.1:10443"], "root": str(data / "www")},
+        "proxy": {"listen": ["127.0.0.1:10081"]},
+        "upper": {"listen": ["127.0.0.1:12000"]},
+        "admin": {"listen": ["127.0.0.1:10090"]},
+    }
+    common = {"domains": [DOMAIN, "localhost"]}
+    return {"common": common, **{each.table: described[each.table] for each in FAMILIES if each.table in described}}
+
+
+def example_files() -> Iterator[tuple[str, bytes]]:
+    """Every file of the site, as its name below the data directory and its bytes."""
+
+    def below(folder: Traversable, prefix: str) -> Iterator[tuple[str, bytes]]:
+        for each in sorted(folder.iterdir(), key=lambda entry: entry.name):
+            if each.is_dir():
+                yield from below(each, f"{prefix}{each.name}/")
+            else:
+                yield f"{prefix}{each.name}", each.read_bytes()
+
+    return below(files(__name__) / "data", "")
+
+
+def write_missing(data: DataDirectory) -> None:
+    """Write the files that are not there; StartError if they cannot be written."""
+    for name, content in example_files():
+        if not data.at(name).exists():
+            data.write(name, content, 0o644)
