@@ -39,7 +39,7 @@ class Job:
             self._waiting.cancel()
 
     def step(self, result: Any = None) -> None:
-        """Run the coroutine until it waits or ends; an awaited Deferred looks up its own result, but not its failure."""
+        """Run the coroutine until it waits or ends (an awaited Deferred looks up its result, not its failure)."""
         self._waiting = None
         try:
             if isinstance(result, Failure):
