@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from netsuite.http.wire.http1 import ClientConnection, Http1Limits, ServerConnection
-from netsuite.http.wire.messages import Fields, Request, Response
+from netsuite.http.wire.messages import Fields, Ready, Request, Response
 
-__all__ = ["ClientConnection", "Fields", "Http1Limits", "Request", "Response", "ServerConnection"]
+__all__ = ["ClientConnection", "Fields", "Http1Limits", "Ready", "Request", "Response", "ServerConnection"]

@@ -23,7 +23,7 @@ from typing import Any, Final
 from netsuite.http.wire.framing import Http1Limits, Http1Machine
 from netsuite.http.wire.heads import BARE_LINE_END, UNTIL_CLOSE, Refused, RequestHeads, ResponseHeads
 from netsuite.http.wire.lines import field_block, prefixes, request_line, status_line
-from netsuite.http.wire.messages import Request, Response
+from netsuite.http.wire.messages import Ready, Request, Response
 from netsuite.sansio.connection import (
     NEED_DATA,
     PAUSED,
@@ -119,6 +119,7 @@ class ServerConnection(Http1Machine):
             self._shut(Close("the client is done" if self._ended else "draining"))
             return self.next_event()
         head = None
+        whole = self._buffer
         try:
             head = self._take_head()
             if head is None:
@@ -133,6 +134,8 @@ class ServerConnection(Http1Machine):
             self._refuse(refused.status if reason is refused.reason else 400, reason)
             return self.next_event()
         self._stream += 1
+        # _take_head handed the received bytes over as they were
+        request.alone = head is whole
         self._request = request
         self._owed = True
         self._close = not request.keep_alive
@@ -419,10 +422,11 @@ class ServerConnection(Http1Machine):
 class ClientConnection(Http1Machine):
     """The client's side of one connection: one request at a time.
 
-    A request's ``stream`` is the number that :attr:`next_stream` says. ``idle`` means that another may be sent.
+    A request's ``stream`` is the number that :attr:`next_stream` says. ``idle`` means that another may be sent;
+    ``heard`` that bytes came since the last request was sent.
     """
 
-    __slots__ = ("_draining", "_heads", "_keep", "_method", "_silent_since", "_upgrade", "_waiting")
+    __slots__ = ("_draining", "_heads", "_keep", "_method", "_parts", "_upgrade", "_waiting", "heard")
 
     def __init__(self, limits: Http1Limits = Http1Limits(), *, now: float = 0.0) -> None:
         super().__init__(limits, now)
@@ -431,6 +435,8 @@ class ClientConnection(Http1Machine):
         self._upgrade = False
         self._waiting = False  # for a response, or the rest of it
         self._keep = True
+        self._parts = False  # the request's body moved since the last tick
+        self.heard = False
         self._draining = False
 
     @property
@@ -461,6 +467,7 @@ class ClientConnection(Http1Machine):
     # -- reading
 
     def _arrived(self) -> None:
+        self.heard = True
         if self._write == self._write_raw:
             self._deadline = self._now + self._limits.tunnel_time
 
@@ -513,10 +520,15 @@ class ClientConnection(Http1Machine):
     def _body_ended(self) -> None:
         self._waiting = False
         self._read = self._read_head
-        self._deadline = self._now + self._limits.idle_time
-        if not self._keep or self._write is not None:
+        if self._write is None and self._keep:
+            self._ready()
+        else:
             # a request that is still being sent cannot be taken back
             self._read = self._read_end
+
+    def _ready(self) -> None:
+        self._deadline = self._now + self._limits.idle_time
+        self._events.append(Ready(self._stream))
 
     def _read_end(self) -> Any:
         self._shut(Close("the last response was read"))
@@ -542,8 +554,8 @@ class ClientConnection(Http1Machine):
         if not self._waiting:
             self._shut(Close("the connection was not used for too long"))
         elif self._read == self._read_head:
-            if self._write is not None and self._got:
-                self._got = 0
+            if self._write is not None and self._parts:
+                self._parts = False
                 self._deadline = now + self._limits.answer_time
             else:
                 self._lost("the server did not answer in time")
@@ -573,7 +585,7 @@ class ClientConnection(Http1Machine):
             raise StateError("no such request was sent")
         elif kind is Part:
             self._send_part(item.data)
-            self._got += 1
+            self._parts = True
             if self._write == self._write_raw:
                 self._deadline = now + self._limits.tunnel_time
         elif kind is Finish:
@@ -655,6 +667,7 @@ class ClientConnection(Http1Machine):
         self._upgrade = upgrade
         self._keep = not keep
         self._waiting = True
+        self.heard = self._parts = False
         self._got = 0
         self._handed = 0
         self._deadline = self._now + self._limits.answer_time

@@ -9,11 +9,11 @@ Implements: RFC 9110 sections 3.4, 5.3, 7.2 and 15; RFC 9112 section 2.1.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from netsuite.sansio.connection import Source
 
-__all__ = ["REASONS", "Fields", "Request", "Response", "first_value", "joined_value"]
+__all__ = ["REASONS", "Fields", "Ready", "Request", "Response", "first_value", "joined_value"]
 
 Fields = list[tuple[bytes, bytes]]
 """Header fields in order: (lower-case name, value)."""
@@ -35,18 +35,26 @@ def first_value(headers: Fields, name: bytes) -> bytes | None:
     return None
 
 
+class Ready(NamedTuple):
+    """A client's event: the exchange on this stream is complete both ways, another request may be sent."""
+
+    stream: int
+    has_body: bool = False
+
+
 class Request:
     """A request, received or to be sent.
 
     ``target`` is the request-target as on the wire; ``path``, ``query``, ``scheme`` and ``authority`` are what it
     and Host say together (RFC 9112 section 3.3). ``head`` is the raw head as received (a memo key), empty on
-    requests of our own. ``has_body`` is true if Data and End follow; for CONNECT and for an acceptable
+    requests of our own; ``alone`` is true if it came in one piece with nothing before or behind it. ``has_body`` is true if Data and End follow; for CONNECT and for an acceptable
     Upgrade it is true as well, and the tunnel's bytes come only after a 2xx or 101 was sent.
 
     To send: give ``body`` for a small body, or ``source`` for one to be poured.
     """
 
     __slots__ = (
+        "alone",
         "authority",
         "body",
         "expects_continue",
@@ -104,6 +112,7 @@ class Request:
         self.keep_alive = keep_alive
         self.upgrade = upgrade
         self.expects_continue = expects_continue
+        self.alone = False
 
     def header(self, name: bytes) -> bytes | None:
         """The value of a field, several lines joined by a comma; None if absent."""
