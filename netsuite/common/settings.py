@@ -7,6 +7,7 @@ Every server's settings are a frozen :class:`Table`; every field has a descripti
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -28,7 +29,7 @@ def _resolve(path: Path, info: ValidationInfo) -> Path:
     try:
         return Path(base) / path.expanduser()
     except RuntimeError as error:  # no such user, or no home
-        raise ValueError(str(error)) from error
+        raise ValueError(f"{path}: {error}") from error
 
 
 SitePath = Annotated[Path, AfterValidator(_resolve)]
@@ -105,6 +106,13 @@ class CommonSettings(Table):
     @field_validator("resolver")
     @classmethod
     def _known_resolver(cls, value: str) -> str:
-        if value in ("builtin", "system") or re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[0-9.]+)(:\d{1,5})?", value):
+        if value in ("builtin", "system"):
             return value
-        raise ValueError(f'must be "builtin", "system" or ADDRESS:PORT, not {value!r}')
+        parts = re.fullmatch(r"(?:\[([^]]*)\]|([^][:]*))(?::(\d{1,5}))?", value)
+        try:
+            if parts is None or not 0 < int(parts[3] or 53) < 65536:
+                raise ValueError
+            ip_address(parts[1] or parts[2])
+        except ValueError:
+            raise ValueError(f'must be "builtin", "system" or ADDRESS:PORT, not {value!r}') from None
+        return value

@@ -62,6 +62,10 @@ def bare(annotation: Any) -> Any:
     return annotation
 
 
+def _is_table(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Table)
+
+
 def _parsed(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"] if "\n" not in text else text
@@ -88,7 +92,7 @@ def _placed(item: Any, annotation: Any) -> Any:
     annotation = bare(annotation)
     if annotation is Path and isinstance(item, str):
         return os.path.abspath(os.path.expanduser(item))  # noqa: PTH100, PTH111 - a text that may be no path at all
-    if isinstance(item, dict) and isinstance(annotation, type) and issubclass(annotation, Table):
+    if isinstance(item, dict) and _is_table(annotation):
         fields = annotation.model_fields
         return {k: _placed(v, fields[k].annotation) if k in fields else v for k, v in item.items()}
     return item
@@ -105,14 +109,14 @@ class Layers:
         self.base = Path.cwd()
         self.file: str | None = None
         self._origins: dict[Key, str] = {}
+        self._tables: dict[Key, str] = {}
         self._errors: list[str] = []
 
     def lay(self, key: Key, value: Any, origin: str) -> None:
         """Lay a value (a table is merged) under a key."""
         if isinstance(value, Mapping):
-            self._origins.setdefault(key, origin)
-            if not value:
-                self._table(key)
+            self._tables.setdefault(key, origin)
+            self._table(key)
             for name, each in value.items():
                 self.lay((*key, name), each, origin)
             return
@@ -164,16 +168,14 @@ class Layers:
         self.lay(key, _Text(value), "command line")
 
     def origin(self, key: Key) -> str:
-        """Where the value under a key came from."""
+        """Where the value under a key came from; for a table, who gave it first."""
+        if key in self._tables:
+            return self._tables[key]
         while key:
             if key in self._origins:
                 return self._origins[key]
             key = key[:-1]
         return DEFAULT
-
-    def given(self, key: Key) -> bool:
-        """Whether anyone gave a value exactly there."""
-        return key in self._origins
 
     def check_tables(self, known: Iterable[str]) -> None:
         """Note an error for every table that does not exist."""
@@ -186,8 +188,8 @@ class Layers:
     def read(self, name: str, model: type[T]) -> T | None:
         """The settings of one table; None where they are wrong, which :meth:`finish` tells."""
         try:
-            shaped = self._shaped(self.values.get(name, {}), model)
-            return model.model_validate(shaped, context={"base": self.base})
+            given = self._shaped(self.values.get(name, {}), model)
+            return model.model_validate(given, context={"base": self.base})
         except ValidationError as error:
             self._errors.extend(self._line(name, model, each) for each in error.errors(include_url=False))
         except (ValueError, RecursionError, OverflowError) as error:
@@ -207,26 +209,27 @@ class Layers:
             table = below
         return table
 
-    def _shaped(self, given: Any, model: type[Table]) -> Any:
+    def _shaped(self, given: Any, annotation: Any) -> Any:
+        """A value with every text in it read as what its key expects."""
+        annotation = bare(annotation)
         if isinstance(given, _Text):
-            return _placed(_parsed(given), model)
+            return _meant(given, annotation)
         if not isinstance(given, dict):
             return given
-        shaped = {}
-        for key, value in given.items():
-            field = model.model_fields.get(key)
-            kind = bare(field.annotation) if field else None
-            if isinstance(value, _Text):
-                shaped[key] = _meant(value, field.annotation) if field else str(value)
-            elif isinstance(value, dict) and isinstance(kind, type) and issubclass(kind, Table):
-                shaped[key] = self._shaped(value, kind)
-            else:
-                shaped[key] = value
-        return shaped
+        if get_origin(annotation) is dict:
+            return {key: self._shaped(value, get_args(annotation)[1]) for key, value in given.items()}
+        fields = annotation.model_fields if _is_table(annotation) else {}
+        return {
+            key: self._shaped(value, fields[key].annotation if key in fields else Any) for key, value in given.items()
+        }
 
     def _source(self, key: Key) -> str:
-        origin = self.origin(key)
-        return (self.file or "settings") if origin == DEFAULT else origin
+        """Who is to blame for what is wrong under a key: whoever gave it, or the table that lacks it."""
+        while key:
+            if (origin := self.origin(key)) != DEFAULT:
+                return origin
+            key = key[:-1]
+        return self.file or "settings"
 
     def _line(self, name: str, model: type[Table], error: ErrorDetails) -> str:
         where: list[str] = [name]
@@ -253,12 +256,12 @@ def _keys(model: Any, loc: Sequence[str | int]) -> list[str]:
         model = bare(model)
         if isinstance(part, int):
             model = get_args(model)[0] if get_args(model) else None
-        elif isinstance(model, type) and issubclass(model, Table) and part in model.model_fields:
+        elif _is_table(model) and part in model.model_fields:
             model = model.model_fields[part].annotation
         else:
             return []
     model = bare(model)
-    return list(model.model_fields) if isinstance(model, type) and issubclass(model, Table) else []
+    return list(model.model_fields) if _is_table(model) else []
 
 
 _EXPECTED = {

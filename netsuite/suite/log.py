@@ -57,7 +57,7 @@ class SiteLog:
     def _opened(self) -> TextIO:
         if self._file is None:
             # what twistd puts in place of sys.stdout leads back into the log
-            assert sys.__stdout__ is not None  # noqa: S101
+            assert sys.__stdout__ is not None
             self._file = sys.__stdout__ if self.path is None else self.path.open("a", encoding="utf-8")
             _open.add(self)
         return self._file

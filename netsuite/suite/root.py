@@ -150,7 +150,7 @@ class Root(Service):
             _give_away(common.data, common.user)
 
     def _start(self) -> None:
-        assert self.assembly is not None  # noqa: S101
+        assert self.assembly is not None
         self.assembly.start()
         sharing = self.assembly.commons.sharing
         if sharing.groups or sharing.taken:

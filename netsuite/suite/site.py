@@ -72,7 +72,7 @@ def _site(layers: Layers, wanted: Sequence[str]) -> Site:
         if each.table in wanted and (table := layers.read(each.table, each.settings())) is not None:
             tables[each.table] = table
     layers.finish()
-    assert common is not None  # noqa: S101 - finish() raises where it is
+    assert common is not None
     return Site(common, tables, layers=layers)
 
 

@@ -97,12 +97,12 @@ class TableOptions(SiteOptions):
 
     def opt_listen(self, text: str) -> None:
         """Where to listen: HOST:PORT, PORT (on 127.0.0.1), secure:HOST:PORT, unix:PATH ...; repeatable."""
-        assert self.table is not None  # noqa: S101
+        assert self.table is not None
         self.also((self.table, "listen"), text)
 
     def named(self) -> list[Option]:
         """What the named options say."""
-        assert self.table is not None  # noqa: S101
+        assert self.table is not None
         texts: list[Option] = [
             ((self.table, key), self[option]) for option, key in self.texts.items() if self[option] is not None
         ]
