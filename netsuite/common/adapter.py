@@ -222,17 +222,18 @@ class StreamAdapter:
         self._factory.opened(self)
         self._outlet = Outlet(transport, self._factory.limits.read_size)
         transport.registerProducer(self, True)
-        if self._filter is None:
-            self._stand()
-            return
-        self._until = self._seconds() + self._factory.limits.handshake
         try:
+            if self._filter is None:
+                self._stand()
+                return
+            self._until = self._seconds() + self._factory.limits.handshake
+            self._set_timer(self._until)
             self._filter.start()
+            self._flush_filter()
         except TlsFailed as failed:
             self._refuse_tls(failed)
-            return
-        self._flush_filter()
-        self._set_timer(self._until)
+        except Exception as problem:
+            self._broken(problem)
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes arrived."""

@@ -167,6 +167,12 @@ class Answers(StreamCase):
         self.assertEqual(self.factory.errors, 1)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
+    async def test_a_machine_that_cannot_be_made_ends_one_connection(self):
+        self.serve(lambda *a: None, machine={"nonsense": 1})
+        peer = await self.raw()
+        await peer.closed
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+
     async def test_a_late_failure_is_said_too(self):
         async def handler(message, body, adapter):
             await turns()
