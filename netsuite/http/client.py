@@ -58,8 +58,8 @@ class Fetched(NamedTuple):
 class FetchFailed(Exception):
     """No response could be had. ``kind`` says why.
 
-    ``connect``: no connection; ``tls``: its certificate or TLS is not acceptable; ``timeout``: no connection or answer in
-    time; ``busy``: too many are waiting; ``closed``: the origin closed or broke the protocol before it answered.
+    ``connect``: no connection; ``tls``: its certificate or TLS is not acceptable; ``timeout``: no connection or answer
+    in time; ``busy``: too many are waiting; ``closed``: the origin closed or broke the protocol before it answered.
     """
 
     def __init__(self, kind: str, reason: str) -> None:
@@ -120,7 +120,7 @@ class _Use:
 
 
 class HttpClient:
-    """Fetches; ``resolve`` finds addresses (and refuses those that may not be asked), ``tls`` makes the context for https.
+    """Fetches; ``resolve`` finds addresses (and refuses some), ``tls`` makes the context for https.
 
     ``requests``, ``connections``, ``reuses``, ``retries`` and ``failures`` count.
     """

@@ -1,0 +1,244 @@
+"""The HTTP server: one site of applications behind one stream factory.
+
+:class:`HttpServer` finds the application for a request, gives its answer a Date and a Server field, counts, logs, and
+keeps answers that their application calls :class:`Memorable` on the hot path. How messages are
+framed, and what is refused before any application sees it, is the business of
+:mod:`netsuite.http.wire`; bodies, backpressure, deadlines and drains that of :mod:`netsuite.common.stream`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from datetime import UTC, datetime
+from functools import lru_cache
+from html import escape
+from typing import Any, Final, NamedTuple
+
+from zope.interface import classImplements
+
+from netsuite.common.access import ConcurrencyLimit, Rule
+from netsuite.common.body import Body
+from netsuite.common.commons import Commons
+from netsuite.common.stream import StreamAdapter, StreamFactory, StreamLimits
+from netsuite.http.hotpath import HotPath, Prepared, StandingAnswer, teachable
+from netsuite.http.wire.framing import Http1Limits
+from netsuite.http.wire.http1 import ServerConnection
+from netsuite.http.wire.messages import REASONS, Fields, Request, Response
+from netsuite.interfaces import HttpAnswer, IHttpApplication, IHttpRequest
+from netsuite.sansio.connection import Channel
+from netsuite.sansio.dates import format_date
+
+__all__ = ["HttpServer", "Memorable", "error_page"]
+
+classImplements(Request, IHttpRequest)
+
+_SERVER: Final = (b"server", b"netsuite")
+_BODILESS: Final = frozenset([204, 304])
+_LOGGED: Final = ("client", "request", "status", "size", "referer", "agent")
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+class Memorable(NamedTuple):
+    """An HttpAnswer that stands for as long as ``valid`` says so, for every request of the same bytes.
+
+    ``headers`` must not name the Content-Length. ``valid`` is asked about once a second while the answer is in demand.
+    """
+
+    status: int
+    headers: Fields
+    body: bytes
+    valid: Callable[[], bool]
+
+
+def error_page(status: int, detail: str = "") -> HttpAnswer:
+    """A small page that says what went wrong."""
+    title = f"{status} {REASONS.get(status, b'').decode()}".strip()
+    text = (
+        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{title}</title>\n'
+        f"<h1>{title}</h1>\n<p>{escape(detail) if detail else 'That is all there is to say.'}</p>\n</html>\n"
+    )
+    return status, [(b"content-type", b"text/html; charset=utf-8")], text.encode()
+
+
+class _Logged:
+    """A source that counts what it gives and logs when it is closed."""
+
+    __slots__ = ("_done", "_size", "_source")
+
+    def __init__(self, source: AsyncIterator[bytes], done: Callable[[int], None]) -> None:
+        self._source = source
+        self._done: Callable[[int], None] | None = done
+        self._size = 0
+
+    def __aiter__(self) -> _Logged:
+        return self
+
+    async def __anext__(self) -> bytes:
+        chunk = await self._source.__anext__()
+        self._size += len(chunk)
+        return chunk
+
+    @property
+    def trailers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """The source's trailers, if it has any."""
+        return getattr(self._source, "trailers", ())
+
+    async def aclose(self) -> None:
+        """Close the source and log how much was sent."""
+        done, self._done = self._done, None
+        if done is not None:
+            done(self._size)
+        close = getattr(self._source, "aclose", None)
+        if close is not None:
+            await close()
+
+
+class HttpServer:
+    """Applications under paths, behind :attr:`factory`.
+
+    ``hosts``, where not empty, are the only host names that are answered (others get 421). ``requests`` counts what
+    applications were asked, ``statuses`` the responses by hundred; ``hot.hits`` what the hot path answered.
+    """
+
+    def __init__(
+        self,
+        commons: Commons,
+        name: str,
+        *,
+        hosts: Iterable[str] = (),
+        http1: Http1Limits = Http1Limits(),
+        limits: StreamLimits = StreamLimits(),
+        rule: Rule | None = None,
+        concurrency: ConcurrencyLimit | None = None,
+        memory: int = 32 << 20,
+    ) -> None:
+        self._seconds = commons.clock.seconds
+        self._http1 = http1
+        self._hosts = frozenset(host.lower().encode() for host in hosts)
+        self._mounts: list[tuple[bytes, bytes, IHttpApplication]] = []
+        self._record = commons.journal.kind(name, _LOGGED, _combined)
+        self.hot = HotPath(self._seconds, memory, self._hot_answered)
+        self.requests = 0
+        self.statuses = [0] * 6
+        self.factory = StreamFactory(
+            commons,
+            name,
+            self._connection,
+            self._answer,
+            shortcut=self.hot.shortcut,
+            limits=limits,
+            rule=rule,
+            concurrency=concurrency,
+        )
+
+    def mount(self, path: str, app: IHttpApplication) -> None:
+        """Answer every request whose path is ``path`` or lies below it; the longest mount wins."""
+        prefix = path.rstrip("/").encode()
+        self._mounts = [mount for mount in self._mounts if mount[0] != prefix]
+        self._mounts.append((prefix, prefix + b"/", app))
+        self._mounts.sort(key=lambda mount: len(mount[0]), reverse=True)
+
+    # -- the way of a request
+
+    def _connection(self, channel: Channel) -> ServerConnection:
+        return ServerConnection(channel, self._http1, now=self._seconds(), standing=_standing)
+
+    def _answer(self, request: Request, body: Body, adapter: StreamAdapter) -> Any:
+        self.requests += 1
+        app = self._application(request)
+        if app is None:
+            return self._response(request, self._nobody(request), adapter)
+        answer = app.handle(request, body)
+        if isinstance(answer, tuple):
+            return self._response(request, answer, adapter)
+        return self._later(request, answer, adapter)
+
+    async def _later(self, request: Request, answer: Coroutine[Any, Any, Any], adapter: StreamAdapter) -> Response:
+        response = self._response(request, await answer, adapter)
+        return response if isinstance(response, Response) else await response
+
+    def _application(self, request: Request) -> IHttpApplication | None:
+        if self._hosts and _host(request.authority) not in self._hosts:
+            return None
+        path = request.path
+        for exact, below, app in self._mounts:
+            if path.startswith(below) or path == exact or (path == b"*" and not exact):
+                return app
+        return None
+
+    def _nobody(self, request: Request) -> HttpAnswer:
+        if self._hosts and _host(request.authority) not in self._hosts:
+            return error_page(421, "This server does not answer for that host.")
+        if request.method == b"CONNECT":
+            return error_page(405, "This server is no proxy.")
+        return error_page(404, "There is nothing here.")
+
+    def _response(
+        self, request: Request, answer: Any, adapter: StreamAdapter
+    ) -> Response | Coroutine[Any, Any, Response]:
+        status, headers, content = answer[:3]
+        self.statuses[status // 100] += 1
+        stamped = [(b"date", format_date(self._seconds())), _SERVER, *headers]
+        client, record = adapter.channel.peer[0], self._record
+        said, referer, agent = _said(request)
+        if isinstance(content, bytes):
+            size = 0 if request.method == b"HEAD" or status in _BODILESS else len(content)
+            record(client, said, status, size, referer, agent)
+            if type(answer) is Memorable and teachable(request):
+                length = None if status in _BODILESS else len(content)
+                prepared = StandingAnswer(status, [_SERVER, *headers], content[:size], length, answer.valid)
+                self.hot.teach(request, prepared, adapter.channel, (said, referer, agent))
+            return Response(status, stamped, content, stream=request.stream)
+        source = _Logged(content, lambda size: record(client, said, status, size, referer, agent))
+        if request.method == b"HEAD":
+            return self._headless(Response(status, stamped, stream=request.stream), source)
+        return Response(status, stamped, source=source, stream=request.stream)
+
+    async def _headless(self, response: Response, source: _Logged) -> Response:
+        """The answer to HEAD: what would have been sent is closed unread."""
+        await source.aclose()
+        return response
+
+    def _hot_answered(self, note: tuple[str, str, str], prepared: Prepared, channel: Channel) -> None:
+        self.statuses[prepared.status // 100] += 1
+        self._record(channel.peer[0], note[0], prepared.status, prepared.size, note[1], note[2])
+
+
+def _said(request: Request) -> tuple[str, str, str]:
+    """What the log says of a request: its first line, Referer, User-Agent."""
+    referer = agent = b"-"
+    for name, value in request.headers:
+        if name == b"user-agent":
+            agent = value
+        elif name == b"referer":
+            referer = value
+    line = b"%b %b HTTP/%d.%d" % (request.method, request.target, *request.version)
+    return line.decode("latin-1"), referer.decode("latin-1"), agent.decode("latin-1")
+
+
+def _combined(event: Any) -> str:
+    """The combined log format."""
+    time, client, said, status, size, referer, agent = event
+    when = _log_time(int(time))
+    return f'{client} - - [{when}] "{_quoted(said)}" {status} {size} "{_quoted(referer)}" "{_quoted(agent)}"'
+
+
+@lru_cache(maxsize=64)
+def _log_time(second: int) -> str:
+    at = datetime.fromtimestamp(second, UTC)
+    return f"{at:%d}/{_MONTHS[at.month - 1]}/{at:%Y:%H:%M:%S} +0000"
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"') if '"' in text or "\\" in text else text
+
+
+def _host(authority: bytes) -> bytes:
+    """The host of an authority, without its port, in lower case."""
+    host, colon, port = authority.lower().rpartition(b":")
+    return host if colon and port.isdigit() else authority.lower()
+
+
+def _standing(now: float) -> bytes:
+    """The fields of what the machine says by itself."""
+    return b"Date: %b\r\nServer: netsuite\r\n" % format_date(now)
