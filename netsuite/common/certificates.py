@@ -85,7 +85,9 @@ class Leaf:
         try:
             context.load_cert_chain(self.chain, self.key, password=_no_passphrase)
         except ssl.SSLError as error:
-            reason = "it belongs to another certificate" if "MISMATCH" in str(error) else error.reason or "it is no key"
+            reason = getattr(error, "reason", None) or error.strerror or "it is no key"
+            if "MISMATCH" in reason:
+                reason = "it belongs to another certificate"
             raise StartError(f"cannot use the key {self.key} with {self.chain} ({reason}): {_SEE}") from None
         except OSError as error:
             raise StartError(f"cannot read the key {self.key} ({error.strerror}): {_SEE}") from None
@@ -94,6 +96,14 @@ class Leaf:
 
 def _no_passphrase() -> bytes:
     raise ssl.SSLError(1, "it is protected by a passphrase")
+
+
+def _trust(context: ssl.SSLContext, path: Path) -> None:
+    try:
+        context.load_verify_locations(path)
+    except (OSError, ssl.SSLError) as error:
+        reason = getattr(error, "reason", None) or error.strerror
+        raise StartError(f"cannot use the certificate authority {path} ({reason}): replace or delete it") from None
 
 
 class Certificates:
@@ -166,14 +176,10 @@ class Certificates:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         for path in extra_ca:
-            try:
-                context.load_verify_locations(path)
-            except (OSError, ssl.SSLError) as error:
-                raise StartError(f"cannot use the authority {path} ({error.args[-1]})") from None
+            _trust(context, path)
         if self.ca_path.exists():
-            context.load_verify_locations(self.ca_path)
-        else:
-            self._clients.add(context)
+            _trust(context, self.ca_path)
+        self._clients.add(context)
         return context
 
     def reload(self) -> list[str]:
@@ -238,6 +244,5 @@ class Certificates:
             path = self._authority.certificate(wanted or list(SITE_NAMES), now)
             leaves.append(Leaf(path, path, now))
             for context in self._clients:
-                context.load_verify_locations(self.ca_path)
-            self._clients.clear()
+                _trust(context, self.ca_path)
         return leaves

@@ -61,11 +61,13 @@ def test_a_lock_is_kept_until_released(tmp_path: Path) -> None:
 
 
 def test_a_lock_of_another_process_names_it_and_ends_with_it(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from netsuite.common.datadir import DataDirectory\n"
+        "DataDirectory(Path(sys.argv[1])).lock('netsuite'); print('held', flush=True); sys.stdin.read()"
+    )
     holder = subprocess.Popen(
-        [sys.executable, "-c", "import sys; from pathlib import Path; from netsuite.common.datadir import DataDirectory; "
-         "DataDirectory(Path(sys.argv[1])).lock('netsuite'); print('held', flush=True); sys.stdin.read()", str(tmp_path)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        [sys.executable, "-c", script, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     with holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
