@@ -5,9 +5,8 @@ is held apart, as :class:`Delegation` values that lead to servers and are never 
 positive answer (its authority and additional sections) is not held at all. Among answers, an authoritative one is
 never replaced by one that is not while it lives.
 
-A delegation lives at most as long as the one that it was reached by, and an NS RRset learnt from a zone's own servers
-at most as long as the delegation to them: a name that its parent has withdrawn cannot keep itself alive (ghost and
-phoenix domains). Every ``expires`` is absolute time in seconds; an entry is never given out after it.
+A delegation comes from the zone above only, never from the servers that it names, and lives at most as long as the one
+that it was reached by: a name that its parent has withdrawn cannot keep itself alive (ghost and phoenix domains). Every ``expires`` is absolute time in seconds; an entry is never given out after it.
 """
 
 from __future__ import annotations

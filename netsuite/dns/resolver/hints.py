@@ -38,7 +38,7 @@ BUILT_IN: Hints = {from_text(f"{letter}.root-servers.net"): hosts for letter, ho
 def read(path: Path) -> Hints:
     """The hints of a master file: NS records of the root, and A and AAAA records of their names."""
     try:
-        rrsets = dns.zonefile.read_rrsets(path.read_text(), origin=".", relativize=False, default_ttl=3600)
+        rrsets = dns.zonefile.read_rrsets(path.read_text(), rdclass=None, default_ttl=3600)
     except OSError as error:
         raise StartError(f"{path} cannot be read ({error.strerror}); see resolver.root_hints") from None
     except (dns.exception.DNSException, UnicodeDecodeError) as error:

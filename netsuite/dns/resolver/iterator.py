@@ -116,6 +116,8 @@ class Budget:
     """How deep look-ups of servers' addresses may nest."""
     server_lookups: int = 5
     """How many servers of one delegation are looked up (NXNS)."""
+    lookups_above: int = 2
+    """How many of them, if that led nowhere, also by asking the zone above their own."""
     attempts: int = 12
     """How many questions one zone's servers get before they are given up."""
     attempts_each: int = 3
@@ -199,6 +201,7 @@ class Resolution:
         self._deadline = 0.0
         self._active: set[tuple[bytes, int]] = set()
         self._fresh: dict[tuple[bytes, int], Entry] = {}
+        self._asked_above: set[bytes] = set()
         self._circular = False
         self._steps = self._whole()
 
@@ -309,7 +312,7 @@ class Resolution:
                 if self._circular and depth:
                     return Result(SERVFAIL, error=error)  # true on this way only, so not remembered
                 return self._failed(name, rdtype, *error)
-            entry = self._learn(verdict, cut, ask_name, ask_type)
+            entry = self._learn(verdict, ask_name, ask_type)
             if whole:
                 if denied is not None and verdict.rcode == NXDOMAIN and verdict.last == name and verdict.soa:
                     # the refusal of the shorter name was true: it settles all names below (RFC 8020)
@@ -372,7 +375,7 @@ class Resolution:
         self._note(depth, "referral", found.zone, NS, detail=found)
         return self._around.pinned.get(found.zone) or cut
 
-    def _learn(self, verdict: Verdict, cut: Delegation, name: bytes, rdtype: int) -> Entry:
+    def _learn(self, verdict: Verdict, name: bytes, rdtype: int) -> Entry:
         """Hold what an answer says; the entry that answers the question (or the alias to follow)."""
         cache = self._cache
         now = self._now
@@ -381,8 +384,6 @@ class Resolution:
         at = name
         for rrset in verdict.rrsets:
             entry = cache.positive(rrset, now, trust)
-            if rrset.type == NS and rrset.name == cut.zone:
-                entry.expires = min(entry.expires, cut.expires)
             if rrset.type == DNAME and rrset.name != at:
                 # one forged datagram must not redirect a whole subtree: held for other names only if it came by TCP
                 if verdict.stream:
@@ -406,17 +407,21 @@ class Resolution:
         budget = around.budget
         servers = self._usable(cut)
         left = dict.fromkeys(servers, budget.attempts_each)
-        tried: set[Server] = set()
-        unresolved = [host for host in cut.names if host not in cut.glue]
-        around.rng.shuffle(unresolved)
-        # glue may have gone stale: names outside the zone can be looked up for themselves in the end
-        unresolved[:0] = [host for host in cut.glue if cut.names and not is_within(host, cut.zone)]
-        lookups = min(len(unresolved), budget.server_lookups)
-        worst = Verdict(Kind.BROKEN)
+        tried = {server for server in servers if around.infrastructure.is_lame(server, cut.zone, self._now)}
+        # where to find further addresses, in this order: names without glue; names outside the zone, whose glue may
+        # have gone stale; and, if the servers of a server's own zone are of no use, what the zone above says
+        glueless = [host for host in cut.names if host not in cut.glue]
+        around.rng.shuffle(glueless)
+        stale = [host for host in cut.glue if cut.names and not is_within(host, cut.zone)]
+        outside = [host for host in glueless if not is_within(host, cut.zone)]
+        places = [(self._addresses, host) for host in (*outside, *stale)][: budget.server_lookups]
+        places += [(self._addresses_above, host) for host in glueless[: budget.lookups_above]]
+        places.reverse()
+        best = Verdict(Kind.BROKEN)
         for _ in range(budget.attempts):
-            while lookups and not any(left[server] > 0 and server not in tried for server in servers):
-                lookups -= 1
-                for host in (yield from self._addresses(unresolved.pop(), depth)):
+            while places and not any(left[server] > 0 and server not in tried for server in servers):
+                find, name_server = places.pop()
+                for host in (yield from find(name_server, depth)):
                     server = (host, around.port)
                     if server not in left and self._may_ask(server, cut):
                         left[server] = budget.attempts_each
@@ -431,14 +436,15 @@ class Resolution:
                 left[server] = left[server] - 1 if outcome is Trouble.TIMEOUT else 0
                 continue
             verdict = judge(outcome, cut.zone, name, rdtype, recursive=cut.recursive)
-            if verdict.kind in (Kind.ANSWER, Kind.REFERRAL):
+            if verdict.kind in (Kind.ANSWER, Kind.REFERRAL) and not verdict.doubtful:
                 return verdict
             self._note(depth, verdict.kind.name.lower(), name, rdtype, server, verdict.rcode)
             left[server] = 0
-            worst = verdict
+            if not best.doubtful:
+                best = verdict
             if verdict.kind is Kind.LAME and whole:
                 around.infrastructure.lame(server, cut.zone, self._now)
-        return worst
+        return best
 
     def _usable(self, cut: Delegation) -> list[Server]:
         port = self._around.port
@@ -446,12 +452,9 @@ class Resolution:
         return [server for server in dict.fromkeys((*cut.fixed, *known)) if self._may_ask(server, cut)]
 
     def _may_ask(self, server: Server, cut: Delegation) -> bool:
-        around = self._around
         if server in cut.fixed:
             return True
-        if ":" in server[0] and not around.ipv6:
-            return False
-        return around.permits(server[0]) and not around.infrastructure.is_lame(server, cut.zone, self._now)
+        return (self._around.ipv6 or ":" not in server[0]) and self._around.permits(server[0])
 
     def _addresses(self, host: bytes, depth: int) -> Generator[Ask, Reply | Trouble, list[str]]:
         """Step 4: the addresses of a name server, by a look-up of their own, one level deeper."""
@@ -472,6 +475,27 @@ class Resolution:
                 break
         return hosts
 
+    def _addresses_above(self, host: bytes, depth: int) -> Generator[Ask, Reply | Trouble, list[str]]:
+        """Addresses that the zone above the name server's own gives for it: glue that did not come with the referral."""
+        own = yield from self._nearest(host, A, depth)
+        if host in own.glue:
+            return list(own.glue[host])
+        if own.zone == ROOT or own.recursive or depth >= self._around.budget.depth or host in self._asked_above:
+            return []
+        self._asked_above.add(host)
+        above = yield from self._nearest(parent(own.zone), A, depth)
+        hosts: list[str] = []
+        for rdtype in (A, AAAA) if self._around.ipv6 else (A,):
+            self._note(depth, "look up server from above", host, rdtype)
+            verdict = yield from self._ask_zone(above, host, rdtype, depth + 1, False)
+            hosts += [host_text(rdata) for found in verdict.rrsets if found.type == rdtype for rdata in found.rdatas]
+            if verdict.cut is not None:
+                hosts += verdict.cut.glue.get(host, [])
+            if hosts:
+                own.glue[host] = tuple(hosts)
+                break
+        return hosts
+
     def _exchange(
         self, cut: Delegation, server: Server, name: bytes, rdtype: int, depth: int
     ) -> Generator[Ask, Reply | Trouble, Reply | Trouble]:
@@ -486,6 +510,8 @@ class Resolution:
                 known.refused_edns(server, self._now)
         if outcome is Trouble.SPOOFED or (isinstance(outcome, Reply) and outcome.flags & TC):
             outcome = yield from self._ask(cut, server, name, rdtype, depth, True, edns)
+            if isinstance(outcome, Reply) and outcome.flags & TC:
+                return Trouble.MALFORMED
         return outcome
 
     def _ask(

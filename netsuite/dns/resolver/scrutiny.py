@@ -21,6 +21,7 @@ from netsuite.dns.resolver.message import (
     NOTIMP,
     NS,
     NXDOMAIN,
+    RA,
     SOA,
     YXDOMAIN,
     A,
@@ -72,7 +73,13 @@ class Verdict(NamedTuple):
     soa: RRset | None = None
     cut: Cut | None = None
     trust: Trust = Trust.AUTHORITATIVE
+    second_hand: bool = False
     stream: bool = False
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether another server should rather be believed: an absence with nothing to prove it, or a cache's answer."""
+        return (self.absent and self.soa is None and not self.rrsets and self.rcode == NOERROR) or self.second_hand
 
 
 def judge(reply: Reply, zone: bytes, name: bytes, rdtype: int, *, recursive: bool = False) -> Verdict:
@@ -81,7 +88,10 @@ def judge(reply: Reply, zone: bytes, name: bytes, rdtype: int, *, recursive: boo
     ``recursive`` servers were asked to do the whole work, so their answers need not be authoritative.
     """
     trust = Trust.AUTHORITATIVE if reply.flags & AA else Trust.ANSWER
-    return _read(reply, zone, name, rdtype, recursive)._replace(trust=trust, stream=reply.stream)
+    verdict = _read(reply, zone, name, rdtype, recursive)
+    # who has answers that are not its own is a cache, not the zone's server
+    second_hand = verdict.kind is Kind.ANSWER and not recursive and reply.flags & (AA | RA) == RA
+    return verdict._replace(trust=trust, stream=reply.stream, second_hand=second_hand)
 
 
 def _read(reply: Reply, zone: bytes, name: bytes, rdtype: int, recursive: bool) -> Verdict:
@@ -132,7 +142,8 @@ def _read(reply: Reply, zone: bytes, name: bytes, rdtype: int, recursive: bool) 
     cut = _referral(reply, zone, name)
     if cut is not None and not recursive:
         return Verdict(Kind.REFERRAL, cut=cut)
-    if reply.flags & AA or recursive:
+    upwards = any(rrset.type == NS and not is_within(rrset.name, zone) for rrset in reply.authority)
+    if recursive or (reply.flags & AA and not upwards):
         return Verdict(Kind.ANSWER, (), last, absent=True)
     return Verdict(Kind.LAME)
 
