@@ -40,6 +40,10 @@ class ListenSpec(NamedTuple):
 
 
 _ADDRESS: Final = re.compile(r"(?:(?:\[([0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|([A-Za-z0-9_.-]+)):)?([0-9]{1,5})")
+_KINDS: Final = frozenset(
+    ("tcp", "tcp4", "tcp6", "unix", "systemd", "haproxy", "stdio", "tls", "ssl", "secure", "shared", "inherited")
+)
+"""Words that begin an endpoint string and are no host, so that ``tcp:80`` means what it means to Twisted."""
 _NAME: Final = re.compile(r"[\w.@-]+")
 _ENDPOINT: Final = re.compile(r"[a-z][a-z0-9+-]*:")
 _FORMS: Final = "write PORT, HOST:PORT, [IPV6]:PORT, secure:HOST:PORT, unix:PATH or another endpoint string"
@@ -60,7 +64,7 @@ def parse(text: str) -> ListenSpec:
         else:
             break
     match = _ADDRESS.fullmatch(rest)
-    if match is not None:
+    if match is not None and match[2] not in _KINDS:
         v6, host, number = match.groups()
         port = int(number)
         if port > 65535:
