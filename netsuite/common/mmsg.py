@@ -76,7 +76,7 @@ class BatchPort(DatagramPort):
             self._lay_out()
 
     def _lay_out(self) -> None:
-        assert self._socket is not None and _CALLS is not None
+        assert self._socket is not None
         name_length = 28 if self._socket.family == socket.AF_INET6 else 16
         headers = BATCH * _HEADER
         at = {}
@@ -201,7 +201,7 @@ class BatchPort(DatagramPort):
             self._ids[:] = self._ids_kept
 
     def _ask_slot(self, i: int, size: int, now: float) -> bytes | None:
-        """The application's answer to what lies in a slot, if it can travel with the batch; others leave by themselves."""
+        """The application's answer to what lies in a slot, if it can travel with the batch; others leave alone."""
         data = self._slots[i][:size].tobytes()
         if size > _SLOT:
             data += self._overflows[i][: size - _SLOT].tobytes()

@@ -1,0 +1,1 @@
+"""The authoritative server: zones from master files, answered over UDP and TCP."""

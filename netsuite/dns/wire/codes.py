@@ -1,0 +1,63 @@
+"""The numbers of DNS that our code speaks of by name.
+
+Implements: RFC 1035 section 3.2; RFC 1035 section 4.1.1; RFC 6891 section 9; RFC 6895 section 2.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+NOERROR: Final = 0
+FORMERR: Final = 1
+SERVFAIL: Final = 2
+NXDOMAIN: Final = 3
+NOTIMP: Final = 4
+REFUSED: Final = 5
+YXDOMAIN: Final = 6
+NOTAUTH: Final = 9
+BADVERS: Final = 16
+
+RCODES: Final = {
+    NOERROR: "NOERROR",
+    FORMERR: "FORMERR",
+    SERVFAIL: "SERVFAIL",
+    NXDOMAIN: "NXDOMAIN",
+    NOTIMP: "NOTIMP",
+    REFUSED: "REFUSED",
+    YXDOMAIN: "YXDOMAIN",
+    NOTAUTH: "NOTAUTH",
+    BADVERS: "BADVERS",
+}
+
+QUERY: Final = 0
+NOTIFY: Final = 4
+UPDATE: Final = 5
+
+A: Final = 1
+NS: Final = 2
+CNAME: Final = 5
+SOA: Final = 6
+PTR: Final = 12
+MX: Final = 15
+TXT: Final = 16
+AAAA: Final = 28
+SRV: Final = 33
+DNAME: Final = 39
+OPT: Final = 41
+DS: Final = 43
+RRSIG: Final = 46
+NSEC: Final = 47
+IXFR: Final = 251
+AXFR: Final = 252
+ANY: Final = 255
+
+CLASS_IN: Final = 1
+
+QR: Final = 0x8000
+AA: Final = 0x0400
+TC: Final = 0x0200
+RD: Final = 0x0100
+RA: Final = 0x0080
+AD: Final = 0x0020
+CD: Final = 0x0010
+"""Bits of the header's second word."""
