@@ -15,8 +15,7 @@ machine would have sent, or None.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
-from types import CoroutineType
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -26,14 +25,13 @@ from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IPush
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from netsuite.common.body import EMPTY, Body, BodyFailed
-from netsuite.common.job import Job, run
+from netsuite.common.body import Body
+from netsuite.common.exchanges import Exchanges
 from netsuite.common.outlet import Outlet
 from netsuite.common.tls import TlsFailed, TlsFilter
 from netsuite.sansio.connection import (
     NEED_DATA,
     PAUSED,
-    Abandon,
     Channel,
     Close,
     Connection,
@@ -41,9 +39,6 @@ from netsuite.sansio.connection import (
     Drain,
     End,
     Failed,
-    Finish,
-    Part,
-    StateError,
     Upgrade,
 )
 
@@ -82,63 +77,61 @@ class StreamLimits:
     read_size: int = 64 * 1024
 
 
-class _Gone(Exception):
-    """The connection ended while a job waited for it."""
-
-
 @implementer(IHalfCloseableProtocol, IProtocol, IPushProducer)
 class StreamAdapter:
-    """One connection: see the module's docstring. Applications use ``channel``, ``send``, ``close`` and ``abort``."""
+    """One connection: see the module's docstring.
+
+    Applications use ``channel``, ``closed`` (nothing can be sent any more), ``send``, ``close`` and ``abort``, and may
+    keep what they like in ``data``. ``connection`` is the machine that stands now: None during a TLS handshake and
+    after the end.
+    The other public names are for :class:`~netsuite.common.exchanges.Exchanges`.
+    """
 
     __slots__ = (
-        "_again",
-        "_bodies",
-        "_closing",
-        "_connection",
-        "_drop_left",
         "_ended",
-        "_factory",
+        "_exchanges",
         "_filter",
-        "_full",
-        "_jobs",
+        "_linger_left",
         "_lingering",
         "_lost",
         "_next",
         "_outlet",
-        "_pumping",
         "_reading",
-        "_seconds",
         "_shortcut",
         "_stall_at",
         "_timer",
         "_timer_at",
         "_until",
-        "_writable",
+        "again",
         "channel",
+        "closed",
+        "connection",
         "data",
+        "factory",
+        "full",
+        "pumping",
         "ready",
+        "seconds",
         "transport",
     )
 
     def __init__(self, factory: StreamFactory, tls: TlsFilter | None, ready: Deferred[StreamAdapter] | None) -> None:
-        self._factory = factory
-        self._seconds = factory.commons.clock.seconds
+        self.factory = factory
+        self.seconds = factory.commons.clock.seconds
         self._shortcut: Shortcut | None = factory.shortcut
-        self._connection: Connection | None = None
+        self.connection: Connection | None = None
         self._filter = tls
         self._next: Callable[[Channel], Connection] = factory.connection
-        self._bodies: dict[int, Body] = {}
-        self._jobs: set[Job] = set()
-        self._writable: list[Deferred[None]] = []
-        self._full = False
+        self._exchanges = Exchanges(self)
+        self.full = False
         self._reading = True
-        self._pumping = False
-        self._again = False
-        self._closing = False
+        self.pumping = False
+        self.again = False
+        self.closed = False
         self._ended = False
         self._lingering = False
+        self._linger_left = 0
         self._lost = False
-        self._drop_left = factory.limits.drop_bytes
         self._until: float | None = None
         self._stall_at: float | None = None
         self._timer: Any = None
@@ -151,64 +144,54 @@ class StreamAdapter:
 
     # -- for applications
 
-    @property
-    def connection(self) -> Connection | None:
-        """The machine that stands now; None during a TLS handshake and after the end."""
-        return self._connection
-
-    @property
-    def closed(self) -> bool:
-        """Nothing can be sent any more."""
-        return self._lost or self._closing
-
     def send(self, item: Any) -> None:
         """Send an item now; its source, if it has one, is poured behind it. Raises ConnectFailed once closed."""
-        connection = self._connection
-        if connection is None or self._closing:
-            self._dispose(item)
+        connection = self.connection
+        if connection is None or self.closed:
+            self._exchanges.dispose(item)
             raise ConnectFailed("the connection is closed")
         if getattr(item, "source", None) is not None:
-            self._start(self._pour(item), item.stream, EMPTY)
+            self._exchanges.pour(item)
         else:
-            connection.send(item, self._seconds())
-        self._pump()
+            connection.send(item, self.seconds())
+        self.pump()
 
     def close(self, reason: str) -> None:
         """Write what is outgoing, then close."""
-        if not self._lost and not self._closing:
+        if not self._lost and not self.closed:
             self._settle()
-            self._end(Close(reason))
+            self.end(Close(reason))
 
     def abort(self, reason: str = "aborted") -> None:
         """Close at once; what was outgoing is lost."""
         if not self._lost:
-            self._closing = True
+            self.closed = True
             self._release(reason)
             self._unregister()
             self.transport.abortConnection()
 
     def drain(self) -> None:
         """Finish what is in flight, then close."""
-        if self._connection is None:
+        if self.connection is None:
             self.abort("draining")
-        elif not self._closing:
+        elif not self.closed:
             self.send(Drain())
 
     # -- for bodies
 
     def consumed(self, count: int, stream: int) -> None:
         """A body handed over that many bytes, or (0) waits for more."""
-        connection = self._connection
-        if connection is not None and not self._closing:
+        connection = self.connection
+        if connection is not None and not self.closed:
             connection.consumed(count, stream)
-            if self._pumping:
-                self._again = True
+            if self.pumping:
+                self.again = True
             else:
-                self._pump()
+                self.pump()
 
     def dropping(self, body: Body, waiting: int) -> None:
         """A body is not wanted any more; ``waiting`` bytes of it had already come."""
-        self._dropped(body.stream, waiting)
+        self._exchanges.drop(body.stream, waiting)
 
     # -- IProtocol
 
@@ -219,14 +202,14 @@ class StreamAdapter:
         """The transport stands: begin the handshake, or the protocol."""
         self.transport = transport
         self.channel = Channel(host_and_port(transport.getHost()), host_and_port(transport.getPeer()))
-        self._factory.opened(self)
-        self._outlet = Outlet(transport, self._factory.limits.read_size)
+        self.factory.opened(self)
+        self._outlet = Outlet(transport, self.factory.limits.read_size)
         transport.registerProducer(self, True)
         try:
             if self._filter is None:
                 self._stand()
                 return
-            self._until = self._seconds() + self._factory.limits.handshake
+            self._until = self.seconds() + self.factory.limits.handshake
             self._set_timer(self._until)
             self._filter.start()
             self._flush_filter()
@@ -237,41 +220,41 @@ class StreamAdapter:
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes arrived."""
-        factory = self._factory
+        factory = self.factory
         factory.bytes_in += len(data)
-        if self._closing:
+        if self.closed:
             self._linger(len(data))
             return
         try:
             if self._filter is not None:
                 self._decrypt(data)
                 return
-            connection = self._connection
+            connection = self.connection
             if connection is None:
                 return
             shortcut = self._shortcut
-            if shortcut is not None and connection.idle and not self._full:
+            if shortcut is not None and connection.idle and not self.full:
                 hit = shortcut(data, self.channel)
                 if hit is not None:
-                    connection.touched(self._seconds())
+                    connection.touched(self.seconds())
                     factory.shortcuts += 1
                     self._write((hit,) if isinstance(hit, bytes) else hit)
                     return
-            connection.receive(data, self._seconds())
-            self._pump()
+            connection.receive(data, self.seconds())
+            self.pump()
         except Exception as problem:
             self._broken(problem)
 
     def readConnectionLost(self) -> None:
         """The peer ended its side (FIN)."""
         self._ended = True
-        if self._closing:
+        if self.closed:
             self._finish_close()
             return
         if self._filter is not None and not self._filter.ended:
             # without close_notify an end is a truncation, never an orderly end (RFC 8446 section 6.1)
             self._release("the peer closed without close_notify")
-            self._end(Close("the peer closed without close_notify"))
+            self.end(Close("the peer closed without close_notify"))
             return
         self._input_ended()
 
@@ -282,12 +265,12 @@ class StreamAdapter:
         """The transport is gone."""
         if self._lost:
             return
-        self._lost = self._closing = True
+        self._lost = self.closed = True
         words = reason.getErrorMessage() if not reason.check(error.ConnectionDone) else "the connection is closed"
         self._release(words)
-        self._connection = None
+        self.connection = None
         self._filter = None
-        self._factory.closed(self, words)
+        self.factory.closed(self, words)
         if self.ready is not None:
             ready, self.ready = self.ready, None
             ready.errback(ConnectFailed(words))
@@ -296,22 +279,19 @@ class StreamAdapter:
 
     def pauseProducing(self) -> None:
         """The peer does not read as fast as we write."""
-        self._full = True
+        self.full = True
         self._outlet.progressed()
-        self._stall_at = self._seconds() + self._factory.limits.stall
+        self._stall_at = self.seconds() + self.factory.limits.stall
         self._set_timer(self._stall_at)
         self._read_or_not()
 
     def resumeProducing(self) -> None:
         """The transport's queue is empty again."""
-        self._full = False
+        self.full = False
         self._stall_at = None
-        waiters, self._writable = self._writable, []
-        for waiter in waiters:
-            if not waiter.called:
-                waiter.callback(None)
-        if not self._closing:
-            self._pump()
+        self._exchanges.wake()
+        if not self.closed:
+            self.pump()
 
     def stopProducing(self) -> None:
         """The transport is gone; connectionLost follows."""
@@ -320,222 +300,76 @@ class StreamAdapter:
 
     def _stand(self, tail: bytes = b"") -> None:
         """A fresh machine takes over."""
-        self._connection = self._next(self.channel)
+        self.connection = self._next(self.channel)
         if tail:
-            self._connection.receive(tail, self._seconds())
+            self.connection.receive(tail, self.seconds())
         if self.ready is not None:
             ready, self.ready = self.ready, None
             ready.callback(self)
-        self._pump()
+        self.pump()
 
-    def _pump(self) -> None:
-        if self._pumping:
-            self._again = True
+    def pump(self) -> None:
+        """Take all events that the machine has; a call from within has the loop go round once more."""
+        if self.pumping:
+            self.again = True
             return
-        self._pumping = True
+        self.pumping = True
         try:
             burst = _BURST
-            while not self._full and not self._closing:
-                connection = self._connection
+            exchanges = self._exchanges
+            while not self.full and not self.closed:
+                connection = self.connection
                 if connection is None:
                     break
-                self._again = False
+                self.again = False
                 event = connection.next_event()
                 if event is NEED_DATA or event is PAUSED:
-                    if self._again:
+                    if self.again:
                         continue
                     break
                 kind = type(event)
-                if kind is Data:
-                    body = self._bodies.get(event.stream)
-                    if body is None or not body.feed(event.data):
-                        self._dropped(event.stream, len(event.data))
-                elif kind is End:
-                    body = self._bodies.pop(event.stream, None)
-                    if body is not None:
-                        body.finish(event.trailers)
-                elif kind is Failed:
-                    body = self._bodies.pop(event.stream, None)
-                    if body is not None:
-                        body.fail(event.reason)
-                    elif self._factory.failed is not None:
-                        self._factory.failed(event, self)
+                if kind is Data or kind is End or kind is Failed:
+                    exchanges.arrived(event)
                 elif kind is Close:
-                    self._flush()
-                    self._end(event)
+                    self.flush()
+                    self.end(event)
                 elif kind is Upgrade:
-                    self._flush()
+                    self.flush()
                     self._upgrade(event)
                 else:
-                    self._message(event)
+                    exchanges.begin(event)
                     burst -= 1
                     if not burst:
                         burst = _BURST
-                        self._flush()
+                        self.flush()
         except Exception as problem:
             self._broken(problem)
         finally:
-            self._pumping = False
+            self.pumping = False
         self._settle()
-
-    def _message(self, message: Any) -> None:
-        stream = message.stream
-        if message.has_body:
-            body = self._bodies[stream] = Body(self, stream)
-        else:
-            body = EMPTY
-        try:
-            answer = self._factory.handler(message, body, self)
-        except Exception as problem:
-            self._abandon(stream, body, problem)
-            return
-        if answer is None:
-            return
-        if type(answer) is CoroutineType:
-            self._start(answer, stream, body)
-        else:
-            self._answer(answer, stream, body)
-
-    def _start(self, coroutine: Coroutine[Any, Any, Any], stream: int, body: Body) -> None:
-        job: Job | None = None
-
-        def done(item: Any) -> None:
-            if job is not None:
-                self._jobs.discard(job)
-            if item is not None:
-                self._answer(item, stream, body)
-            if job is not None:
-                self._pump()
-
-        def broken(problem: BaseException) -> None:
-            if job is not None:
-                self._jobs.discard(job)
-            if not self._closing:
-                self._abandon(stream, body, problem)
-                if job is not None:
-                    self._pump()
-
-        started = run(coroutine, done, broken)
-        if not started.finished:
-            job = started
-            self._jobs.add(job)
-            if self._closing:
-                job.cancel()
-
-    def _answer(self, item: Any, stream: int, body: Body) -> None:
-        connection = self._connection
-        if connection is None or self._closing:
-            self._dispose(item)
-        elif item.source is not None:
-            self._start(self._pour(item, body), stream, body)
-        else:
-            try:
-                connection.send(item, self._seconds())
-            except Exception as problem:
-                self._abandon(stream, body, problem)
-            else:
-                body.drop()
-
-    async def _pour(self, item: Any, body: Body = EMPTY) -> None:
-        """Send an item and its body, no faster than the transport and the protocol's window take it."""
-        source, stream = item.source, item.stream
-        try:
-            self._put(item)
-            async for chunk in source:
-                rest = chunk
-                while rest:
-                    room = 0 if self._full else self._standing().room(stream)
-                    if room <= 0:
-                        await self._drained()
-                    elif room >= len(rest):
-                        self._put(Part(stream, rest))
-                        rest = b""
-                    else:
-                        self._put(Part(stream, rest[:room]))
-                        rest = rest[room:]
-            self._put(Finish(stream, getattr(source, "trailers", ())))
-            body.drop()
-        finally:
-            close = getattr(source, "aclose", None)
-            if close is not None:
-                await close()
-
-    def _put(self, item: Any) -> None:
-        self._standing().send(item, self._seconds())
-        if self._pumping:
-            self._flush()
-        else:
-            self._pump()
-
-    def _standing(self) -> Connection:
-        connection = self._connection
-        if connection is None or self._closing:
-            raise _Gone
-        return connection
-
-    def _drained(self) -> Deferred[None]:
-        self._standing()
-        waiter: Deferred[None] = Deferred()
-        self._writable.append(waiter)
-        return waiter
-
-    def _abandon(self, stream: int, body: Body, problem: BaseException) -> None:
-        if isinstance(problem, _Gone) or self._closing:
-            return
-        if not isinstance(problem, BodyFailed):
-            # a peer that breaks off is no fault of ours
-            self._factory.broke(problem)
-        connection = self._connection
-        if connection is None:
-            return
-        try:
-            connection.send(Abandon(stream, str(problem) or type(problem).__name__), self._seconds())
-        except StateError:
-            self._end(Close("an answer failed when nothing more could be said"))
-        body.drop()
-
-    def _dispose(self, item: Any) -> None:
-        """An item with a source that will never be poured: its source is closed all the same."""
-        close = getattr(getattr(item, "source", None), "aclose", None)
-        if close is not None:
-            run(close(), lambda _: None, self._factory.broke)
-
-    def _dropped(self, stream: int, count: int) -> None:
-        connection = self._connection
-        if connection is None or self._closing:
-            return
-        self._drop_left -= count
-        if self._drop_left < 0:
-            self._flush()
-            self._end(Close("more of an unwanted body came than is worth reading", linger=True))
-        elif count:
-            connection.consumed(count, stream)
-            self._again = True
 
     # -- writing, reading, time
 
     def _settle(self) -> None:
         """After every turn: one write, reading on or off, the timer."""
-        if self._closing:
+        if self.closed:
             return
-        self._flush()
-        connection = self._connection
-        if connection is None or self._closing:
+        self.flush()
+        connection = self.connection
+        if connection is None or self.closed:
             return
-        if self._writable and not self._full:
-            # the protocol's own window opened
-            waiters, self._writable = self._writable, []
-            for waiter in waiters:
-                if not waiter.called:
-                    waiter.callback(None)
+        if not self.full:
+            # the protocol's own window may have opened
+            self._exchanges.wake()
         self._read_or_not()
         deadline = connection.deadline()
         if deadline is not None and (self._timer is None or deadline < self._timer_at):
             self._set_timer(deadline)
 
-    def _flush(self) -> None:
-        if self._connection is not None:
-            chunks = self._connection.outgoing()
+    def flush(self) -> None:
+        """Write what the machine has to say."""
+        if self.connection is not None:
+            chunks = self.connection.outgoing()
             if chunks:
                 self._write(chunks)
 
@@ -544,18 +378,18 @@ class StreamAdapter:
         if self._filter is not None:
             self._filter.sent(chunks)
             chunks = (self._filter.outgoing(),)
-        self._factory.bytes_out += self._outlet.write(chunks)
+        self.factory.bytes_out += self._outlet.write(chunks)
 
     def _read_or_not(self) -> None:
         if self._ended or self._lost:
             return
-        if self._full and not self._closing:
+        if self.full and not self.closed:
             wanted = False
-        elif self._connection is None or self._closing:
+        elif self.connection is None or self.closed:
             wanted = True
         else:
-            limits = self._factory.limits
-            backlog = self._connection.backlog()
+            limits = self.factory.limits
+            backlog = self.connection.backlog()
             wanted = backlog <= limits.backlog_low or (self._reading and backlog < limits.backlog_high)
         if wanted is not self._reading:
             self._reading = wanted
@@ -563,7 +397,7 @@ class StreamAdapter:
                 self.transport.resumeProducing()
             else:
                 self.transport.pauseProducing()
-                self._set_timer(self._seconds() + self._factory.limits.probe)
+                self._set_timer(self.seconds() + self.factory.limits.probe)
 
     def _set_timer(self, when: float) -> None:
         """Have the one timer fire at ``when`` or before."""
@@ -572,39 +406,39 @@ class StreamAdapter:
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = when
-        self._timer = self._factory.commons.clock.callLater(max(0.0, when - self._seconds()), self._tick)
+        self._timer = self.factory.commons.clock.callLater(max(0.0, when - self.seconds()), self._tick)
 
     def _tick(self) -> None:
         self._timer = None
         if self._lost:
             return
-        now = self._seconds()
+        now = self.seconds()
         try:
             if self._until is not None and now >= self._until:
-                if self._closing and not self._lingering and self._outlet.progressed():
-                    self._until = now + self._factory.limits.stall
+                if self.closed and not self._lingering and self._outlet.progressed():
+                    self._until = now + self.factory.limits.stall
                 else:
-                    self._factory.timed_out += 1
+                    self.factory.timed_out += 1
                     self.abort("a handshake or a close took too long")
                     return
-            if self._closing:
+            if self.closed:
                 self._rearm(now)
                 return
-            if self._full and self._stall_at is not None and now >= self._stall_at:
+            if self.full and self._stall_at is not None and now >= self._stall_at:
                 if not self._outlet.progressed():
-                    self._factory.timed_out += 1
+                    self.factory.timed_out += 1
                     self.abort("the peer reads nothing")
                     return
-                self._stall_at = now + self._factory.limits.stall
+                self._stall_at = now + self.factory.limits.stall
             if (not self._reading or self._ended) and self._outlet.dead():
                 self.abort("the peer is gone")
                 return
-            connection = self._connection
+            connection = self.connection
             if connection is not None:
                 deadline = connection.deadline()
                 if deadline is not None and deadline <= now:
                     connection.tick(now)
-                    self._pump()
+                    self.pump()
         except Exception as problem:
             self._broken(problem)
         self._rearm(now)
@@ -614,12 +448,12 @@ class StreamAdapter:
             return
         if self._until is not None:
             self._set_timer(self._until)
-        if self._full and self._stall_at is not None:
+        if self.full and self._stall_at is not None:
             self._set_timer(self._stall_at)
         if not self._reading or self._ended:
-            self._set_timer(now + self._factory.limits.probe)
-        if self._connection is not None and not self._closing:
-            deadline = self._connection.deadline()
+            self._set_timer(now + self.factory.limits.probe)
+        if self.connection is not None and not self.closed:
+            deadline = self.connection.deadline()
             if deadline is not None:
                 self._set_timer(max(deadline, now + 0.001))
 
@@ -635,26 +469,26 @@ class StreamAdapter:
             self._refuse_tls(failed)
             return
         self._flush_filter()
-        if self._connection is None:
+        if self.connection is None:
             if tls.facts is None:
                 return
             self._until = None
             self.channel = self.channel._replace(tls=tls.facts)
             self._stand()
         for chunk in clear:
-            connection = self._connection
-            if connection is None or self._closing:
+            connection = self.connection
+            if connection is None or self.closed:
                 return
-            if self._shortcut is not None and connection.idle and not self._full:
+            if self._shortcut is not None and connection.idle and not self.full:
                 hit = self._shortcut(chunk, self.channel)
                 if hit is not None:
-                    connection.touched(self._seconds())
-                    self._factory.shortcuts += 1
+                    connection.touched(self.seconds())
+                    self.factory.shortcuts += 1
                     self._write((hit,) if isinstance(hit, bytes) else hit)
                     continue
-            connection.receive(chunk, self._seconds())
-            self._pump()
-        if tls.ended and not self._closing:
+            connection.receive(chunk, self.seconds())
+            self.pump()
+        if tls.ended and not self.closed:
             self._input_ended()
 
     def _flush_filter(self) -> None:
@@ -663,29 +497,27 @@ class StreamAdapter:
             self.transport.write(data)
 
     def _refuse_tls(self, failed: TlsFailed) -> None:
-        self._factory.tls_failed += 1
+        self.factory.tls_failed += 1
         self._flush_filter()
         if self.ready is not None:
             ready, self.ready = self.ready, None
             ready.errback(ConnectFailed(f"TLS failed: {failed}"))
         self._release(f"TLS failed: {failed}")
         self._filter = None
-        self._end(Close(f"TLS failed: {failed}"))
+        self.end(Close(f"TLS failed: {failed}"))
 
     def _upgrade(self, event: Upgrade) -> None:
         self._next = event.next
         self._shortcut = None
-        for body in self._bodies.values():
-            body.fail("the connection changed its protocol")
-        self._bodies.clear()
+        self._exchanges.fail_bodies("the connection changed its protocol")
         if event.filter is None:
-            self._connection = event.next(self.channel)
+            self.connection = event.next(self.channel)
             if event.tail:
-                self._connection.receive(event.tail, self._seconds())
+                self.connection.receive(event.tail, self.seconds())
             return
-        self._connection = None
-        self._filter = self._factory.filter(event.filter)
-        self._until = self._seconds() + self._factory.limits.handshake
+        self.connection = None
+        self._filter = self.factory.filter(event.filter)
+        self._until = self.seconds() + self.factory.limits.handshake
         self._set_timer(self._until)
         self._filter.start()
         self._flush_filter()
@@ -695,25 +527,25 @@ class StreamAdapter:
     # -- the end
 
     def _input_ended(self) -> None:
-        connection = self._connection
+        connection = self.connection
         if connection is None:
-            self._end(Close("the peer closed during the handshake"))
+            self.end(Close("the peer closed during the handshake"))
             return
         try:
-            connection.receive(b"", self._seconds())
-            self._pump()
+            connection.receive(b"", self.seconds())
+            self.pump()
         except Exception as problem:
             self._broken(problem)
-        if not self._closing and not self._lost:
-            self._set_timer(self._seconds() + self._factory.limits.probe)
+        if not self.closed and not self._lost:
+            self._set_timer(self.seconds() + self.factory.limits.probe)
 
-    def _end(self, event: Close) -> None:
+    def end(self, event: Close) -> None:
         """Close in order: what is queued still goes out."""
-        if self._closing:
+        if self.closed:
             return
-        self._closing = True
+        self.closed = True
         self._release(event.reason)
-        self._until = self._seconds() + (self._factory.limits.linger if event.linger else self._factory.limits.stall)
+        self._until = self.seconds() + (self.factory.limits.linger if event.linger else self.factory.limits.stall)
         if self._filter is not None and not self._lost:
             self._filter.close()
             self._flush_filter()
@@ -721,7 +553,7 @@ class StreamAdapter:
         self._outlet.progressed()
         if event.linger and not self._ended:
             self._lingering = True
-            self._drop_left = self._factory.limits.linger_bytes
+            self._linger_left = self.factory.limits.linger_bytes
             self._read_or_not()
             self.transport.loseWriteConnection()
         else:
@@ -729,8 +561,8 @@ class StreamAdapter:
         self._set_timer(self._until)
 
     def _linger(self, count: int) -> None:
-        self._drop_left -= count
-        if self._drop_left < 0:
+        self._linger_left -= count
+        if self._linger_left < 0:
             self.abort("the peer goes on sending")
 
     def _finish_close(self) -> None:
@@ -738,29 +570,20 @@ class StreamAdapter:
         self.transport.loseConnection()
 
     def _release(self, reason: str) -> None:
-        """Jobs, bodies and waiters end here, exactly once each; the timer too when the transport is gone."""
-        for body in list(self._bodies.values()):
-            body.fail(reason)
-        self._bodies.clear()
-        jobs, self._jobs = self._jobs, set()
-        for job in jobs:
-            job.cancel()
-        waiters, self._writable = self._writable, []
-        for waiter in waiters:
-            if not waiter.called:
-                waiter.errback(_Gone())
+        """Everything that waits for this connection ends; the timer too when the transport is gone."""
+        self._exchanges.release(reason)
         if self._lost and self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _unregister(self) -> None:
         # loseConnection waits for ever while a producer is registered
-        self._full = False
+        self.full = False
         self.transport.unregisterProducer()
 
     def _broken(self, problem: Exception) -> None:
         """A machine or an adapter step raised: our fault; this connection ends, the server goes on."""
-        self._factory.broke(problem)
+        self.factory.broke(problem)
         self.abort("internal error")
 
 

@@ -372,7 +372,7 @@ class Sources(StreamCase):
         await turns(0.02)
         self.assertEqual(peer.got.count(b"x"), 100_000)
         self.machines[0].window = 10**9
-        next(iter(self.factory.adapters))._pump()
+        next(iter(self.factory.adapters)).pump()
         await peer.until(b"x0\n")
 
     async def test_a_body_may_be_the_next_source(self):
