@@ -48,7 +48,7 @@ def _answer(status: int, media: str, text: str | bytes, *more: tuple[bytes, byte
 
 @implementer(IHttpApplication)
 class AdminApplication:
-    """Shows a site; ``site()`` finds it, once it is offered."""
+    """Shows a ``site``, once it has one."""
 
     def __init__(self, commons: Commons, rule: Rule, hosts: Sequence[str] = ()) -> None:
         self.site: ISite | None = None
@@ -80,9 +80,11 @@ class AdminApplication:
         """Whether a request names us: by an address, which no name server can forge, or by a name of ours."""
         text = authority.decode("ascii", "replace").lower()
         if text.startswith("["):
-            host, _, _ = text[1:].partition("]")
+            host, _, rest = text[1:].partition("]")
+            if rest and rest[0] != ":":
+                return False
         else:
-            host, _, _ = text.partition(":")
+            host, _, rest = text.partition(":")
         if host.rstrip(".") in self._hosts:
             return True
         try:
