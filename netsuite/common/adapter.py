@@ -175,7 +175,11 @@ class StreamAdapter:
         if self.connection is None:
             self.abort("draining")
         elif not self.closed:
-            self.send(Drain())
+            if self.connection.idle and self._outlet.unread():
+                # a request that lies in the kernel came before the drain
+                self.transport.doRead()
+            if not self.closed:
+                self.send(Drain())
 
     # -- for bodies
 

@@ -64,6 +64,15 @@ class Outlet:
                     sent = 0
         return size
 
+    def unread(self) -> bool:
+        """Whether bytes have come that the reactor has not handed over yet."""
+        if self._socket is None:
+            return False
+        try:
+            return bool(self._socket.recv(1, socket.MSG_PEEK))
+        except OSError:
+            return False
+
     def progressed(self) -> bool:
         """Whether the peer took anything since this was last asked."""
         before, self._progress = self._progress, self._acknowledged()
