@@ -10,6 +10,7 @@ from netsuite.common.explain import explanation, written
 from netsuite.common.settings import Table
 from netsuite.common.sources import DEFAULT, SettingsError, nearest
 from netsuite.suite.assembly import Assembly
+from netsuite.suite.builtin import write_missing
 from netsuite.suite.families import FAMILIES
 from netsuite.suite.site import Site, known_tables
 
@@ -17,8 +18,13 @@ __all__ = ["check", "explain", "print_config"]
 
 
 def check(site: Site, reactor: Any) -> str:
-    """Build everything and read every file, without opening a port; one line, or StartError for the first fault."""
+    """Build everything and read every file, without opening a port; one line, or StartError for the first fault.
+
+    The files of the built-in site are written where they are missing.
+    """
     assembly = Assembly(site, reactor)
+    if site.built_in:
+        write_missing(assembly.commons.data)
     assembly.build()
     assembly.check()
     return f"fine: {', '.join(service.name or '?' for service in assembly.services)}"

@@ -58,7 +58,10 @@ class Family:
         return made
 
 
-FAMILIES = (Family("upper", "netsuite.upper", "UpperSettings", "upper-case server of the textbook, UDP and TCP"),)
+FAMILIES = (
+    Family("dns", "netsuite.dns.authoritative", "DnsSettings", "authoritative name server"),
+    Family("upper", "netsuite.upper", "UpperSettings", "upper-case server of the textbook, UDP and TCP"),
+)
 """Every table but ``common``, in the order of starting."""
 
 

@@ -28,6 +28,7 @@ from netsuite.common.sharing import Sharing
 from netsuite.common.sources import SettingsError
 from netsuite.common.workers import Workers
 from netsuite.interfaces import INetsuiteService, ISite
+from netsuite.suite import builtin
 from netsuite.suite.assembly import STOP_AT_LEAST, Assembly
 from netsuite.suite.control import ControlPort
 from netsuite.suite.log import SiteLog, reopen_logs
@@ -138,9 +139,7 @@ class Root(Service):
         data.lock("netsuite")
         data.check()
         if self.site.built_in:
-            from netsuite.suite.builtin import write_missing
-
-            write_missing(data)
+            builtin.write_missing(data)
         assembly.commons.offers.provide(ISite, self, "suite")
         assembly.build()
         assembly.open()
@@ -238,10 +237,8 @@ def application(path: str | Path | None = None, *, sets: Sequence[str] = ()) -> 
 
     What is wrong with it is written to standard error, and ends the process with 1.
     """
-    from netsuite.suite.builtin import tables
-
     try:
-        site = read_site(path, sets=sets, built_in=tables)
+        site = read_site(path, sets=sets, built_in=builtin.tables)
     except SettingsError as error:
         complain(error)
         raise SystemExit(1) from None

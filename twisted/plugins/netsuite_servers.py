@@ -6,6 +6,8 @@ from twisted.application.service import ServiceMaker
 
 site = ServiceMaker("netsuite", "netsuite.taps.site", "All servers of a site in one process (netsuite).", "netsuite")
 
+dns = ServiceMaker("netsuite-dns", "netsuite.taps.dns", "Authoritative name server (netsuite).", "netsuite-dns")
+
 upper = ServiceMaker(
     "netsuite-upper", "netsuite.taps.upper", "Upper-case servers of the textbook (netsuite).", "netsuite-upper"
 )
