@@ -88,13 +88,16 @@ class DnsService(NetsuiteService):
         if self.settings.listen:
             offers.provide(IDnsAnswers, self._places[self.settings.listen[0]].server, "dns")
 
-    def open(self) -> None:
-        """Read the zones, then bind and listen."""
+    def check(self) -> None:
+        """Read the zones."""
         for zone in self.settings.zone:
             try:
                 self._serve(zone, load(zone.origin, zone.file))
             except ZoneError as error:
                 raise StartError(f"{error}; see [[dns.zone]] {zone.name}") from error
+
+    def open(self) -> None:
+        """Bind and listen."""
         for place in self._places.values():
             place.open()
 
