@@ -16,7 +16,7 @@ Hot paths look up without a call into this module, a dict lookup and one attribu
 and count hits and misses themselves; :meth:`S3Fifo.get` does the same and counts. An entry is to be read at once, not
 kept: one that is dropped later loses its value.
 
-Known weakness: a ghost costs some 150 bytes that are not part of the budget; the sizes of what they stand for sum to
+Known weakness: a ghost costs some 190 bytes that are not part of the budget; the sizes of what they stand for sum to
 at most the budget.
 """
 

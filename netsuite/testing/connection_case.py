@@ -448,7 +448,7 @@ class ConnectionCase:
             owner = self._owner(conversation)
             owner.feed(conversation.input)
             peer_machine = self.make_peer()
-            assert peer_machine is not None  # noqa: S101 - for the type checker
+            assert peer_machine is not None
             peer = Owner(peer_machine, lambda message: ())
             peer.open(conversation.peer)
             if owner.written:
