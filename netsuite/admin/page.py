@@ -12,6 +12,7 @@ from html import escape
 from typing import Final
 
 from netsuite.admin.status import ServiceStatus, SiteStatus
+from netsuite.interfaces import Address
 
 __all__ = ["POLICY", "page"]
 
@@ -79,9 +80,9 @@ function show(status) {
       if (!row) { location.reload(); return; }
       const key = `${service.name}\\n${figure.name}`, before = then.get(key);
       figures.set(key, figure.value);
-      row.cells[1].textContent = number.format(figure.value);
+      row.cells[2].textContent = number.format(figure.value);
       const rate = before === undefined ? 0 : (figure.value - before) * 1000 / (now - last.at);
-      row.cells[2].textContent = rate > 0 ? `${number.format(rate)}/s` : "";
+      row.cells[1].textContent = rate > 0 ? `${number.format(rate)}/s` : "";
     }
   }
   if (status.ok !== saidOk) {
@@ -163,14 +164,14 @@ def _badge(ok: bool, words: str, name: str = "") -> str:
 def _card(service: ServiceStatus) -> str:
     name = escape(service.name)
     addresses = "".join(
-        f"<li><code>{escape(str(address))}</code>"
+        f"<li><code>{_place(address)}</code>"
         + (f'<code class="hint">{escape(address.hint)}</code>' if address.hint else "")
         + "</li>"
         for address in service.addresses
     )
     figures = "".join(
-        f'<tr data-figure="{escape(what)}"><th scope="row">{escape(what)}</th><td>{_number(value)}</td>'
-        '<td class="rate"></td></tr>'
+        f'<tr data-figure="{escape(what)}"><th scope="row">{escape(what)}</th>'
+        f'<td class="rate"></td><td>{_number(value)}</td></tr>'
         for what, value in service.figures
     )
     caption = f'<caption class="hidden">What {name} has counted</caption>'
@@ -182,6 +183,15 @@ def _card(service: ServiceStatus) -> str:
         + (f"<table>{caption}<tbody>{figures}</tbody></table>\n" if figures else "")
         + "</section>"
     )
+
+
+def _place(address: Address) -> str:
+    """An address as text; a web address can be followed."""
+    text = escape(str(address))
+    if address.kind not in ("http", "https"):
+        return text
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    return f'<a rel="noreferrer" href="{address.kind}://{escape(host)}:{address.port}/">{text}</a>'
 
 
 def _number(value: float) -> str:
