@@ -13,7 +13,7 @@ from netsuite.dns.wire.name import expand
 __all__ = ["RRset", "Writer"]
 
 _QNAME: Final = b"\xc0\x0c"
-# Where the one or two names lie in rdata that may be compressed (RFC 3597 section 4): bytes before them, how many.
+# Where names lie in rdata that may be compressed (RFC 3597 section 4): bytes before them, and how many.
 _NAMED: Final = {codes.NS: (0, 1), codes.CNAME: (0, 1), codes.PTR: (0, 1), codes.MX: (2, 1), codes.SOA: (0, 2)}
 # Types whose (uncompressed) name is looked up for the additional section.
 _POINTING: Final = {codes.NS: 0, codes.MX: 2, codes.SRV: 6}
@@ -22,9 +22,9 @@ _POINTING: Final = {codes.NS: 0, codes.MX: 2, codes.SRV: 6}
 class RRset:
     """Records of one name and type, ready to be written.
 
-    ``tails`` is each record behind its owner's name; ``at_question`` all of them with a pointer to the question in
-    place of it, or None where they hold names to compress; ``targets`` (lower case) are the hosts whose addresses belong into
-    the additional section.
+    ``tails`` is each record behind its owner's name; ``at_question`` all of them with a pointer to the
+    question in place of it, or None where they hold names to compress; ``targets`` (lower case) are
+    the hosts whose addresses belong into the additional section.
     """
 
     __slots__ = ("at_question", "parts", "rdatas", "tails", "targets", "ttl", "type")
