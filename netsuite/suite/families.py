@@ -60,6 +60,7 @@ class Family:
 
 FAMILIES = (
     Family("dns", "netsuite.dns.authoritative", "DnsSettings", "authoritative name server"),
+    Family("resolver", "netsuite.dns.resolver", "ResolverSettings", "caching, iterative name server"),
     Family("upper", "netsuite.upper", "UpperSettings", "upper-case server of the textbook, UDP and TCP"),
 )
 """Every table but ``common``, in the order of starting."""

@@ -8,6 +8,10 @@ site = ServiceMaker("netsuite", "netsuite.taps.site", "All servers of a site in 
 
 dns = ServiceMaker("netsuite-dns", "netsuite.taps.dns", "Authoritative name server (netsuite).", "netsuite-dns")
 
+resolver = ServiceMaker(
+    "netsuite-resolver", "netsuite.taps.resolver", "Caching, iterative name server (netsuite).", "netsuite-resolver"
+)
+
 upper = ServiceMaker(
     "netsuite-upper", "netsuite.taps.upper", "Upper-case servers of the textbook (netsuite).", "netsuite-upper"
 )
