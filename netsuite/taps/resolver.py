@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from twisted.python.usage import CompleteFiles, Completions
-
 from netsuite.taps.base import TableOptions, make_service
 
 __all__ = ["Options", "makeService"]
@@ -13,17 +11,16 @@ class Options(TableOptions):
     """Options of ``netsuite-resolver``."""
 
     table = "resolver"
-    synopsis = "[options] netsuite-resolver [options]"
-    longdesc = "A caching, iterative name server, UDP and TCP."
-    optParameters = [
-        ["root-hints", None, None, "A master file with the root's servers, in place of the IANA's."],
-        ["upstream-port", None, None, "The port that name servers are asked on."],
-    ]
     texts = {"root-hints": "root_hints", "upstream-port": "upstream_port"}
-    compData = Completions(optActions={"root-hints": CompleteFiles()})
+    synopsis = "[options] netsuite-resolver [options]"
+    longdesc = "A caching name server that iterates from the root, or forwards; UDP and TCP."
+    optParameters = [
+        ["root-hints", None, None, "A master file with the root's servers, instead of the IANA's."],
+        ["upstream-port", None, None, "The port that name servers are asked on (53)."],
+    ]
 
     def opt_forward(self, text: str) -> None:
-        """A server (ADDR or ADDR:PORT) to ask instead of iterating from the root; repeatable."""
+        """A server (ADDRESS or ADDRESS:PORT) to ask instead of iterating from the root; repeatable."""
         self.also(("resolver", "forward"), text)
 
 

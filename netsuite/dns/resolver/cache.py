@@ -6,7 +6,9 @@ positive answer (its authority and additional sections) is not held at all. Amon
 never replaced by one that is not while it lives.
 
 A delegation comes from the zone above only, never from the servers that it names, and lives at most as long as the one
-that it was reached by: a name that its parent has withdrawn cannot keep itself alive (ghost and phoenix domains). Every ``expires`` is absolute time in seconds; an entry is never given out after it.
+that it was reached by: a name that its parent has withdrawn cannot keep itself alive (ghost and phoenix domains).
+
+Every ``expires`` is absolute time in seconds; an entry is never given out after it.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from netsuite.dns.resolver.message import AAAA, CNAME, DNAME, NOERROR, NXDOMAIN, SOA, YXDOMAIN, A, RRset
-from netsuite.dns.resolver.names import ancestors
+from netsuite.dns.wire.name import suffixes
 from netsuite.sansio.s3fifo import S3Fifo
 
 __all__ = ["Cache", "Delegation", "Entry", "Failure", "Lifetimes", "Server", "Trust", "host_text", "synthesise"]
@@ -73,7 +75,7 @@ class Entry:
 
     def rrset(self, now: float) -> RRset:
         """The RRset with what is left of its TTL."""
-        return RRset(self.name, self.type, max(0, int(self.expires - now)), self.rdatas)
+        return RRset(self.name, self.type, max(0, int(self.expires - now + 0.5)), self.rdatas)
 
     def size(self) -> int:
         """About how many bytes it takes."""
@@ -183,7 +185,7 @@ class Cache:
                 entry = None  # that there is no CNAME says nothing about other types
         if entry is not None:
             return entry
-        for above in ancestors(name):
+        for above in suffixes(name):
             entry = self._live(above, _NO_TYPE, now)
             if entry is not None:
                 return entry

@@ -9,7 +9,7 @@ import dns.rdatatype
 import dns.zonefile
 
 from netsuite.common.errors import StartError
-from netsuite.dns.resolver.names import from_text
+from netsuite.dns.wire.name import from_text
 
 __all__ = ["BUILT_IN", "read"]
 

@@ -41,8 +41,8 @@ from netsuite.dns.resolver.message import (
     A,
     Reply,
 )
-from netsuite.dns.resolver.names import ROOT, ancestors, is_within, label_count, parent, shortened, to_text
 from netsuite.dns.resolver.scrutiny import Cut, Kind, Verdict, judge
+from netsuite.dns.wire.name import ROOT, labels, parent, suffixes, to_text, within
 
 __all__ = ["Ask", "Budget", "Done", "Resolution", "Result", "Step", "Surroundings", "Trouble", "recall"]
 
@@ -166,6 +166,11 @@ def _is_alias(entry: Entry, rdtype: int) -> bool:
     return entry.type == CNAME and rdtype != CNAME and bool(entry.rdatas)
 
 
+def _shortened(name: bytes, count: int) -> bytes:
+    """The ancestor of a name that has so many labels."""
+    return suffixes(name)[-count - 1]
+
+
 def _concluded(chain: list[Entry], last: Entry) -> Result:
     """The whole answer, given the aliases on the way and what was found at their end."""
     if last.rdatas:
@@ -283,23 +288,23 @@ class Resolution:
         budget = self._around.budget
         cut = yield from self._nearest(name, rdtype, depth)
         minimise = self._around.minimise and not cut.recursive
-        full = label_count(name)
-        known = label_count(cut.zone)
+        full = len(labels(name))
+        known = len(labels(cut.zone))
         probes = 0
         denied: bytes | None = None
         while True:
             ask_name, ask_type = name, rdtype
             if minimise and known < full and probes < budget.probes:
                 step = known + self._stride(probes, full - known)
-                while step < full and self._settled(shortened(name, step)):
+                while step < full and self._settled(_shortened(name, step)):
                     step += 1
                 if step < full:
-                    ask_name, ask_type, probes = shortened(name, step), A, probes + 1
+                    ask_name, ask_type, probes = _shortened(name, step), A, probes + 1
             whole = ask_name == name and ask_type == rdtype
             verdict = yield from self._ask_zone(cut, ask_name, ask_type, depth, whole)
             if verdict.cut is not None:
                 cut = self._descend(verdict.cut, cut, ask_name, depth)
-                known = label_count(cut.zone)
+                known = len(labels(cut.zone))
                 continue
             if not whole and (verdict.kind is not Kind.ANSWER or verdict.rcode != NOERROR or verdict.last != ask_name):
                 # relaxed (RFC 9156 section 2.3): servers that stumble over a part of the name get all of it
@@ -319,7 +324,7 @@ class Resolution:
                     absent = self._cache.absence(denied, A, NXDOMAIN, verdict.soa, self._now, verdict.trust)
                     self._cache.store(absent, self._now)
                 return entry
-            known = label_count(ask_name)
+            known = len(labels(ask_name))
 
     def _stride(self, probes: int, left: int) -> int:
         """How many labels the next probe adds, so that the budget of probes reaches any name (RFC 9156 2.3)."""
@@ -336,7 +341,7 @@ class Resolution:
     def _nearest(self, name: bytes, rdtype: int, depth: int) -> Generator[Ask, Reply | Trouble, Delegation]:
         """Step 2: the nearest cut above a name (DS records live above the cut, RFC 4035 section 3.1.4.1)."""
         start = parent(name) if rdtype == DS and name != ROOT else name
-        for zone in ancestors(start):
+        for zone in suffixes(start):
             cut = self._around.pinned.get(zone) or self._cache.delegation(zone, self._now)
             if cut is not None:
                 self._note(depth, "nearest cut", zone, NS)
@@ -412,8 +417,8 @@ class Resolution:
         # have gone stale; and, if the servers of a server's own zone are of no use, what the zone above says
         glueless = [host for host in cut.names if host not in cut.glue]
         around.rng.shuffle(glueless)
-        stale = [host for host in cut.glue if cut.names and not is_within(host, cut.zone)]
-        outside = [host for host in glueless if not is_within(host, cut.zone)]
+        stale = [host for host in cut.glue if cut.names and not within(host, cut.zone)]
+        outside = [host for host in glueless if not within(host, cut.zone)]
         places = [(self._addresses, host) for host in (*outside, *stale)][: budget.server_lookups]
         places += [(self._addresses_above, host) for host in glueless[: budget.lookups_above]]
         places.reverse()
@@ -476,7 +481,7 @@ class Resolution:
         return hosts
 
     def _addresses_above(self, host: bytes, depth: int) -> Generator[Ask, Reply | Trouble, list[str]]:
-        """Addresses that the zone above the name server's own gives for it: glue that did not come with the referral."""
+        """Addresses by the zone above the name server's own: glue that did not come with the referral."""
         own = yield from self._nearest(host, A, depth)
         if host in own.glue:
             return list(own.glue[host])

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from netsuite.dns.resolver.cache import Entry
 from netsuite.dns.resolver.iterator import Result
 from netsuite.dns.resolver.message import AAAA, ANY, NOERROR, NS, NXDOMAIN, PTR, SOA, A
-from netsuite.dns.resolver.names import ancestors, from_text, is_within
+from netsuite.dns.wire.name import from_text, suffixes, within
 
 __all__ = ["LocalNames"]
 
@@ -58,14 +58,14 @@ class LocalNames:
         others = [zone for zone in pinned if len(zone) > 1]
         zones = (from_text(text) for text in texts)
         self._zones = {
-            zone for zone in zones if not any(is_within(zone, other) or is_within(other, zone) for other in others)
+            zone for zone in zones if not any(within(zone, other) or within(other, zone) for other in others)
         }
 
     def find(self, name: bytes, rdtype: int, now: float) -> Result | None:
         """The answer for a folded name, or None where others are to be asked."""
         if rdtype == ANY:
             return Result(NOERROR, (Entry(name, _HINFO, (b"\x07RFC8482\0",), now + _ANY_TTL),))
-        zone = next((above for above in ancestors(name) if above in self._zones), None)
+        zone = next((above for above in suffixes(name) if above in self._zones), None)
         if zone is None:
             return None
         expires = now + _TTL + 0.5

@@ -16,8 +16,8 @@ from netsuite.dns.resolver.cache import Entry
 from netsuite.dns.resolver.iterator import Result
 from netsuite.dns.resolver.local import LocalNames
 from netsuite.dns.resolver.message import ANY, NOERROR, NXDOMAIN
-from netsuite.dns.resolver.names import from_text, to_text
 from netsuite.dns.resolver.recursion import Recursion
+from netsuite.dns.wire.name import from_text, to_text
 from netsuite.interfaces import INameResolver, LookupFailed, NameAnswer, Record
 
 __all__ = ["NameLookup"]
@@ -78,7 +78,7 @@ class NameLookup:
 
 def _records(entry: Entry, now: float) -> list[Record]:
     kind = dns.rdatatype.RdataType.make(entry.type)
-    ttl = max(0, int(entry.expires - now))
+    ttl = max(0, int(entry.expires - now + 0.5))
     owner = to_text(entry.name)
     records = []
     for rdata in entry.rdatas:

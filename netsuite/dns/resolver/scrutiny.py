@@ -28,7 +28,7 @@ from netsuite.dns.resolver.message import (
     Reply,
     RRset,
 )
-from netsuite.dns.resolver.names import ancestors, is_within
+from netsuite.dns.wire.name import suffixes, within
 
 __all__ = ["Cut", "Kind", "Verdict", "judge"]
 
@@ -78,7 +78,7 @@ class Verdict(NamedTuple):
 
     @property
     def doubtful(self) -> bool:
-        """Whether another server should rather be believed: an absence with nothing to prove it, or a cache's answer."""
+        """Whether others should rather be believed: an absence with nothing to prove it, or a cache's answer."""
         return (self.absent and self.soa is None and not self.rrsets and self.rcode == NOERROR) or self.second_hand
 
 
@@ -102,7 +102,7 @@ def _read(reply: Reply, zone: bytes, name: bytes, rdtype: int, recursive: bool) 
     for rrset in reply.answer:
         if len(rrset.rdatas) > MOST_RECORDS:
             return Verdict(Kind.BROKEN)
-        if is_within(rrset.name, zone):
+        if within(rrset.name, zone):
             believed[rrset.name, rrset.type] = rrset
     chain: list[RRset] = []
     last = name
@@ -111,30 +111,24 @@ def _read(reply: Reply, zone: bytes, name: bytes, rdtype: int, recursive: bool) 
         if found is not None:
             chain.append(found)
             return Verdict(Kind.ANSWER, tuple(chain), last)
-        alias = believed.get((last, CNAME))
-        if alias is not None:
-            if len(alias.rdatas) > 1:
-                return Verdict(Kind.BROKEN)
-            chain.append(alias)
-            last = alias.rdatas[0].lower()
-        else:
-            dname = next(
-                (believed[up, DNAME] for up in ancestors(last) if up != last and (up, DNAME) in believed), None
-            )
-            if dname is None:
-                break
-            if len(dname.rdatas) > 1:
-                return Verdict(Kind.BROKEN)
-            chain.append(dname)
-            target = last[: len(last) - len(dname.name)] + dname.rdatas[0].lower()
+        # a DNAME first: the CNAME that a server makes of it is made again here, so that it is certainly right
+        above = ((up, DNAME) for up in suffixes(last)[1:])
+        dname = next((believed[key] for key in above if key in believed), None)
+        alias = dname or believed.get((last, CNAME))
+        if alias is None:
+            break
+        if len(alias.rdatas) > 1:
+            return Verdict(Kind.BROKEN)
+        chain.append(alias)
+        target = alias.rdatas[0].lower()
+        if dname is not None:
+            target = last[: len(last) - len(dname.name)] + target
             if len(target) > 255:
                 return Verdict(Kind.ANSWER, tuple(chain), last, absent=True, rcode=YXDOMAIN)
-            last = target
-        if not is_within(last, zone):
+        last = target
+        if not within(last, zone):
             return Verdict(Kind.ANSWER, tuple(chain), last)
-    soa = next(
-        (s for s in reply.authority if s.type == SOA and is_within(last, s.name) and is_within(s.name, zone)), None
-    )
+    soa = next((s for s in reply.authority if s.type == SOA and within(last, s.name) and within(s.name, zone)), None)
     if rcode == NXDOMAIN or soa is not None:
         return Verdict(Kind.ANSWER, tuple(chain), last, absent=True, rcode=rcode, soa=soa)
     if chain:
@@ -142,7 +136,7 @@ def _read(reply: Reply, zone: bytes, name: bytes, rdtype: int, recursive: bool) 
     cut = _referral(reply, zone, name)
     if cut is not None and not recursive:
         return Verdict(Kind.REFERRAL, cut=cut)
-    upwards = any(rrset.type == NS and not is_within(rrset.name, zone) for rrset in reply.authority)
+    upwards = any(rrset.type == NS and not within(rrset.name, zone) for rrset in reply.authority)
     if recursive or (reply.flags & AA and not upwards):
         return Verdict(Kind.ANSWER, (), last, absent=True)
     return Verdict(Kind.LAME)
@@ -151,12 +145,12 @@ def _read(reply: Reply, zone: bytes, name: bytes, rdtype: int, recursive: bool) 
 def _referral(reply: Reply, zone: bytes, name: bytes) -> Cut | None:
     """The delegation in the authority section that leads downwards to the name (RFC 1034 section 4.3.2)."""
     for rrset in reply.authority:
-        if rrset.type != NS or rrset.name == zone or not is_within(rrset.name, zone) or not is_within(name, rrset.name):
+        if rrset.type != NS or rrset.name == zone or not within(rrset.name, zone) or not within(name, rrset.name):
             continue
         glue: dict[bytes, list[str]] = {}
         wanted = {rdata.lower() for rdata in rrset.rdatas}
         for extra in reply.additional:
-            if extra.type in (A, AAAA) and extra.name in wanted and is_within(extra.name, zone):
+            if extra.type in (A, AAAA) and extra.name in wanted and within(extra.name, zone):
                 glue.setdefault(extra.name, []).extend(map(host_text, extra.rdatas[:_MOST_ADDRESSES]))
         names = sorted(wanted, key=lambda server: (server not in glue, server))[:_MOST_SERVERS]
         return Cut(rrset.name, rrset.ttl, tuple(names), {server: glue[server] for server in names if server in glue})
