@@ -9,9 +9,17 @@ site = ServiceMaker("netsuite", "netsuite.taps.site", "All servers of a site in 
 dns = ServiceMaker("netsuite-dns", "netsuite.taps.dns", "Authoritative name server (netsuite).", "netsuite-dns")
 
 resolver = ServiceMaker(
-    "netsuite-resolver", "netsuite.taps.resolver", "Caching, iterative name server (netsuite).", "netsuite-resolver"
+    "netsuite-resolver", "netsuite.taps.resolver", "Caching name server (netsuite).", "netsuite-resolver"
 )
+
+http = ServiceMaker("netsuite-http", "netsuite.taps.http", "HTTP server for a folder (netsuite).", "netsuite-http")
+
+proxy = ServiceMaker("netsuite-proxy", "netsuite.taps.proxy", "Caching HTTP proxy (netsuite).", "netsuite-proxy")
 
 upper = ServiceMaker(
     "netsuite-upper", "netsuite.taps.upper", "Upper-case servers of the textbook (netsuite).", "netsuite-upper"
+)
+
+admin = ServiceMaker(
+    "netsuite-admin", "netsuite.taps.admin", "Metrics, health and a live page (netsuite).", "netsuite-admin"
 )
