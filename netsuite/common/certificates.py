@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
@@ -47,7 +48,7 @@ class CertificateFiles(Protocol):
 class Leaf:
     """One certificate ready to be served: its files, its names, and when it ends (seconds since the epoch)."""
 
-    __slots__ = ("_contexts", "chain", "expires", "key", "names")
+    __slots__ = ("_contexts", "chain", "expires", "fingerprint", "key", "names")
 
     def __init__(self, chain: Path, key: Path, now: float) -> None:
         self.chain = chain
@@ -64,6 +65,7 @@ class Leaf:
         if self.expires <= now:
             raise StartError(f"the certificate {chain} expired on {certificate.not_valid_after_utc:%Y-%m-%d}: renew it")
         self.names = subject_names(certificate)
+        self.fingerprint = certificate.fingerprint(SHA256())
         self._contexts: dict[tuple[str, ...], ssl.SSLContext] = {}
         self.context(())
 
@@ -186,13 +188,13 @@ class Certificates:
         """Take what changed on disk; a line for each thing done or refused. What is refused leaves the old in use."""
         if not self._leaves:
             return []
-        before = {(leaf.chain, leaf.expires) for leaf in self._leaves}
+        before = {(leaf.chain, leaf.fingerprint) for leaf in self._leaves}
         try:
             self._turn(self._load())
         except StartError as error:
             return [f"certificates stay as they were: {error}"]
-        changed = [leaf.chain.name for leaf in self._leaves if (leaf.chain, leaf.expires) not in before]
-        return [f"certificates reloaded: {', '.join(changed) if changed else 'none has a new date'}"]
+        changed = [leaf.chain.name for leaf in self._leaves if (leaf.chain, leaf.fingerprint) not in before]
+        return [f"certificates reloaded: {', '.join(changed) if changed else 'none has changed'}"]
 
     def expiries(self) -> dict[tuple[str, ...], float]:
         """When each certificate that is served ends, by its first name."""

@@ -53,7 +53,7 @@ class _Creator:
 
     def __init__(self, certificates: Certificates) -> None:
         self._certificates = certificates
-        self._contexts: dict[tuple[Path, float], SSL.Context] = {}
+        self._contexts: dict[tuple[Path, bytes], SSL.Context] = {}
 
     def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
         context = self._context(None)
@@ -67,7 +67,7 @@ class _Creator:
 
     def _context(self, name: str | None) -> SSL.Context:
         chosen = self._certificates.choose(name)
-        key = chosen.chain, chosen.expires
+        key = chosen.chain, chosen.fingerprint
         context = self._contexts.get(key)
         if context is None:
             context = SSL.Context(SSL.TLS_SERVER_METHOD)
@@ -78,6 +78,24 @@ class _Creator:
             self._contexts = {known: made for known, made in self._contexts.items() if known[0] != chosen.chain}
             self._contexts[key] = context
         return context
+
+
+class _Secured(TLSMemoryBIOFactory):
+    """Keeps the certificates fresh while its port listens."""
+
+    noisy = False
+
+    def __init__(self, certificates: Certificates, factory: Any) -> None:
+        super().__init__(_Creator(certificates), False, factory)
+        self._certificates = certificates
+
+    def doStart(self) -> None:
+        self._certificates.start()
+        super().doStart()  # type: ignore[no-untyped-call]
+
+    def doStop(self) -> None:
+        self._certificates.stop()
+        super().doStop()  # type: ignore[no-untyped-call]
 
 
 @implementer(IStreamServerEndpoint)
@@ -101,11 +119,9 @@ class SecureEndpoint:
 
         def adopt() -> Any:
             self._certificates.choose(None)
-            secured = TLSMemoryBIOFactory(_Creator(self._certificates), False, protocolFactory)
+            secured = _Secured(self._certificates, protocolFactory)
             with open_socket("tcp", *self._where) as bound:
-                port = self._reactor.adoptStreamPort(bound.fileno(), bound.family, secured)
-            self._certificates.start()
-            return port
+                return self._reactor.adoptStreamPort(bound.fileno(), bound.family, secured)
 
         return execute(adopt)
 

@@ -261,7 +261,7 @@ def test_a_worker_reads_what_the_parent_issued(tmp_path: Path, clock: Clock) -> 
     worker = store(tmp_path, clock, issues=False)
     shown, _ = handshake(worker.server_context(), parent.client_context())
     clock.advance(25 * DAY)
-    assert worker.reload() == ["certificates reloaded: none has a new date"]
+    assert worker.reload() == ["certificates reloaded: none has changed"]
     assert parent.reload() == ["certificates reloaded: site.pem"]
     assert worker.reload() == ["certificates reloaded: site.pem"]
     assert worker.choose(None).expires == parent.choose(None).expires > shown.not_valid_after_utc.timestamp()
