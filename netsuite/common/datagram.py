@@ -28,6 +28,7 @@ from typing import Any, Final, NamedTuple
 import attrs
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IReactorFDSet, IReadWriteDescriptor
 from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
@@ -384,26 +385,28 @@ class ProtocolPort(DatagramPort):
         self._port: Any = None
 
     def bind(self) -> None:
-        """Binding and reading are one here."""
-
-    def startListening(self) -> None:
-        """Bind and answer from now on; Twisted's CannotListenError is turned into OSError."""
+        """Listen, dropping what arrives; Twisted's CannotListenError is turned into OSError."""
         if self._port is not None:
             return
-        from twisted.internet.error import CannotListenError
-
         protocol = _Datagrams(self)
         try:
             self._port = self.reactor.listenUDP(self._where[1], protocol, self._where[0], maxPacketSize=LARGEST)
         except CannotListenError as error:
             raise error.socketError if isinstance(error.socketError, OSError) else OSError(str(error)) from error
-        self._reading = True
+        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+            self._port.getHandle().setsockopt(socket.SOL_SOCKET, option, self.limits.buffer)
         host = self._port.getHost()
         self._local = (host.host, host.port)
+
+    def startListening(self) -> None:
+        """Answer from now on."""
+        self.bind()
+        self._reading = True
 
     def stopListening(self) -> Deferred[None]:
         """Close; answers that are still awaited are dropped."""
         port, self._port = self._port, None
+        self._reading = False
         return succeed(None) if port is None else _quietly(port.stopListening())
 
     def pause(self) -> None:

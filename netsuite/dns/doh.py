@@ -1,7 +1,8 @@
 """DNS over HTTPS: an application for any of the suite's HTTP servers over anything that answers DNS.
 
-RFC 8484: GET with ``?dns=`` in base64url, POST of ``application/dns-message``. How long an answer may be kept
-(``cache-control: max-age``) is its smallest TTL, a negative one's by its SOA (RFC 2308 section 5); failures are not kept.
+RFC 8484: GET with ``?dns=`` in base64url, POST of ``application/dns-message``. How long an answer may be
+kept (``cache-control: max-age``) is its smallest TTL, or for a negative one what its SOA says (RFC
+2308 section 5); failures are not kept.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ class DnsConnection:
         "_closed",
         "_draining",
         "_ended",
-        "_failures",
+        "_last",
         "_idle_from",
         "_ids",
         "_limits",
@@ -88,7 +88,7 @@ class DnsConnection:
         # A server's queries that are owed an answer; a client's that wait for one.
         self._owed: dict[int, bytes] = {}
         self._ids: dict[bytes, int] = {}
-        self._failures: deque[Any] = deque()
+        self._last: deque[Any] = deque()
         self._ended = self._draining = self._closed = False
         self._idle_from = now
         self._partial_from: float | None = None
@@ -96,7 +96,7 @@ class DnsConnection:
     @property
     def idle(self) -> bool:
         """Nothing is buffered, owed or half read."""
-        return not self._owed and self._at == len(self._buffer) and not self._failures
+        return not self._owed and self._at == len(self._buffer) and not self._last
 
     def receive(self, data: bytes, now: float) -> None:
         """Take bytes that arrived; ``b""`` is the end of input."""
@@ -113,10 +113,14 @@ class DnsConnection:
 
     def next_event(self) -> Any:
         """A message, ``Failed``, ``Close``, NEED_DATA or PAUSED."""
-        if self._failures:
-            return self._failures.popleft()
-        if self._closed:
-            return NEED_DATA
+        if not self._last and not self._closed:
+            event = self._pull()
+            if event is not None:
+                return event
+        return self._last.popleft() if self._last else NEED_DATA
+
+    def _pull(self) -> Any:
+        """What comes next while the connection lives; None once it is over."""
         if self._server:
             if self._draining:
                 return self._finished("drained")
@@ -137,9 +141,8 @@ class DnsConnection:
                 return Message(found, message)
             message = self._message()
         if self._ended:
-            if self._at != len(self._buffer):
-                return self._end("the input ended inside a message")
-            return self._finished("the input ended") if self._server else self._end("the server closed")
+            reason = "the input ended" if self._at == len(self._buffer) else "the input ended inside a message"
+            return self._finished(reason) if self._server else self._end(reason)
         if self._draining:
             return self._finished("drained")
         return NEED_DATA
@@ -158,6 +161,8 @@ class DnsConnection:
             query = self._owed.pop(item.stream, None)
             if query is None:
                 raise StateError(f"no query {item.stream} awaits an answer")
+            if self._partial_from is not None and len(self._owed) + 1 == self._limits.outstanding:
+                self._partial_from = now
             data = _failure(query) if kind is Abandon else item.data
         elif kind is Abandon:
             query = self._owed.pop(item.stream, None)
@@ -193,7 +198,7 @@ class DnsConnection:
 
     def deadline(self) -> float | None:
         """When the half-read message or the silence has lasted too long; none while answers are owed."""
-        if self._closed:
+        if self._closed or (self._server and len(self._owed) >= self._limits.outstanding):
             return None
         if self._partial_from is not None:
             return self._partial_from + self._limits.message
@@ -203,7 +208,7 @@ class DnsConnection:
         """Give up a peer that stalled."""
         due = self.deadline()
         if due is not None and now >= due:
-            self._failures.append(self._end("half a message, then silence" if self._partial_from else "idle"))
+            self._end("idle" if self._partial_from is None else "half a message, then silence")
 
     def touched(self, now: float) -> None:
         """A shortcut answered a query."""
@@ -227,7 +232,7 @@ class DnsConnection:
             return NEED_DATA
         return self._end(reason)
 
-    def _end(self, reason: str) -> Any:
+    def _end(self, reason: str) -> None:
         """The connection is over: what was awaited fails first."""
         self._closed = True
         self._buffer.clear()
@@ -235,11 +240,10 @@ class DnsConnection:
         self._partial_from = None
         if not self._server:
             for stream in self._owed:
-                self._failures.append(Failed(stream, reason))
+                self._last.append(Failed(stream, reason))
         self._owed.clear()
         self._ids.clear()
-        self._failures.append(Close(reason))
-        return self._failures.popleft()
+        self._last.append(Close(reason))
 
 
 def _failure(query: bytes) -> bytes:
