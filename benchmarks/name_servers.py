@@ -105,6 +105,7 @@ def _unbound(zone: Zone, folder: Path, port: int) -> Sequence[str | Path]:
     directory: "{folder}"
     pidfile: "{folder}/pid"
     do-not-query-localhost: no
+    local-zone: "test." nodefault
     module-config: "iterator"
     msg-cache-size: 256m
     rrset-cache-size: 256m
@@ -199,10 +200,13 @@ class DnsCache(Benchmark[Zone]):
         return (
             ours(
                 "netsuite-resolver",
-                lambda zone, _, port: ["--listen", f"127.0.0.1:{port}", "--forward", f"127.0.0.1:{zone.upstream}"],
+                lambda zone, _, port: [
+                    "--listen", f"127.0.0.1:{port}", "--forward", f"127.0.0.1:{zone.upstream}",
+                    "--set", f"resolver.cache_bytes={256 << 20}",
+                ],
             ),
             Contender("Unbound", "unbound", ["unbound", "-V"], _unbound),
-        )
+        )  # fmt: skip
 
     @contextlib.contextmanager
     def scene(self, folder: Path, size: int) -> Iterator[Zone]:
