@@ -22,7 +22,7 @@ from typing import Any, Final
 from zope.interface import implementer
 
 from netsuite.admin.page import POLICY, page
-from netsuite.admin.status import health, site_status
+from netsuite.admin.status import SiteStatus, health, site_status
 from netsuite.common.access import Rule
 from netsuite.common.commons import Commons
 from netsuite.common.metrics import CONTENT_TYPE
@@ -93,12 +93,16 @@ class AdminApplication:
             return False
         return True
 
+    async def _now(self, site: ISite) -> SiteStatus:
+        sharing = self._commons.sharing
+        return site_status(site, self._commons.clock.seconds(), await sharing.gather(), sharing.crew)
+
     async def _page(self, site: ISite) -> HttpAnswer:
-        status = site_status(site, self._commons.clock.seconds(), await self._commons.sharing.gather())
+        status = await self._now(site)
         return _answer(200, _HTML, page(status), (b"content-security-policy", POLICY.encode()))
 
     async def _status(self, site: ISite) -> HttpAnswer:
-        status = site_status(site, self._commons.clock.seconds(), await self._commons.sharing.gather())
+        status = await self._now(site)
         return _answer(200, _JSON, json.dumps(status.as_json()))
 
     async def _metrics(self, site: ISite) -> HttpAnswer:
@@ -108,6 +112,9 @@ class AdminApplication:
 
     def _health(self, site: ISite) -> HttpAnswer:
         found = {str(service.name): health(service) for service in site.services()}
+        crew = self._commons.sharing.crew
+        if crew is not None:
+            found["workers"] = crew.health()
         well = all(each.ok for each in found.values())
         services = {name: {"ok": each.ok, "detail": each.detail} for name, each in found.items()}
         return _answer(200 if well else 503, _JSON, json.dumps({"ok": well, "services": services}))

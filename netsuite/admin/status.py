@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 from twisted.logger import Logger
 
-from netsuite.common.sharing import Report
+from netsuite.common.sharing import Crew, Report
 from netsuite.interfaces import Address, Health, INetsuiteService, ISite
 
 __all__ = ["ServiceStatus", "SiteStatus", "health", "site_status"]
@@ -73,9 +73,11 @@ def health(service: INetsuiteService) -> Health:
     return found
 
 
-def site_status(site: ISite, now: float, reports: Mapping[int, Report]) -> SiteStatus:
+def site_status(site: ISite, now: float, reports: Mapping[int, Report], crew: Crew | None = None) -> SiteStatus:
     """The state of a site and its workers now."""
     services = [_service(service, reports.values()) for service in site.services()]
+    if crew is not None:
+        services.append(ServiceStatus("workers", crew.health(), (), crew.figures()))
     return SiteStatus(site.version, max(now - site.started, 0.0) if site.started else 0.0, len(reports), services)
 
 

@@ -14,8 +14,8 @@ from __future__ import annotations
 import os
 import socket
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import Final, Literal, TypedDict
+from collections.abc import Awaitable, Collection, Mapping, Sequence
+from typing import Final, Literal, Protocol, TypedDict
 
 from twisted.internet.defer import succeed
 from twisted.python.systemd import ListenFDs
@@ -23,8 +23,9 @@ from twisted.python.systemd import ListenFDs
 from netsuite.common import datagram
 from netsuite.common.errors import StartError
 from netsuite.common.metrics import Family
+from netsuite.interfaces import Health
 
-__all__ = ["BACKLOG", "Group", "Key", "Report", "Sharing", "Transport", "open_socket"]
+__all__ = ["BACKLOG", "Crew", "Group", "Key", "Report", "Sharing", "Transport", "open_socket"]
 
 Transport = Literal["tcp", "udp"]
 Socket = socket.socket
@@ -69,6 +70,19 @@ class Report(TypedDict):
     figures: dict[str, list[tuple[str, float]]]
 
 
+class Crew(Protocol):
+    """The worker processes, for those who show the site."""
+
+    def reports(self) -> Awaitable[Mapping[int, Report]]:
+        """What each has counted, by its index; one that does not answer in time is left out."""
+
+    def health(self) -> Health:
+        """Whether all of them accept."""
+
+    def figures(self) -> Sequence[tuple[str, float]]:
+        """How many there are, and how often one was replaced."""
+
+
 class Sharing:
     """Which of how many processes this is, and the sockets it got from its parent.
 
@@ -90,12 +104,16 @@ class Sharing:
         self.groups: list[tuple[Key, Group]] = []
         self.taken: dict[str, Socket] = {}
         """Sockets with a name that a shared table listens on: workers get them too, and accept from the same queue."""
-        self.gather: Callable[[], Awaitable[Mapping[int, Report]]] = lambda: succeed({})
-        """Asks the other processes for their reports, by index; in a parent :class:`Workers` puts itself here."""
+        self.crew: Crew | None = None
+        """The other processes, as their parent knows them once they are started."""
         self._sockets: defaultdict[Key, list[Socket]] = defaultdict(list)
         for key, inherited in (sockets or {}).items():
             self._sockets[key].extend(inherited)
         self._named = dict(named or {})
+
+    def gather(self) -> Awaitable[Mapping[int, Report]]:
+        """What the other processes have counted, by their index."""
+        return succeed({}) if self.crew is None else self.crew.reports()
 
     def shares(self, table: str) -> bool:
         """Whether all processes serve the ports of a table."""

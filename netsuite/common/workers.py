@@ -109,7 +109,7 @@ class Workers:
 
     def start(self) -> None:
         """Start every worker; the ports are open already."""
-        self.sharing.gather = self.reports
+        self.sharing.crew = self
         for worker in self._workers:
             worker.start()
 
@@ -117,6 +117,10 @@ class Workers:
         """Whether all of them accept."""
         absent = [str(worker.index) for worker in self._workers if not worker.ready]
         return Health(not absent, f"not running: worker {', '.join(absent)}" if absent else "")
+
+    def figures(self) -> Sequence[tuple[str, float]]:
+        """How many accept now, and how often one was replaced."""
+        return (("processes", sum(worker.ready for worker in self._workers)), ("replaced", self.restarts))
 
     def pids(self) -> list[int]:
         """The processes that run now."""

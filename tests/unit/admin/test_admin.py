@@ -110,6 +110,24 @@ async def nothing() -> AsyncIterator[bytes]:
     yield b""
 
 
+class Three:
+    """Two workers besides the parent, who both say the same."""
+
+    state = Health(True)
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+
+    def reports(self) -> Deferred[dict[int, Report]]:
+        return succeed({1: self._report, 2: self._report})
+
+    def health(self) -> Health:
+        return self.state
+
+    def figures(self) -> Sequence[tuple[str, float]]:
+        return (("processes", 2),)
+
+
 class Visit:
     """A running admin service, and what it answers."""
 
@@ -187,13 +205,24 @@ def test_metrics(visit: Visit) -> None:
 def test_metrics_of_all_processes(visit: Visit) -> None:
     visit.commons.metrics.add("netsuite_things", "Things.", "counter", lambda: 7)
     report = Report(metrics=visit.commons.metrics.snapshot(), figures={"shop": [("things sold", 4), ("new", 1)]})
-    visit.commons.sharing.gather = lambda: succeed({1: report, 2: report})
+    visit.commons.sharing.crew = Three(report)
     assert b"netsuite_things_total 21.0\n" in visit.get(b"/metrics")[2]
     told = json.loads(visit.get(b"/status.json")[2])
     assert told["workers"] == 2
     figures = {figure["name"]: figure["value"] for figure in told["services"][0]["figures"]}
     assert figures == {"things sold": 11, "rate <of> sale": 1234567.5, "new": 2}
+    assert told["services"][2]["figures"] == [{"name": "processes", "value": 2}]
     assert b" in 3 processes" in visit.get(b"/")[2]
+
+
+def test_a_worker_that_is_missing_is_trouble(visit: Visit) -> None:
+    crew = visit.commons.sharing.crew = Three(Report(metrics=[], figures={}))
+    assert visit.get(b"/health")[0] == 200
+    crew.state = Health(False, "not running: worker 2")
+    status, _, body = visit.get(b"/health")
+    assert status == 503
+    assert json.loads(body)["services"]["workers"] == {"ok": False, "detail": "not running: worker 2"}
+    assert b"not running: worker 2" in visit.get(b"/")[2]
 
 
 def test_health(visit: Visit) -> None:
