@@ -41,7 +41,7 @@ class CertificateSettings(Table):
 
     file: SitePath = Field(description="The certificate and those up to its root, leaf first, as PEM.")
     key: SitePath | None = Field(
-        default=None, description="Its private key as PEM, without a passphrase; not set: it stands in ``file``."
+        default=None, description="Its private key as PEM, without a passphrase; not set: it stands in the same file."
     )
 
 
@@ -100,7 +100,7 @@ class CommonSettings(Table):
     certificate: list[CertificateSettings] = Field(
         default=[],
         description="Certificates for `secure:` addresses. Names that none of them covers get one of the local "
-        "authority's, which is kept in DATA/certificates.",
+        "authority's, whose own certificate is DATA/ca.pem.",
     )
 
     @field_validator("resolver")
