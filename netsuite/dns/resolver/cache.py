@@ -18,7 +18,7 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from netsuite.dns.resolver.message import AAAA, CNAME, DNAME, NOERROR, NXDOMAIN, SOA, YXDOMAIN, A, RRset
+from netsuite.dns.resolver.message import AAAA, CNAME, NOERROR, NXDOMAIN, SOA, YXDOMAIN, A, RRset
 from netsuite.dns.wire.name import suffixes
 from netsuite.sansio.s3fifo import S3Fifo
 
@@ -176,7 +176,8 @@ class Cache:
     def lookup(self, name: bytes, rdtype: int, now: float) -> Entry | None:
         """What is known for a name (folded) and type: the RRset, its absence, or the CNAME to go on with.
 
-        A DNAME above makes a CNAME (RFC 6672), a name above that does not exist settles all below it (RFC 8020).
+        A name above that does not exist settles all below it (RFC 8020). A DNAME above settles nothing: while answers
+        are not validated, one forged datagram would redirect a whole subtree.
         """
         entry = self._live(name, rdtype, now)
         if entry is None and rdtype != CNAME:
@@ -189,21 +190,19 @@ class Cache:
             entry = self._live(above, _NO_TYPE, now)
             if entry is not None:
                 return entry
-            if above is not name and (dname := self._live(above, DNAME, now)) is not None and dname.rdatas:
-                return synthesise(name, dname)
         return None
 
-    def store(self, entry: Entry, now: float) -> None:
-        """Hold an answer or an absence, unless something live and better is known."""
-        if entry.expires <= now:
-            return
+    def store(self, entry: Entry, now: float) -> Entry:
+        """Hold an answer or an absence, unless something live and better is known; what is to be believed now."""
         key = (entry.name, entry.type if entry.rcode != NXDOMAIN else _NO_TYPE)
         held = self._live(*key, now)
         if held is not None and held.trust > entry.trust:
-            return
-        self._entries.put(key, entry, entry.size())
-        if entry.rdatas:
-            self._entries.discard((entry.name, _NO_TYPE))
+            return held
+        if entry.expires > now:
+            self._entries.put(key, entry, entry.size())
+            if entry.rdatas:
+                self._entries.discard((entry.name, _NO_TYPE))
+        return entry
 
     def positive(self, rrset: RRset, now: float, trust: Trust) -> Entry:
         """An entry for an RRset, its TTL bounded; not stored yet."""

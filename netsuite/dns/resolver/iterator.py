@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import attrs
 
-from netsuite.dns.resolver.cache import Cache, Delegation, Entry, Server, host_text, synthesise
+from netsuite.dns.resolver.cache import Cache, Delegation, Entry, Server, Trust, host_text, synthesise
 from netsuite.dns.resolver.infrastructure import Infrastructure
 from netsuite.dns.resolver.message import (
     AAAA,
@@ -390,19 +390,16 @@ class Resolution:
         for rrset in verdict.rrsets:
             entry = cache.positive(rrset, now, trust)
             if rrset.type == DNAME and rrset.name != at:
-                # one forged datagram must not redirect a whole subtree: held for other names only if it came by TCP
-                if verdict.stream:
-                    cache.store(entry, now)
                 entry = synthesise(at, entry)
             entries.append(entry)
+            trust = Trust.ANSWER  # what follows an alias may come from the server's own cache (RFC 2181 section 5.4.1)
             if entry.type == CNAME and rdtype != CNAME and entry.rdatas:
                 at = entry.rdatas[0].lower()
         if verdict.absent and not (entries and entries[-1].rcode != NOERROR):
             entries.append(cache.absence(verdict.last, rdtype, verdict.rcode, verdict.soa, now, trust))
         for entry in entries:
-            cache.store(entry, now)
-            self._fresh[entry.name, entry.type] = entry
-        return entries[0]
+            self._fresh[entry.name, entry.type] = cache.store(entry, now)
+        return self._fresh[entries[0].name, entries[0].type]
 
     def _ask_zone(
         self, cut: Delegation, name: bytes, rdtype: int, depth: int, whole: bool

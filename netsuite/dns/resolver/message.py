@@ -78,8 +78,7 @@ class RRset(NamedTuple):
 class Reply(NamedTuple):
     """A message, read. ``rcode`` includes EDNS's upper bits; sections hold only class IN and no OPT.
 
-    ``edns`` is the OPT record's (payload size, version, DO) or None, ``options`` its (code, data) pairs;
-    ``stream`` says that it came over TCP.
+    ``edns`` is the OPT record's (payload size, version, DO) or None, ``options`` its (code, data) pairs.
     """
 
     id: int
@@ -91,7 +90,6 @@ class Reply(NamedTuple):
     additional: tuple[RRset, ...]
     edns: tuple[int, int, bool] | None = None
     options: tuple[tuple[int, bytes], ...] = ()
-    stream: bool = False
 
     @property
     def opcode(self) -> int:

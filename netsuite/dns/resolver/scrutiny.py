@@ -74,7 +74,6 @@ class Verdict(NamedTuple):
     cut: Cut | None = None
     trust: Trust = Trust.AUTHORITATIVE
     second_hand: bool = False
-    stream: bool = False
 
     @property
     def doubtful(self) -> bool:
@@ -91,7 +90,7 @@ def judge(reply: Reply, zone: bytes, name: bytes, rdtype: int, *, recursive: boo
     verdict = _read(reply, zone, name, rdtype, recursive)
     # who has answers that are not its own is a cache, not the zone's server
     second_hand = verdict.kind is Kind.ANSWER and not recursive and reply.flags & (AA | RA) == RA
-    return verdict._replace(trust=trust, stream=reply.stream, second_hand=second_hand)
+    return verdict._replace(trust=trust, second_hand=second_hand)
 
 
 def _read(reply: Reply, zone: bytes, name: bytes, rdtype: int, recursive: bool) -> Verdict:
@@ -109,6 +108,8 @@ def _read(reply: Reply, zone: bytes, name: bytes, rdtype: int, recursive: bool) 
     for _ in range(_MOST_ALIASES):
         found = believed.get((last, rdtype))
         if found is not None:
+            if rcode == YXDOMAIN:
+                return Verdict(Kind.BROKEN, rcode=rcode)
             chain.append(found)
             return Verdict(Kind.ANSWER, tuple(chain), last)
         # a DNAME first: the CNAME that a server makes of it is made again here, so that it is certainly right
@@ -129,15 +130,20 @@ def _read(reply: Reply, zone: bytes, name: bytes, rdtype: int, recursive: bool) 
         if not within(last, zone):
             return Verdict(Kind.ANSWER, tuple(chain), last)
     soa = next((s for s in reply.authority if s.type == SOA and within(last, s.name) and within(s.name, zone)), None)
+    if rcode == YXDOMAIN:
+        return Verdict(Kind.BROKEN, rcode=rcode)
     if rcode == NXDOMAIN or soa is not None:
         return Verdict(Kind.ANSWER, tuple(chain), last, absent=True, rcode=rcode, soa=soa)
     if chain:
         return Verdict(Kind.ANSWER, tuple(chain), last)
+    if recursive:
+        referred = any(rrset.type == NS for rrset in reply.authority)
+        return Verdict(Kind.LAME) if referred else Verdict(Kind.ANSWER, (), last, absent=True)
     cut = _referral(reply, zone, name)
-    if cut is not None and not recursive:
+    if cut is not None:
         return Verdict(Kind.REFERRAL, cut=cut)
     upwards = any(rrset.type == NS and not within(rrset.name, zone) for rrset in reply.authority)
-    if recursive or (reply.flags & AA and not upwards):
+    if reply.flags & AA and not upwards:
         return Verdict(Kind.ANSWER, (), last, absent=True)
     return Verdict(Kind.LAME)
 

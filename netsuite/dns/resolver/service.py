@@ -12,6 +12,7 @@ from netsuite.common.commons import Commons
 from netsuite.common.listen import DatagramListener, StreamListener
 from netsuite.common.service import NetsuiteService
 from netsuite.common.stream import StreamFactory
+from netsuite.dns.doh import DnsOverHttps
 from netsuite.dns.resolver import hints
 from netsuite.dns.resolver.cache import Cache, Delegation, Lifetimes
 from netsuite.dns.resolver.infrastructure import Infrastructure
@@ -26,7 +27,7 @@ from netsuite.dns.resolver.upstream import Upstream, UpstreamLimits
 from netsuite.dns.wire.codes import RCODES
 from netsuite.dns.wire.name import ROOT, from_text
 from netsuite.dns.wire.stream import DnsConnection, Message
-from netsuite.interfaces import Address, IDnsAnswers, INameResolver, IOffers
+from netsuite.interfaces import Address, IDnsAnswers, IHttpServer, INameResolver, IOffers
 from netsuite.sansio.connection import Channel
 
 __all__ = ["ResolverService", "build"]
@@ -90,6 +91,12 @@ class ResolverService(NetsuiteService):
         """Names for the suite's servers, answers in wire format for DNS over HTTPS."""
         offers.provide(INameResolver, self.lookup, "resolver")
         offers.provide(IDnsAnswers, self.server, "resolver")
+
+    def join(self, offers: IOffers) -> None:
+        """Answer DNS over HTTPS where the suite has an HTTP server."""
+        http = offers.find(IHttpServer)
+        if http is not None and self._settings.doh:
+            http.mount(self._settings.doh, DnsOverHttps(self.server))
 
     def check(self) -> None:
         """Read the root hints."""

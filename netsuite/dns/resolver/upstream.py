@@ -265,7 +265,7 @@ class Upstream:
         now = self._clock.seconds()
         self.replies += 1
         self._infrastructure.answered(exchange.key[0], now - exchange.asked_at)
-        self._finish(exchange, reply._replace(stream=True) if stream else reply)
+        self._finish(exchange, reply)
 
     def _echoes(self, data: bytes, packet: bytes) -> bool:
         """Whether a reply repeats the question; a refusal may leave it out (RFC 1035 says nothing, servers do it)."""
