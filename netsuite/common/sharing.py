@@ -25,7 +25,7 @@ from netsuite.common.errors import StartError
 from netsuite.common.metrics import Family
 from netsuite.interfaces import Health
 
-__all__ = ["BACKLOG", "Crew", "Group", "Key", "Report", "Sharing", "Transport", "open_socket"]
+__all__ = ["BACKLOG", "Crew", "Group", "Key", "Report", "Sharing", "Transport", "inherited_socket", "open_socket"]
 
 Transport = Literal["tcp", "udp"]
 Socket = socket.socket
@@ -60,6 +60,16 @@ def open_socket(kind: Transport, host: str, port: int, *, shared: bool = False) 
     except BaseException:
         made.close()
         raise
+    return made
+
+
+def inherited_socket(descriptor: int) -> Socket:
+    """The socket behind a descriptor that was handed to this process.
+
+    It must not block *before* it is dup()ed: Python would make the duplicate block, and with it everyone's.
+    """
+    made = socket.socket(fileno=descriptor)
+    made.setblocking(False)
     return made
 
 
@@ -110,6 +120,8 @@ class Sharing:
         for key, inherited in (sockets or {}).items():
             self._sockets[key].extend(inherited)
         self._named = dict(named or {})
+        for handed in self._named.values():
+            handed.setblocking(False)
 
     def gather(self) -> Awaitable[Mapping[int, Report]]:
         """What the other processes have counted, by their index."""
@@ -153,7 +165,7 @@ class Sharing:
             descriptor = ListenFDs.fromEnvironment().inheritedNamedDescriptors().get(name)
             if descriptor is None:
                 return None
-            found = socket.socket(fileno=os.dup(descriptor))
+            found = inherited_socket(os.dup(descriptor))
         if self.shares(table) and not self.index:
             self.taken[name] = found.dup()
         return found

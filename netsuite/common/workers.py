@@ -32,7 +32,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from netsuite.common.line import Line
-from netsuite.common.sharing import Key, Report, Sharing
+from netsuite.common.sharing import Key, Report, Sharing, inherited_socket
 from netsuite.interfaces import Health
 
 __all__ = ["INHERITANCE_FD", "LINE_FD", "Inheritance", "Workers", "inherit"]
@@ -70,9 +70,9 @@ class Inheritance:
         """The sockets that were handed down, from descriptor 5 on."""
         sockets: dict[Key, list[socket.socket]] = {}
         for descriptor, (kind, host, port) in enumerate(self.keys, SOCKETS_FROM):
-            sockets.setdefault((kind, host, port), []).append(socket.socket(fileno=descriptor))
+            sockets.setdefault((kind, host, port), []).append(inherited_socket(descriptor))
         named = {
-            name: socket.socket(fileno=descriptor)
+            name: inherited_socket(descriptor)
             for descriptor, name in enumerate(self.names, SOCKETS_FROM + len(self.keys))
         }
         return Sharing(self.index, self.count, self.tables, sockets, named)

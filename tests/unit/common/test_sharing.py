@@ -85,6 +85,8 @@ def test_sockets_with_a_name(closing: list[Sharing | socket.socket]) -> None:
         assert found is not None
         closing.append(found)
         assert found.getsockname() == web.getsockname()
+        assert not found.getblocking()
+        assert not os.get_blocking(web.fileno()), "nobody's copy may block"
         assert list(parent.taken) == taken
     assert parent.named("other") is None
 
