@@ -136,6 +136,11 @@ class Certificates:
         self._clients: weakref.WeakSet[ssl.SSLContext] = weakref.WeakSet()
         self._timer: IDelayedCall | None = None
 
+    def check(self) -> None:
+        """Read the user's own files, and nothing else; StartError if one cannot be served."""
+        for files in self.files:
+            Leaf(files.file, files.key or files.file, self.clock.seconds())
+
     @property
     def ca_path(self) -> Path:
         """The local authority's certificate (PEM), for those who shall trust it; it is made with the first server."""

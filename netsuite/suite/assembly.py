@@ -82,6 +82,7 @@ class Assembly:
 
     def check(self) -> None:
         """Read and check whatever can be without opening anything. Raises StartError."""
+        self.commons.certificates.check()
         for service in self.services:
             self._guarded(service.name, service.check)
 

@@ -365,6 +365,9 @@ class TestFilesThatCannotBeUsed:
     def refusal(self, tmp_path: Path, clock: Clock, files: Files) -> str:
         with pytest.raises(StartError) as refusal:
             store(tmp_path / "data", clock, files=[files]).server_context()
+        with pytest.raises(StartError):
+            store(tmp_path / "checked", clock, files=[files]).check()
+        assert not (tmp_path / "checked").exists()
         assert "\n" not in str(refusal.value)
         return str(refusal.value)
 
