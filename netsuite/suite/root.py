@@ -217,6 +217,8 @@ class Root(Service):
             clean = await self.assembly.stop(patience)
         if workers is not None:
             clean = await workers and clean
+        if self._control is not None:
+            await self._control.close()
         self._release()
         if not clean and self._own_process:
             exit_with(1)
@@ -224,7 +226,7 @@ class Root(Service):
     def _release(self) -> None:
         """Give back what is left: for a stop, and for a start that failed."""
         if self._control is not None:
-            self._control.close()
+            Deferred.fromCoroutine(self._control.close())
             self._control = None
         if self.assembly is not None:
             self.assembly.unwind()
