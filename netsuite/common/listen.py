@@ -70,7 +70,8 @@ class _Listener:
             return StartError(f"{where} is not permitted ({why}); {choose}")
         if number == errno.EADDRNOTAVAIL:
             return StartError(f"{where} is not an address of this machine; {choose}")
-        return StartError(f"{where} cannot be listened on ({getattr(error, 'strerror', None) or error}); {choose}")
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
+        return StartError(f"{where} cannot be listened on ({reason}); {choose}")
 
     def _socket(self) -> socket.socket:
         """The bound socket for an address or an inherited name; raises OSError or StartError."""

@@ -145,11 +145,13 @@ class Sharing:
             if not self._sockets[key]:
                 raise StartError(f"worker {self.index} got no socket for {kind} {host}:{port} from its parent")
             return self._sockets[key].pop(0)
+        # sockets that share a port do not notice another site of the same user on it; one that does not share does
+        with open_socket(kind, host, port) as probe:
+            port = probe.getsockname()[1]
         group: Group = []
         try:
             for _ in range(self.count):
                 group.append(open_socket(kind, host, port, shared=True))
-                port = group[0].getsockname()[1]
         except BaseException:
             for made in group:
                 made.close()
