@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import socket
 import ssl
 import stat
@@ -19,36 +18,20 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SkipTest, TestCase
 
-from netsuite.common.access import Access
 from netsuite.common.certificates import Certificates
-from netsuite.common.commons import Commons
 from netsuite.common.datadir import DataDirectory
 from netsuite.common.errors import StartError
-from netsuite.common.journal import Journal
 from netsuite.common.listen import DatagramListener, StreamListener
-from netsuite.common.metrics import Metrics
-from netsuite.common.offers import Offers
 from netsuite.common.sharing import Sharing
+from netsuite.testing.commons import make_commons
 from netsuite.upper.server import UpperServer
 from netsuite.upper.settings import UpperSettings
 
 NO_IPV6 = "this machine has no IPv6 loopback"
 
 
-def commons_in(path, sharing=None, names=("localhost", "127.0.0.1")):
-    data = DataDirectory(Path(path))
-    return Commons(
-        reactor=reactor,
-        clock=reactor,
-        rng=random.SystemRandom(),
-        data=data,
-        offers=Offers(),
-        access=Access(reactor),
-        certificates=Certificates(data, reactor, names=names),
-        journal=Journal(reactor, data),
-        metrics=Metrics(reactor),
-        sharing=sharing or Sharing(),
-    )
+def commons_in(path, sharing=None):
+    return evolve(make_commons(Path(path), reactor), sharing=sharing or Sharing())
 
 
 def said(where, text=b"hello\n", context=None, name=None, family=socket.AF_INET):

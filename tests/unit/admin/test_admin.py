@@ -20,16 +20,10 @@ from zope.interface.verify import verifyObject
 from netsuite.admin.page import POLICY
 from netsuite.admin.service import AdminService, build
 from netsuite.admin.settings import AdminSettings
-from netsuite.common.access import Access
-from netsuite.common.certificates import Certificates
-from netsuite.common.commons import Commons
-from netsuite.common.datadir import DataDirectory
 from netsuite.common.errors import StartError
-from netsuite.common.journal import Journal
-from netsuite.common.metrics import Metrics
 from netsuite.common.offers import Offers
 from netsuite.common.service import NetsuiteService
-from netsuite.common.sharing import Report, Sharing
+from netsuite.common.sharing import Report
 from netsuite.interfaces import (
     Address,
     Health,
@@ -39,6 +33,7 @@ from netsuite.interfaces import (
     INetsuiteService,
     ISite,
 )
+from netsuite.testing.commons import make_commons
 
 
 class Shop(NetsuiteService):
@@ -134,19 +129,7 @@ class Visit:
     def __init__(self, path: Path, **settings: Any) -> None:
         self.clock = Clock()
         self.clock.advance(150.0)
-        data = DataDirectory(path)
-        self.commons = Commons(
-            reactor=self.clock,
-            clock=self.clock,
-            rng=None,  # type: ignore[arg-type]
-            data=data,
-            offers=Offers(),
-            access=Access(self.clock),
-            certificates=Certificates(data, self.clock),
-            journal=Journal(self.clock, data),
-            metrics=Metrics(self.clock),
-            sharing=Sharing(),
-        )
+        self.commons = make_commons(path, self.clock)
         self.ports = Ports()
         self.shop = Shop("shop", self.commons)
         self.service: AdminService = build(AdminSettings(**settings), self.commons)
