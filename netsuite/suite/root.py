@@ -64,6 +64,7 @@ class Root(Service):
         self._signals: Signals | None = None
         self._control: ControlPort | None = None
         self._workers: Workers | None = None
+        self._failed = False
 
     def __reduce__(self) -> tuple[Callable[[str], Root], tuple[str]]:
         return _thawed, (self.site.dump(),)
@@ -114,7 +115,9 @@ class Root(Service):
         """End the site because of something that cannot be mended while it runs: the exit status becomes 1."""
         _log.critical("{reason}", reason=reason)
         if self._own_process:
+            complain(StartError(reason))
             exit_with(1)
+        self._failed = True
         self._reactor.stop()
 
     def _attempt(self, act: Callable[[], None]) -> None:
@@ -155,10 +158,16 @@ class Root(Service):
         if sharing.groups or sharing.taken:
             # worker processes begin with the reactor, which is what starts and watches them
             self._workers = Workers(self._reactor, sharing, self.site.dump())
-            self._reactor.callWhenRunning(self._workers.start)
+            self._reactor.callWhenRunning(self._start_workers, self._workers)
+
+    def _start_workers(self, workers: Workers) -> None:
+        try:
+            workers.start()
+        except OSError as error:
+            self.fail(f"common.workers: no worker can be started: {error}")
 
     def _ready(self) -> None:
-        if not self.running or self.assembly is None:
+        if not self.running or self.assembly is None or self._failed:
             return
         self.started = self._reactor.seconds()
         if self._signals is not None:

@@ -40,9 +40,8 @@ class System(TestCase):
         self.assertIn("add a [resolver], or set common.resolver", str(caught.exception))
 
     async def test_what_is_no_name_fails(self) -> None:
-        for name in ("a..b", "\0"):
-            with self.assertRaises(LookupFailed):
-                await self.resolver.addresses(name)
+        with self.assertRaises(LookupFailed):
+            await self.resolver.addresses("\0")
 
     async def test_too_many_at_once_are_refused(self) -> None:
         self.patch(resolver, "_WAITING", 3)
