@@ -242,9 +242,15 @@ class DatagramListener(_Listener):
             self.datagrams.startListening()
             self._settle(self.datagrams.local)
 
-    async def close(self) -> None:
-        """Read no more, let the answers that are awaited leave, close."""
-        if self.datagrams is not None:
-            datagrams, self.datagrams = self.datagrams, None
-            datagrams.pause()
-            await datagrams.stopListening()
+    async def close(self, deadline: float = 0.0) -> None:
+        """Read no more; close when all answers that are awaited have left, or at the deadline (clock time)."""
+        if self.datagrams is None:
+            return
+        datagrams, self.datagrams = self.datagrams, None
+        datagrams.pause()
+        left = deadline - self.commons.clock.seconds()
+        if left > 0:
+            settled = datagrams.settled()
+            settled.addTimeout(left, self.commons.clock, lambda *_: None)
+            await settled
+        await datagrams.stopListening()

@@ -31,7 +31,8 @@ handed = inherit()
 sharing = handed.sharing()
 print(f"I am {handed.index} of {handed.count}", flush=True)
 if handed.site == "dies":
-    print("dying", file=sys.stderr, flush=True)
+    print("x" * 20_000)
+    print("dying", end="", file=sys.stderr, flush=True)
     sys.exit(3)
 
 class Named(Protocol):
@@ -213,7 +214,15 @@ class DyingWorkers(WorkersCase):
         waits = [event["wait"] for event in self.said("worker {index} ended")]
         self.assertEqual(waits[:3], [0.05, 0.1, 0.2])
         self.assertFalse(made.health().ok)
-        self.assertTrue(self.said("dying"))
+        self.assertTrue(self.said("dying"), "even without an end of line")
+        self.assertTrue(self.said("x" * 8000))
+
+    @inlineCallbacks
+    def test_one_that_lived_long_is_replaced_soon(self):
+        self.patch(workers_module, "STEADY", 0.0)
+        made = self.workers(count=2, site="dies")
+        yield until(lambda: made.restarts >= 3)
+        self.assertEqual([event["wait"] for event in self.said("worker {index} ended")][:3], [0.05] * 3)
 
     @inlineCallbacks
     def test_a_stop_while_one_waits_to_be_replaced(self):

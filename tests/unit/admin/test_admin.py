@@ -293,6 +293,16 @@ def test_the_page_shows_every_service(visit: Visit) -> None:
     assert len(ids) == len(set(ids))
 
 
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (59.9, "59 s"), (60, "1 min 0 s"), (3600, "1 h 0 min"), (90000, "1 d 1 h"), (864000, "10 d 0 h")],
+)
+def test_uptimes(visit: Visit, seconds: float, text: str) -> None:
+    visit.service.application.site.started = visit.clock.seconds()  # type: ignore[union-attr]
+    visit.clock.advance(seconds)
+    assert f'<span id="uptime">{text}</span>'.encode() in visit.get(b"/")[2]
+
+
 def test_the_page_is_accessible(visit: Visit) -> None:
     tags = Tags(visit.get(b"/")[2].decode())
     assert ("html", {"lang": "en"}) in tags.found
