@@ -7,7 +7,6 @@ What it does when, in twistd's order: made and given to the Application before t
 
 from __future__ import annotations
 
-import gc
 import os
 import pwd
 import sys
@@ -177,10 +176,7 @@ class Root(Service):
             _log.info("{name}: {places}", name=service.name, places=", ".join(places) or "no address of its own")
         if self._own_process:
             self._show()
-            gc.collect()
-            gc.freeze()
-            # fewer, longer pauses are rarer ones: what lives long was frozen, what is made per request dies young
-            gc.set_threshold(50_000, 20, 50)
+            self.assembly.settle()
         _log.info("netsuite {version} is ready", version=__version__)
         ready()
 

@@ -110,6 +110,15 @@ def test_errors_are_lines_and_a_status(tmp_path, capsys):
         ]
 
 
+def test_explain(capsys):
+    assert main(["explain", "common.drain", "--set", "common.drain=3"]) == 0
+    assert "  now:     3.0  (command line)" in capsys.readouterr().out
+    assert main(["explain"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()][:2] == ["[common]", "[dns]"]
+    assert main(["explain", "common.drian"]) == 1
+    assert capsys.readouterr().err == "explain: common.drian: unknown; did you mean common.drain?\n"
+
+
 def test_status_of_nothing(tmp_path, capsys):
     assert main(["status", "--data", "nowhere"]) == 1
     assert capsys.readouterr().err == (
