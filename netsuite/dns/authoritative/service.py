@@ -75,7 +75,7 @@ class DnsService(NetsuiteService):
         metrics = commons.metrics
         metrics.add("netsuite_dns_queries", "Queries received.", "counter", self._queries, labels=("transport",))
         metrics.add("netsuite_dns_answers", "Answers by response code.", "counter", self._rcodes, labels=("rcode",))
-        metrics.add("netsuite_dns_zones", "Zones served.", "gauge", lambda: len(settings.zone))
+        metrics.add("netsuite_dns_zones", "Zones served.", "gauge", lambda: len(settings.zone), per_process=True)
 
     def _place(self, text: str) -> _Place:
         place = self._places.get(text)
