@@ -11,7 +11,7 @@ from netsuite.common.settings import Table
 from netsuite.common.sources import DEFAULT, SettingsError, nearest
 from netsuite.suite.assembly import Assembly
 from netsuite.suite.builtin import write_missing
-from netsuite.suite.families import FAMILIES
+from netsuite.suite.families import FAMILIES, summaries
 from netsuite.suite.site import Site, known_tables
 
 __all__ = ["check", "explain", "print_config"]
@@ -41,8 +41,7 @@ def explain(site: Site, key: str | None) -> str:
     Without a key, what tables there are.
     """
     if key is None:
-        about = {"common": "what all servers of a site share", **{each.table: each.summary for each in FAMILIES}}
-        return "\n".join(f"{f'[{table}]':<11} {text}" for table, text in about.items())
+        return "\n".join(f"{f'[{table}]':<11} {text}" for table, text in summaries().items())
     tables = known_tables()
     lines = explanation(key, tables, site.present)
     if lines is None:

@@ -16,7 +16,7 @@ from netsuite.common.commons import Commons
 from netsuite.common.settings import Table
 from netsuite.interfaces import INetsuiteService
 
-__all__ = ["FAMILIES", "Family", "family"]
+__all__ = ["FAMILIES", "Family", "family", "summaries"]
 
 
 def _load(name: str) -> Any:
@@ -71,6 +71,11 @@ FAMILIES = (
 def family(table: str) -> Family:
     """The family of a table; KeyError if there is none."""
     return _BY_TABLE[table]
+
+
+def summaries() -> dict[str, str]:
+    """What each table is, ``common`` first."""
+    return {"common": "what all servers of a site share", **{each.table: each.summary for each in FAMILIES}}
 
 
 _BY_TABLE = {each.table: each for each in FAMILIES}
