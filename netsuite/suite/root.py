@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from twisted.application.service import Application, IProcess, Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from netsuite import __version__
@@ -64,6 +65,7 @@ class Root(Service):
         self._control: ControlPort | None = None
         self._workers: Workers | None = None
         self._failed = False
+        self._reloads = DeferredLock()
 
     def __reduce__(self) -> tuple[Callable[[str], Root], tuple[str]]:
         return _thawed, (self.site.dump(),)
@@ -108,7 +110,12 @@ class Root(Service):
     def stopService(self) -> Deferred[None]:
         """Finish what is in flight, for ``common.drain`` seconds at most, and close."""
         super().stopService()  # type: ignore[no-untyped-call]
-        return Deferred.fromCoroutine(self._stop())
+        return Deferred.fromCoroutine(self._stop()).addErrback(self._unclean)
+
+    def _unclean(self, failure: Failure) -> None:
+        _log.failure("the site did not stop as it should", failure)
+        if self._own_process:
+            exit_with(1)
 
     def fail(self, reason: str) -> None:
         """End the site because of something that cannot be mended while it runs: the exit status becomes 1."""
@@ -194,15 +201,18 @@ class Root(Service):
             self.assembly.hurry()
 
     def _reload(self) -> None:
+        # one at a time: a second SIGHUP means what has changed since the first was read
+        self._reloads.run(lambda: Deferred.fromCoroutine(self._reloaded())).addErrback(
+            lambda failure: _log.failure("reload failed", failure)
+        )
+
+    async def _reloaded(self) -> None:
+        assembly = self.assembly
+        if assembly is None or not self.running:
+            return
+        reloading()
         _log.info("reload: begins")
         reopen_logs()
-        if self.assembly is not None:
-            Deferred.fromCoroutine(self._reloaded(self.assembly)).addErrback(
-                lambda failure: _log.failure("reload failed", failure)
-            )
-
-    async def _reloaded(self, assembly: Assembly) -> None:
-        reloading()
         lines = await assembly.reload()
         if self._workers is not None:
             lines += await self._workers.reload()
