@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 from twisted.logger import Logger
 
-from netsuite.common.sharing import Crew, Report
+from netsuite.common.sharing import GONE, Crew, Report
 from netsuite.interfaces import Address, Health, INetsuiteService, ISite
 
 __all__ = ["ServiceStatus", "SiteStatus", "health", "site_status"]
@@ -28,7 +28,7 @@ class ServiceStatus:
 
 @attrs.frozen
 class SiteStatus:
-    """All services; ``uptime`` in seconds, ``workers`` is how many processes answered besides this one."""
+    """All services; ``uptime`` in seconds, ``workers`` is how many processes there are besides this one."""
 
     version: str
     uptime: float
@@ -78,7 +78,8 @@ def site_status(site: ISite, now: float, reports: Mapping[int, Report], crew: Cr
     services = [_service(service, reports.values()) for service in site.services()]
     if crew is not None:
         services.append(ServiceStatus("workers", crew.health(), (), crew.figures()))
-    return SiteStatus(site.version, max(now - site.started, 0.0) if site.started else 0.0, len(reports), services)
+    workers = sum(index != GONE for index in reports)
+    return SiteStatus(site.version, max(now - site.started, 0.0) if site.started else 0.0, workers, services)
 
 
 def _service(service: INetsuiteService, reports: Iterable[Report]) -> ServiceStatus:

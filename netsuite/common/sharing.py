@@ -25,7 +25,18 @@ from netsuite.common.errors import StartError
 from netsuite.common.metrics import Family
 from netsuite.interfaces import Health
 
-__all__ = ["BACKLOG", "Crew", "Group", "Key", "Report", "Sharing", "Transport", "inherited_socket", "open_socket"]
+__all__ = [
+    "BACKLOG",
+    "GONE",
+    "Crew",
+    "Group",
+    "Key",
+    "Report",
+    "Sharing",
+    "Transport",
+    "inherited_socket",
+    "open_socket",
+]
 
 Transport = Literal["tcp", "udp"]
 Socket = socket.socket
@@ -73,6 +84,10 @@ def inherited_socket(descriptor: int) -> Socket:
     return made
 
 
+GONE: Final = -1
+"""Where the reports of all workers that are gone are found, among those that have an index."""
+
+
 class Report(TypedDict):
     """What a worker has counted: its metrics, and its services' figures by their names."""
 
@@ -84,7 +99,7 @@ class Crew(Protocol):
     """The worker processes, for those who show the site."""
 
     def reports(self) -> Awaitable[Mapping[int, Report]]:
-        """What each has counted, by its index; one that does not answer in time is left out."""
+        """What each has counted, by its index; what those had that are gone is under GONE."""
 
     def health(self) -> Health:
         """Whether all of them accept."""
@@ -124,7 +139,7 @@ class Sharing:
             handed.setblocking(False)
 
     def gather(self) -> Awaitable[Mapping[int, Report]]:
-        """What the other processes have counted, by their index."""
+        """What the other processes have counted, by their index (those that are gone under GONE)."""
         return succeed({}) if self.crew is None else self.crew.reports()
 
     def shares(self, table: str) -> bool:

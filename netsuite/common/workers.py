@@ -32,7 +32,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from netsuite.common.line import Line
-from netsuite.common.sharing import Key, Report, Sharing, inherited_socket
+from netsuite.common.metrics import Family, retain
+from netsuite.common.sharing import GONE, Key, Report, Sharing, inherited_socket
 from netsuite.interfaces import Health
 
 __all__ = ["INHERITANCE_FD", "LINE_FD", "Inheritance", "Workers", "inherit"]
@@ -102,6 +103,7 @@ class Workers:
         self.reactor = reactor
         self.sharing = sharing
         self.restarts = 0
+        self._gone: dict[str, Family] = {}
         self._site = site
         self._command = tuple(command)
         self._environ = environ
@@ -127,8 +129,17 @@ class Workers:
         return [worker.pid for worker in self._workers if worker.pid]
 
     async def reports(self) -> dict[int, Report]:
-        """What every worker has counted, by index; one that does not answer in time is left out."""
-        return await self._ask_all("report", None, SCRAPE_PATIENCE)
+        """What every worker has counted, by index: those that are gone under GONE, one that is late as it was last."""
+        for index, report in (await self._ask_all("report", None, SCRAPE_PATIENCE)).items():
+            self._workers[index - 1].report = report
+        found: dict[int, Report] = {each.index: each.report for each in self._workers if each.report is not None}
+        if self._gone:
+            found[GONE] = {"metrics": list(self._gone.values()), "figures": {}}
+        return found
+
+    def bury(self, report: Report) -> None:
+        """Keep what a worker that is gone had counted when it was last asked."""
+        retain(self._gone, report["metrics"])
 
     async def reload(self) -> list[str]:
         """Have every worker take what changed; their words, each naming its worker."""
@@ -196,6 +207,7 @@ class _Worker(ProcessProtocol):
         self.index = index
         self.ready = False
         self.line: Line | None = None
+        self.report: Report | None = None
         self._row = row
         self._process: Any = None
         self._wait = FIRST_WAIT
@@ -262,6 +274,9 @@ class _Worker(ProcessProtocol):
             if self._said[descriptor]:
                 self.childDataReceived(descriptor, b"\n")
         self._said.clear()
+        if self.report is not None:
+            row.bury(self.report)
+            self.report = None
         line, self.line, self.ready = self.line, None, False
         if line is not None:
             line.close()

@@ -17,6 +17,7 @@ from twisted.trial.unittest import TestCase
 
 from netsuite.common import workers as workers_module
 from netsuite.common.line import Line, LineLost
+from netsuite.common.metrics import Metrics
 from netsuite.common.sharing import Sharing
 from netsuite.common.workers import Inheritance, Workers
 
@@ -51,7 +52,8 @@ for name in handed.names:
 
 def asked(what, detail):
     if what == "report":
-        return {"metrics": [], "figures": {"upper": [["lines", handed.index]]}}
+        lines = {"name": "netsuite_lines", "help": "Lines.", "kind": "counter", "labels": [], "per_process": False}
+        return {"metrics": [{**lines, "values": [[[], 10]]}], "figures": {"upper": [["lines", handed.index]]}}
     if what == "reload":
         return [f"{handed.index} reloaded"]
     if what == "stop" and handed.site != "deaf":
@@ -154,11 +156,12 @@ class RunningWorkers(WorkersCase):
         self.assertIs(self.sharing.crew, made)
         reports = yield Deferred.fromCoroutine(self.sharing.gather())
         self.assertEqual(
-            reports, {index: {"metrics": [], "figures": {"upper": [["lines", index]]}} for index in (1, 2)}
+            {index: report["figures"] for index, report in reports.items()},
+            {index: {"upper": [["lines", index]]} for index in (1, 2)},
         )
 
     @inlineCallbacks
-    def test_one_that_does_not_answer_is_left_out(self):
+    def test_one_that_does_not_answer_is_waited_for_a_while_only(self):
         self.patch(workers_module, "SCRAPE_PATIENCE", 0.2)
         made = self.workers()
         yield until(lambda: made.health().ok)
@@ -169,6 +172,14 @@ class RunningWorkers(WorkersCase):
         finally:
             os.kill(stopped, signal.SIGCONT)
         self.assertEqual(list(reports), [2])
+        reports = yield Deferred.fromCoroutine(made.reports())
+        self.assertEqual(list(reports), [1, 2])
+        os.kill(stopped, signal.SIGSTOP)
+        try:
+            reports = yield Deferred.fromCoroutine(made.reports())
+        finally:
+            os.kill(stopped, signal.SIGCONT)
+        self.assertEqual(list(reports), [1, 2], "as it answered last")
 
     @inlineCallbacks
     def test_a_reload_reaches_all(self):
@@ -206,6 +217,22 @@ class DyingWorkers(WorkersCase):
         yield until(lambda: made.health().ok)
         self.assertEqual(made.figures(), (("processes", 1), ("replaced", 1)))
         self.assertTrue(self.said("worker {index} ended"))
+
+    @inlineCallbacks
+    def test_what_it_counted_is_kept(self):
+        made = self.workers(count=2)
+        metrics = Metrics(reactor)
+        shown = []
+        for life in range(3):
+            yield until(lambda: made.health().ok)
+            reports = yield Deferred.fromCoroutine(made.reports())
+            text = metrics.exposition({index: report["metrics"] for index, report in reports.items()})
+            shown.append(text.splitlines()[-1])
+            os.kill(made.pids()[0], signal.SIGKILL)
+            yield until(lambda life=life: made.restarts == life + 1)
+        self.assertEqual(
+            shown, [b"netsuite_lines_total 10.0", b"netsuite_lines_total 20.0", b"netsuite_lines_total 30.0"]
+        )
 
     @inlineCallbacks
     def test_one_that_keeps_dying_is_replaced_more_and_more_slowly(self):
