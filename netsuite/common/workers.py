@@ -230,8 +230,13 @@ class _Worker(ProcessProtocol):
         ours, theirs = socket.socketpair()
         ends: dict[int, Any] = {0: "w", 1: "r", 2: "r", INHERITANCE_FD: "w", LINE_FD: theirs.fileno()}
         ends.update(enumerate(sockets, SOCKETS_FROM))
-        with theirs:
-            self._process = row.spawn(self, ends)
+        try:
+            with theirs:
+                self._process = row.spawn(self, ends)
+        except OSError as error:
+            ours.close()
+            self._start_again(f"it cannot be started: {error.strerror}")
+            return
         self.line = Line.over(row.reactor, ours, self._asked, lambda: None)
         self._process.writeToChild(INHERITANCE_FD, inheritance)
         self._process.closeChildFD(INHERITANCE_FD)
@@ -287,10 +292,14 @@ class _Worker(ProcessProtocol):
         row.restarts += 1
         if row.reactor.seconds() - self._began >= STEADY:
             self._wait = FIRST_WAIT
+        self._start_again(reason.getErrorMessage())
+
+    def _start_again(self, reason: str) -> None:
+        row = self._row
         row._log.error(
             "worker {index} ended ({reason}); the next one starts in {wait} s",
             index=self.index,
-            reason=reason.getErrorMessage(),
+            reason=reason,
             wait=self._wait,
         )
         self._again = row.reactor.callLater(self._wait, self.start)

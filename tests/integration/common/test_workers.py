@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -265,6 +266,23 @@ class DyingWorkers(WorkersCase):
         (pid,) = made.pids()
         made._workers[0].line.transport.abortConnection()
         yield until(lambda: not alive(pid))
+
+    @inlineCallbacks
+    def test_one_that_cannot_be_started_is_tried_again(self):
+        """The machine has no process left, at first."""
+        spawn, tries = Workers.spawn, []
+
+        def refuse(made, *arguments):
+            tries.append(arguments)
+            if len(tries) < 3:
+                raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+            return spawn(made, *arguments)
+
+        self.patch(Workers, "spawn", refuse)
+        made = self.workers(count=2)
+        yield until(lambda: made.health().ok)
+        self.assertEqual(len(self.said("worker {index} ended")), 2)
+        self.assertEqual(made.restarts, 0)
 
 
 class StoppingWorkers(WorkersCase):
