@@ -57,6 +57,18 @@ class Forms(TestCase):
         (self.folder / "site.toml").unlink()
         self.serves("-o", "-f", "site.tap")
 
+    def test_tap_keeps_its_log_and_may_have_workers(self) -> None:
+        sets = ("--set", "common.log=own.log", "--set", "common.workers=2")
+        call(NETSUITE, "freeze", "-c", "site.toml", *sets, cwd=self.folder)
+        with Running("-o", "-f", "site.tap", cwd=self.folder) as running:
+            running.ready()
+            status = ("status", "--data", "state")
+            until("the worker", lambda: "and 1 workers" in call(NETSUITE, *status, cwd=self.folder).stdout)
+            self.assertEqual(upper(self.port), b"HELLO\n")
+            self.assertEqual(running.end(), 0)
+        self.assertIn("netsuite.suite.root#info] upper: tcp:", (self.folder / "own.log").read_text())
+        self.assertNotIn("#info]", running.said())
+
     def test_a_tap_that_saves_itself_can_be_run_again(self) -> None:
         call(NETSUITE, "freeze", "-c", "site.toml", "-o", "site.tap", cwd=self.folder)
         self.serves("-f", "site.tap")
