@@ -18,7 +18,8 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from netsuite.dns.resolver.message import AAAA, CNAME, NOERROR, NXDOMAIN, SOA, YXDOMAIN, A, RRset
+from netsuite.dns.resolver.message import RRset
+from netsuite.dns.wire.codes import AAAA, CNAME, NOERROR, NXDOMAIN, SOA, YXDOMAIN, A
 from netsuite.dns.wire.name import suffixes
 from netsuite.sansio.s3fifo import S3Fifo
 

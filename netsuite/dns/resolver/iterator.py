@@ -25,7 +25,9 @@ import attrs
 
 from netsuite.dns.resolver.cache import Cache, Delegation, Entry, Server, Trust, host_text, synthesise
 from netsuite.dns.resolver.infrastructure import Infrastructure
-from netsuite.dns.resolver.message import (
+from netsuite.dns.resolver.message import Reply
+from netsuite.dns.resolver.scrutiny import Cut, Kind, Verdict, judge
+from netsuite.dns.wire.codes import (
     AAAA,
     BADVERS,
     CNAME,
@@ -39,9 +41,7 @@ from netsuite.dns.resolver.message import (
     SERVFAIL,
     TC,
     A,
-    Reply,
 )
-from netsuite.dns.resolver.scrutiny import Cut, Kind, Verdict, judge
 from netsuite.dns.wire.name import ROOT, labels, parent, suffixes, to_text, within
 
 __all__ = ["Ask", "Budget", "Done", "Resolution", "Result", "Step", "Surroundings", "Trouble", "recall"]

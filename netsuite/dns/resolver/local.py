@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from netsuite.dns.resolver.cache import Entry
 from netsuite.dns.resolver.iterator import Result
-from netsuite.dns.resolver.message import AAAA, ANY, NOERROR, NS, NXDOMAIN, PTR, SOA, A
+from netsuite.dns.wire.codes import AAAA, ANY, NOERROR, NS, NXDOMAIN, PTR, SOA, A
 from netsuite.dns.wire.name import from_text, suffixes, within
 
 __all__ = ["LocalNames"]

@@ -15,8 +15,8 @@ from zope.interface import implementer
 from netsuite.dns.resolver.cache import Entry
 from netsuite.dns.resolver.iterator import Result
 from netsuite.dns.resolver.local import LocalNames
-from netsuite.dns.resolver.message import ANY, NOERROR, NXDOMAIN
 from netsuite.dns.resolver.recursion import Recursion
+from netsuite.dns.wire.codes import ANY, NOERROR, NXDOMAIN
 from netsuite.dns.wire.name import from_text, to_text
 from netsuite.interfaces import INameResolver, LookupFailed, NameAnswer, Record
 

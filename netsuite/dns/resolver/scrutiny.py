@@ -11,23 +11,8 @@ import enum
 from typing import NamedTuple
 
 from netsuite.dns.resolver.cache import Trust, host_text
-from netsuite.dns.resolver.message import (
-    AA,
-    AAAA,
-    CNAME,
-    DNAME,
-    FORMERR,
-    NOERROR,
-    NOTIMP,
-    NS,
-    NXDOMAIN,
-    RA,
-    SOA,
-    YXDOMAIN,
-    A,
-    Reply,
-    RRset,
-)
+from netsuite.dns.resolver.message import Reply, RRset
+from netsuite.dns.wire.codes import AA, AAAA, CNAME, DNAME, FORMERR, NOERROR, NOTIMP, NS, NXDOMAIN, RA, SOA, YXDOMAIN, A
 from netsuite.dns.wire.name import suffixes, within
 
 __all__ = ["Cut", "Kind", "Verdict", "judge"]

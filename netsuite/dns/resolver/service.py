@@ -78,7 +78,7 @@ class ResolverService(NetsuiteService):
         for text in settings.listen:
             stream = StreamListener(text, self._factory, commons, "resolver.listen", alpn=("dot",))
             datagram = None
-            if not stream.secure:
+            if not stream.secure and stream.spec.form in ("address", "inherited"):
                 # the memo asks nobody's leave, so it stands only where all who can come may ask
                 open_to_all = is_loopback(stream.host) and self.server.memo_for_loopback
                 memo = self.server.memo if open_to_all else None

@@ -28,7 +28,8 @@ from netsuite.common.commons import Runtime
 from netsuite.dns.resolver.cache import Server
 from netsuite.dns.resolver.infrastructure import Infrastructure
 from netsuite.dns.resolver.iterator import Ask, Trouble
-from netsuite.dns.resolver.message import RD, MalformedMessageError, Reply, decode, query
+from netsuite.dns.resolver.message import MalformedMessageError, Reply, decode, query
+from netsuite.dns.wire.codes import RD
 
 __all__ = ["Upstream", "UpstreamLimits"]
 
@@ -117,7 +118,8 @@ class _Port(DatagramProtocol):
         self._upstream = upstream
         self._exchange = exchange
         self._server: Server = exchange.key[0]
-        self._port = upstream.reactor.listenUDP(0, self, interface="::" if ":" in self._server[0] else "")
+        interface = "::" if ":" in self._server[0] else ""
+        self._port = upstream.reactor.listenUDP(0, self, interface, 65535)
         self._port.write(exchange.packet, self._server)
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
