@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import attrs
 from twisted.logger import Logger
@@ -14,6 +14,8 @@ from netsuite.interfaces import Address, Health, INetsuiteService, ISite
 __all__ = ["ServiceStatus", "SiteStatus", "health", "site_status"]
 
 _log = Logger()
+
+T = TypeVar("T")
 
 
 @attrs.frozen
@@ -82,10 +84,19 @@ def site_status(site: ISite, now: float, reports: Mapping[int, Report], crew: Cr
     return SiteStatus(site.version, max(now - site.started, 0.0) if site.started else 0.0, workers, services)
 
 
+def _told(service: INetsuiteService, ask: Callable[[], Sequence[T]]) -> Sequence[T]:
+    """What a service says of itself; nothing from one that fails, for the page is needed most when something does."""
+    try:
+        return ask()
+    except Exception:
+        _log.failure("{name} cannot tell its state", name=service.name)
+        return ()
+
+
 def _service(service: INetsuiteService, reports: Iterable[Report]) -> ServiceStatus:
     name = str(service.name)
     figures: dict[str, float] = {}
-    for counted in (service.figures(), *(report["figures"].get(name, ()) for report in reports)):
+    for counted in (_told(service, service.figures), *(report["figures"].get(name, ()) for report in reports)):
         for what, value in counted:
             figures[what] = figures.get(what, 0) + value
-    return ServiceStatus(name, health(service), tuple(service.addresses()), tuple(figures.items()))
+    return ServiceStatus(name, health(service), tuple(_told(service, service.addresses)), tuple(figures.items()))

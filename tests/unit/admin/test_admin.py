@@ -233,6 +233,18 @@ def test_trouble_is_503(visit: Visit, state: Health | Exception, detail: str) ->
     assert json.loads(visit.get(b"/status.json")[2])["ok"] is False
 
 
+def test_a_service_that_fails_does_not_hide_the_others(visit: Visit) -> None:
+    def broken() -> Sequence[Any]:
+        raise RuntimeError("no till")
+
+    visit.shop.figures = broken  # type: ignore[method-assign]
+    visit.shop.addresses = broken  # type: ignore[method-assign]
+    shop, admin = json.loads(visit.get(b"/status.json")[2])["services"]
+    assert (shop["figures"], shop["addresses"]) == ([], [])
+    assert admin["figures"]
+    assert visit.get(b"/")[0] == 200
+
+
 def test_status(visit: Visit) -> None:
     status, headers, body = visit.get(b"/status.json")
     assert (status, headers[b"content-type"]) == (200, b"application/json")
