@@ -54,34 +54,25 @@ def alike(expected: str, printed: str) -> bool:
     return not expected or doctest.OutputChecker().check_output(expected, printed, _LENIENT)
 
 
-class Shell:
-    """One shell for a page, so that its variables last; it runs in a folder, with the shims on its path."""
-
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        bin_folder = folder / "bin"
-        bin_folder.mkdir()
-        for name, body in SHIMS.items():
-            (bin_folder / name).write_text(f"#!/bin/sh\n{body}\n")
-            (bin_folder / name).chmod(0o755)
-        self._folder = folder
-        self._kept = folder / "variables"
-        self._kept.touch()
-        # No proxy of the machine may come between a page and its own site.
-        quiet = {name: value for name, value in environment.items() if not name.lower().endswith("_proxy")}
-        self._environment = {**quiet, "PATH": f"{bin_folder}{os.pathsep}{environment['PATH']}"}
-
-    def run(self, command: str) -> str:
-        """Everything that a command prints; its variables are there for the next."""
-        script = f". '{self._kept}'\n{command}\nset > '{self._kept}.new'"
-        done = subprocess.run(
-            ["bash", "--posix", "-c", script],
-            cwd=self._folder,
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        return done.stdout
+def run(commands: list[Command], folder: Path, environment: dict[str, str], *, seconds: float = 120) -> list[str]:
+    """What each command prints, all in one shell in a folder, with the shims on its path."""
+    bin_folder = folder / "bin"
+    bin_folder.mkdir()
+    for name, body in SHIMS.items():
+        (bin_folder / name).write_text(f"#!/bin/sh\n{body}\n")
+        (bin_folder / name).chmod(0o755)
+    # No proxy of the machine may come between a page and its own site.
+    quiet = {name: value for name, value in environment.items() if not name.lower().endswith("_proxy")}
+    mark = "=====the next command====="
+    done = subprocess.run(
+        ["sh", "-c", "".join(f"{each.command}\nprintf '\\n{mark}\\n'\n" for each in commands)],
+        cwd=folder,
+        env={**quiet, "PATH": f"{bin_folder}{os.pathsep}{environment['PATH']}"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+    return done.stdout.split(f"\n{mark}\n")[:-1]
