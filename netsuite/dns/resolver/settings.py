@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
 from netsuite.common.settings import SitePath, Table
+from netsuite.dns.wire.name import from_text
 
 __all__ = ["ResolverSettings", "server_address"]
 
@@ -77,7 +78,8 @@ class ResolverSettings(Table):
     @field_validator("stubs")
     @classmethod
     def _zones(cls, value: dict[str, list[str]]) -> dict[str, list[str]]:
-        for servers in value.values():
+        for zone, servers in value.items():
+            from_text(zone)
             cls._servers(servers)
             if not servers:
                 raise ValueError("a stub needs at least one server")

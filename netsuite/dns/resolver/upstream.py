@@ -56,7 +56,7 @@ class UpstreamLimits:
 class Exchange:
     """One question under way to one server, and all who wait for its reply."""
 
-    __slots__ = ("asked_at", "channel", "deadline", "flags", "ident", "key", "packet", "question", "waiters")
+    __slots__ = ("asked_at", "channel", "deadline", "key", "packet", "waiters")
 
     def __init__(self, key: tuple[Any, ...], packet: bytes, waiter: Waiter) -> None:
         self.key = key
@@ -186,9 +186,6 @@ class Upstream:
         self._queue.clear()
         for exchange in list(self._exchanges.values()):
             self._finish(exchange, Trouble.BUSY)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
     def _cased(self, name: bytes) -> bytes:
         """The name with letters' case at random, which a reply must repeat (0x20)."""
@@ -221,6 +218,8 @@ class Upstream:
                 return
         else:
             exchange.channel = _Port(self, exchange)
+        if self._exchanges.get(exchange.key) is not exchange:
+            return  # it failed at once
         exchange.deadline = now + timeout
         self._order += 1
         heapq.heappush(self._deadlines, (exchange.deadline, self._order, exchange))
@@ -302,6 +301,8 @@ class Upstream:
             exchange.channel = None
         if exchange.asked_at:
             self._open -= 1
+        if not self._exchanges:
+            self._disarm()
         waiters, exchange.waiters = exchange.waiters, []
         for waiter in waiters:
             waiter(outcome)
@@ -315,6 +316,12 @@ class Upstream:
         elif self._timer.getTime() > first:
             self._timer.cancel()
             self._timer = self._clock.callLater(max(0.0, first - self._clock.seconds()), self._tick)
+
+    def _disarm(self) -> None:
+        self._deadlines.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _tick(self) -> None:
         self._timer = None
