@@ -1,0 +1,121 @@
+"""The service on the in-memory network: addresses of their own, reload, access, counts."""
+
+from __future__ import annotations
+
+import dns.message
+import dns.rcode
+import pytest
+from twisted.internet.protocol import DatagramProtocol
+from zope.interface.verify import verifyObject
+
+from netsuite.common.errors import StartError
+from netsuite.dns.authoritative.service import build
+from netsuite.dns.authoritative.settings import DnsSettings
+from netsuite.interfaces import IDnsAnswers, INetsuiteService
+from netsuite.testing.commons import make_commons
+from netsuite.testing.network import Network
+from tests.unit.dns.zones import SITE
+
+ROOT = "$TTL 60\n@ SOA a. b. 1 2 3 4 5\n@ NS a.test.\ntest NS a.test.\na.test A 192.0.2.1\n"
+
+
+class Asker(DatagramProtocol):
+    def __init__(self):
+        self.got = []
+
+    def datagramReceived(self, data, address):
+        self.got.append((data, address))
+
+
+class Site:
+    """A name server and a client in memory."""
+
+    def __init__(self, folder, **table):
+        self.network = Network()
+        self.server = self.network.host("192.0.2.1", "192.0.2.2")
+        self.client = self.network.host("192.0.2.9")
+        (folder / "site.zone").write_text(SITE)
+        (folder / "root.zone").write_text(ROOT)
+        table = {
+            "listen": ["192.0.2.1:53"],
+            "zone": [
+                {"name": "example.test", "file": "site.zone"},
+                {"name": ".", "file": "root.zone", "listen": ["192.0.2.2:53"]},
+            ],
+            **table,
+        }
+        self.commons = make_commons(folder, self.server)
+        self.service = build(DnsSettings.model_validate(table, context={"base": folder}), self.commons)
+        self.service.register(self.commons.offers)
+        self.service.join(self.commons.offers)
+        self.service.check()
+        self.service.open()
+        self.service.startService()
+        self.asker = Asker()
+        self.port = self.client.listenUDP(0, self.asker)
+
+    def ask(self, name, rdtype, at="192.0.2.1"):
+        self.asker.got.clear()
+        self.port.write(dns.message.make_query(name, rdtype).to_wire(), (at, 53))
+        self.network.until(lambda: self.asker.got)
+        data, peer = self.asker.got[0]
+        assert peer == (at, 53)
+        return dns.message.from_wire(data)
+
+
+@pytest.fixture
+def site(tmp_path):
+    return Site(tmp_path)
+
+
+def test_each_address_has_its_own_zones(site):
+    assert site.ask("web.example.test.", "A").rcode() == dns.rcode.NOERROR
+    assert site.ask("test.", "NS").rcode() == dns.rcode.REFUSED
+    assert site.ask("x.test.", "A", "192.0.2.2").authority[0].name == dns.name.from_text("test.")
+
+
+def test_it_says_who_and_where_it_is(site):
+    service = site.service
+    verifyObject(INetsuiteService, service)
+    assert [(a.kind, a.host, a.port) for a in service.addresses()] == [
+        ("udp", "192.0.2.1", 53),
+        ("tcp", "192.0.2.1", 53),
+        ("udp", "192.0.2.2", 53),
+        ("tcp", "192.0.2.2", 53),
+    ]
+    assert service.addresses()[1].hint == "dig @192.0.2.1 -p 53 example.test SOA +tcp"
+    assert service.health().ok
+    offered = site.commons.offers.find(IDnsAnswers, "dns")
+    assert offered.answer(dns.message.make_query("web.example.test.", "A").to_wire(), ("192.0.2.9", 1), True)
+
+
+def test_queries_are_counted(site):
+    for _ in range(3):
+        site.ask("web.example.test.", "A")
+    site.ask("none.example.test.", "A")
+    site.ask("other.", "A")
+    figures = dict(site.service.figures())
+    assert figures["queries over UDP"] == 5
+    assert figures["answers NOERROR"] == 3
+    assert figures["answers NXDOMAIN"] == 1
+    assert figures["answers REFUSED"] == 1
+    exposition = site.commons.metrics.exposition().decode()
+    assert 'netsuite_dns_answers_total{rcode="NOERROR"} 3.0' in exposition
+    assert 'netsuite_dns_queries_total{transport="udp"} 5.0' in exposition
+
+
+def test_who_may_not_ask_is_refused(tmp_path):
+    site = Site(tmp_path, allow=["192.0.2.128/25"])
+    response = site.ask("web.example.test.", "A")
+    assert response.rcode() == dns.rcode.REFUSED
+    assert not response.answer
+
+
+def test_a_zone_that_cannot_be_served_ends_the_start(tmp_path):
+    with pytest.raises(StartError, match=r"absent: cannot be read: No such file or directory; see .*example.test"):
+        Site(tmp_path, zone=[{"name": "example.test", "file": "absent"}])
+
+
+def test_a_port_in_use_ends_the_start(tmp_path):
+    with pytest.raises(StartError, match=r"192.0.2.1:53 is already in use; .* dns.listen"):
+        Site(tmp_path, listen=["192.0.2.1:53", "shared:192.0.2.1:53"], zone=[])
