@@ -62,6 +62,9 @@ FAMILIES = (
     Family("dns", "netsuite.dns.authoritative", "DnsSettings", "authoritative name server"),
     Family("resolver", "netsuite.dns.resolver", "ResolverSettings", "caching, iterative name server"),
     Family("http", "netsuite.http.origin", "HttpSettings", "HTTP server for a folder, and for everyone's applications"),
+    Family(
+        "proxy", "netsuite.http.proxy", "ProxySettings", "caching HTTP proxy, forward or reverse", finds_names=_always
+    ),
     Family("upper", "netsuite.upper", "UpperSettings", "upper-case server of the textbook, UDP and TCP"),
     Family("admin", "netsuite.admin", "AdminSettings", "metrics, health, and a page for people", serves_http=_always),
 )

@@ -167,10 +167,10 @@ class Root(Service):
             self._reactor.callWhenRunning(self._start_workers, self._workers)
 
     def _start_workers(self, workers: Workers) -> None:
-        try:
-            workers.start()
-        except OSError as error:
-            self.fail(f"common.workers: no worker can be started: {error}")
+        workers.start()
+        # later deaths are mended and told by their health; a first start that fails altogether is a fault of the set-up
+        if not workers.pids():
+            self.fail("common.workers: no worker can be started, and the log says why; 1 does without")
 
     def _ready(self) -> None:
         if not self.running or self.assembly is None or self._failed:
