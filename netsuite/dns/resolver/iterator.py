@@ -120,7 +120,7 @@ class Budget:
     """How many of them, if that led nowhere, also by asking the zone above their own."""
     attempts: int = 12
     """How many questions one zone's servers get before they are given up."""
-    attempts_each: int = 3
+    attempts_each: int = 4
     probes: int = 10
     """How many questions hide the whole name (RFC 9156 section 2.3: MAX_MINIMISE_COUNT)."""
     single_probes: int = 4

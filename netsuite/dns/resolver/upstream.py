@@ -98,8 +98,9 @@ class _Socket:
         self._upstream.arrived(self._exchange, data)
 
     def connectionLost(self, reason: object = None) -> None:
-        """The reactor is done with it."""
-        self.close()
+        """The kernel has an error for this socket: nobody listens there (the reactor calls no doRead then)."""
+        if self._descriptor >= 0:
+            self._upstream.unreachable(self._exchange)
 
     def close(self) -> None:
         """Hear no more."""

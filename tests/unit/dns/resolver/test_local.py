@@ -97,7 +97,7 @@ def test_hints_from_a_file(tmp_path):
 def test_what_is_no_file_of_hints(tmp_path, text):
     path = tmp_path / "hints"
     path.write_bytes(text.encode("latin-1"))
-    with pytest.raises(StartError, match="resolver.root_hints") as caught:
+    with pytest.raises(StartError, match=r"resolver\.root_hints") as caught:
         hints.read(path)
     assert "\n" not in str(caught.value)
 
