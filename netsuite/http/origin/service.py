@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 
 from twisted.internet.defer import Deferred, gatherResults
 from zope.interface import implementer
@@ -111,7 +112,9 @@ class OriginService(NetsuiteService):
     def addresses(self) -> Sequence[Address]:
         """Its own addresses, each with a line to try; those of other applications are for them to tell."""
         return [
-            address._replace(hint=_hint(address)) if address.kind != "unix" else address
+            address._replace(hint=_hint(address, self.commons.certificates.ca_path))
+            if address.kind != "unix"
+            else address
             for address in _addresses(self._listeners)
         ]
 
@@ -193,9 +196,9 @@ def _addresses(listeners: Sequence[StreamListener]) -> list[Address]:
     ]
 
 
-def _hint(address: Address) -> str:
+def _hint(address: Address, authority: Path) -> str:
     host = f"[{address.host}]" if ":" in address.host else address.host
-    trust = " --cacert netsuite-data/ca.pem" if address.kind == "https" else ""
+    trust = f" --cacert {authority}" if address.kind == "https" else ""
     return f"curl{trust} {address.kind}://{host}:{address.port}/"
 
 
