@@ -18,7 +18,7 @@ from netsuite.dns.wire.writer import RRset, Writer
 
 __all__ = ["Answers"]
 
-_CHAIN: Final = 16
+_CHAIN: Final = 11
 _STREAM_LIMIT: Final = 65535
 _ADDRESSES: Final = (codes.A, codes.AAAA)
 _AT_ALIAS: Final = (codes.CNAME, codes.ANY, codes.RRSIG, codes.NSEC)
