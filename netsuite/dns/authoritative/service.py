@@ -25,12 +25,14 @@ class _Place:
 
     def __init__(self, text: str, settings: DnsSettings, commons: Commons) -> None:
         self.text = text
-        self.server = server = AuthoritativeServer(settings, commons)
+        self.server = server = AuthoritativeServer(settings, commons, text)
         self.zones: list[ZoneSettings] = []
         self.stream = StreamListener(text, server.factory, commons, "dns.listen", alpn=("dot",))
         plain = not self.stream.secure and self.stream.spec.form in ("address", "inherited")
         self.datagrams = (
-            DatagramListener(text, server.answer_datagram, commons, "dns.listen", memo=server.memo) if plain else None
+            DatagramListener(text, server.answer_datagram, commons, "dns.listen", memo=server.port_memo)
+            if plain
+            else None
         )
 
     def open(self) -> None:
@@ -75,6 +77,7 @@ class DnsService(NetsuiteService):
         metrics = commons.metrics
         metrics.add("netsuite_dns_queries", "Queries received.", "counter", self._queries, labels=("transport",))
         metrics.add("netsuite_dns_answers", "Answers by response code.", "counter", self._rcodes, labels=("rcode",))
+        metrics.add("netsuite_dns_limited", "Answers over UDP cut or dropped by rate.", "counter", self._limited)
         metrics.add("netsuite_dns_zones", "Zones served.", "gauge", lambda: len(settings.zone), per_process=True)
 
     def _place(self, text: str) -> _Place:
@@ -141,6 +144,7 @@ class DnsService(NetsuiteService):
             ("queries over UDP", queries["udp",]),
             ("queries over TCP", queries["tcp",]),
             *((f"answers {rcode}", count) for (rcode,), count in self._rcodes().items()),
+            ("answers limited by rate", self._limited()),
             ("connections", connections),
         )
 
@@ -177,6 +181,9 @@ class DnsService(NetsuiteService):
             ("udp",): sum(place.received() for place in places),
             ("tcp",): sum(place.server.messages for place in places),
         }
+
+    def _limited(self) -> int:
+        return sum(place.server.rate.limited for place in self._places.values() if place.server.rate is not None)
 
     def _rcodes(self) -> dict[tuple[str, ...], int]:
         total: dict[tuple[str, ...], int] = {}

@@ -149,7 +149,7 @@ class Writer:
                 at += length + 1
         start = len(out)
         at = 0
-        added = []
+        added: list[bytes] = []
         while length := folded[at]:
             suffix = folded[at:]
             pointer = known.get(suffix)

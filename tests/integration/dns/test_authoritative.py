@@ -211,7 +211,6 @@ class ServerTests(TestCase):
 
     async def test_reload_loses_no_query_and_never_shows_an_old_answer_again(self):
         client = self.client()
-        serials = []
         asked = 0
         for serial in range(2, 6):
             self.write(serial)
@@ -223,8 +222,7 @@ class ServerTests(TestCase):
             await reloading
         client.ask(wire("example.test.", "SOA", number=asked))
         await eventually(lambda: len(client.got) == asked + 1)
-        for data in client.got:
-            serials.append(dns.message.from_wire(data).answer[0][0].serial)
+        serials = [dns.message.from_wire(data).answer[0][0].serial for data in client.got]
         self.assertEqual(serials, sorted(serials))
         self.assertEqual(serials[-1], 5)
 

@@ -9,6 +9,7 @@ from twisted.internet.protocol import DatagramProtocol
 from zope.interface.verify import verifyObject
 
 from netsuite.common.errors import StartError
+from netsuite.dns.authoritative.ratelimit import ResponseRate
 from netsuite.dns.authoritative.service import build
 from netsuite.dns.authoritative.settings import DnsSettings
 from netsuite.interfaces import IDnsAnswers, INetsuiteService
@@ -119,3 +120,41 @@ def test_a_zone_that_cannot_be_served_ends_the_start(tmp_path):
 def test_a_port_in_use_ends_the_start(tmp_path):
     with pytest.raises(StartError, match=r"192.0.2.1:53 is already in use; .* dns.listen"):
         Site(tmp_path, listen=["192.0.2.1:53", "shared:192.0.2.1:53"], zone=[])
+
+
+def burst(site, count):
+    """What comes back of so many queries at once: full answers, truncated ones."""
+    site.asker.got.clear()
+    for number in range(count):
+        query = dns.message.make_query("web.example.test.", "A", id=number, use_edns=0)
+        site.port.write(query.to_wire(), ("192.0.2.1", 53))
+    site.network.advance(0.5)
+    responses = [dns.message.from_wire(data) for data, _ in site.asker.got]
+    cut = [response for response in responses if response.flags & dns.flags.TC]
+    assert all(not response.answer and len(response.question) == 1 for response in cut)
+    return len(responses) - len(cut), len(cut)
+
+
+def test_answers_to_one_network_are_limited(tmp_path):
+    site = Site(tmp_path, rate_limit=10)
+    # Ten at once; of the others every second is cut, the rest dropped.
+    assert burst(site, 30) == (10, 10)
+    assert dict(site.service.figures())["answers limited by rate"] == 20
+    site.network.advance(1)
+    assert burst(site, 5) == (5, 0)
+
+
+def test_the_rate_is_limited_by_default_except_on_loopback(tmp_path):
+    # A token bucket at the epoch's magnitude is exact to about one answer.
+    assert 199 <= burst(Site(tmp_path), 300)[0] <= 200
+    assert burst(Site(tmp_path, rate_limit=0), 300) == (300, 0)
+
+
+def test_ipv6_networks_are_told_apart(tmp_path):
+    rate = ResponseRate(make_commons(tmp_path).access.rate(1))
+    query = dns.message.make_query("a.", "A").to_wire()
+    response = bytes(12) + b"all of it"
+    assert rate.shape(query, response, "2001:db8:0:100::1") == response
+    assert rate.shape(query, response, "2001:db8:0:1ff::1") != response
+    assert rate.shape(query, response, "2001:db8:0:200::1") == response
+    assert rate.shape(query, response, "fe80::1%lo") == response
