@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SkipTest, TestCase
 
 from tests.system import consoles
-from tests.system.running import ROOT, Running, environment, folder
+from tests.system.running import ROOT, Running, accepts, environment, folder, until
 
 TUTORIALS = ROOT / "docs" / "tutorials"
 
@@ -51,6 +51,7 @@ class FirstSiteTests(TestCase):
         if missing := consoles.missing(commands):
             raise SkipTest(f"not installed: {', '.join(missing)}")
         self.assertGreater(len(commands), 10)
+        until("the site's ports to be free", lambda: not accepts(10053) and not accepts(10080))
         with folder() as place, Running("netsuite", cwd=place) as site:
             site.ready()
             printed = consoles.run(commands, place, environment())
