@@ -12,6 +12,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from twisted.internet import tcp
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import UNIXServerEndpoint, serverFromString
 from twisted.internet.error import CannotListenError
@@ -124,6 +125,7 @@ class StreamListener(_Listener):
         self.factory = factory
         self.alpn = alpn
         self._port: Any = None
+        self._accepts = False
 
     def open(self) -> None:
         """Bind and listen, without accepting yet; StartError if that cannot be."""
@@ -148,12 +150,17 @@ class StreamListener(_Listener):
         """Let clients in."""
         if self._port is not None:
             self._port.startReading()
+            self._accepts = True
 
     def close(self) -> Awaitable[None]:
         """Listen no more; those who are in stay."""
         port, self._port = self._port, None
         if port is None:
             return succeed(None)
+        if self._accepts and isinstance(port, tcp.Port):
+            # who waits in the kernel's queue takes himself for connected, and closing would reset him
+            port.numberAccepts = BACKLOG
+            port.doRead()
         closed: Deferred[None] = Deferred()
         stopped = port.stopListening()
         if stopped is None:
