@@ -105,8 +105,16 @@ class Control(TestCase):
     async def test_a_line_without_end_is_cut(self) -> None:
         self.assertEqual(await deferToThread(converse, self.data / "control.sock", b"x" * 10000), [])
 
-    async def test_a_service_that_cannot_tell_is_told(self) -> None:
-        self.site.found[0].figures = lambda: 1 / 0
+    async def test_a_service_that_cannot_tell_does_not_hide_the_rest(self) -> None:
+        self.site.found.append(Well("dumb", self.commons))
+        self.site.found[1].figures = lambda: 1 / 0
+        answer = (await deferToThread(ask, self.data, "status"))["status"]
+        self.assertEqual([each["name"] for each in answer["services"]], ["well", "dumb"])
+        self.assertEqual(answer["services"][1]["figures"], [])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    async def test_a_site_that_cannot_tell_says_so(self) -> None:
+        self.site.services = lambda: 1 / 0
         with self.assertRaises(StartError) as caught:
             await deferToThread(ask, self.data, "status")
         self.assertIn("ZeroDivisionError", str(caught.exception))
