@@ -37,7 +37,7 @@ class NameLookup:
     async def lookup(self, name: str, rdtype: str) -> NameAnswer:
         """What a name has of a type, CNAMEs followed; LookupFailed if that cannot be found out."""
         try:
-            wire = from_text(name)
+            wire = from_text(name).lower()  # lengths are below every letter
             number = int(dns.rdatatype.from_text(rdtype))
         except (ValueError, dns.exception.DNSException) as error:
             raise LookupFailed(f"{name} {rdtype}: {error}") from None
