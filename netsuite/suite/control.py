@@ -38,8 +38,9 @@ _LONGEST_ANSWER: Final = 16 << 20
 
 async def _status(site: Any, commons: Commons) -> dict[str, Any]:
     """The site's state with all its processes, and this one's number."""
-    reports = await commons.sharing.gather()
-    return {"pid": os.getpid(), **site_status(site, commons.clock.seconds(), reports).as_json()}
+    sharing = commons.sharing
+    found = site_status(site, commons.clock.seconds(), await sharing.gather(), sharing.crew)
+    return {"pid": os.getpid(), **found.as_json()}
 
 
 @implementer(IHalfCloseableProtocol)
