@@ -175,7 +175,7 @@ class RequestHeads(_Heads):
             keep_alive=newer,
         )
         self.length = 0
-        if len(framing) > 1 or method == b"CONNECT" or method == b"TRACE":
+        if len(framing) > (b"host" in framing) or method == b"CONNECT" or method == b"TRACE":
             self._frame(request, framing)
         return request
 
