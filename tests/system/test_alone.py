@@ -11,7 +11,7 @@ from unittest import SkipTest
 
 from twisted.trial.unittest import TestCase
 
-from tests.system.running import NETSUITE, PATIENCE, TWISTD, Running, call, folder, free_port
+from tests.system.running import NETSUITE, PATIENCE, ROOT, TWISTD, Running, call, folder, free_port
 
 ZONE = """$TTL 60
 @ SOA ns host 1 2 3 4 5
@@ -123,6 +123,19 @@ class Alone(TestCase):
         done = call(TWISTD, "netsuite", "--check", cwd=self.folder)
         self.assertEqual(done.stderr, "")
         self.assertEqual(done.stdout, "fine: dns, resolver, http, proxy, upper, admin\n")
+
+    def test_the_examples_in_etc_are_sound(self) -> None:
+        done = call(NETSUITE, "check", "-c", str(ROOT / "etc/netsuite.toml"), cwd=self.folder)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        moved = {
+            f"NETSUITE_{name}__LISTEN": str(free_port()) for name in ("DNS", "RESOLVER", "PROXY", "UPPER", "ADMIN")
+        }
+        port = free_port()
+        moved |= {"NETSUITE_HTTP__LISTEN": str(port), "NETSUITE_COMMON__DATA": str(self.folder / "data")}
+        with Running("-y", str(ROOT / "etc/site.tac"), cwd=self.folder, **moved) as running:
+            running.ready()
+            self.assertIn(b"example.test", fetch(f"http://127.0.0.1:{port}/")[2])
+            self.assertEqual(running.end(), 0, running.said())
 
     def test_a_site_that_was_just_initialised_runs(self) -> None:
         self.assertEqual(call(NETSUITE, "init", "mine", "--domain", "shop.example", cwd=self.folder).returncode, 0)
