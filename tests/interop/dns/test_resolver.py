@@ -1,4 +1,4 @@
-"""The resolver with real clients, and beside Unbound: the same questions by way of the same servers, the same answers."""
+"""The resolver with real clients, and beside Unbound: same questions, same servers behind, same answers."""
 
 from __future__ import annotations
 

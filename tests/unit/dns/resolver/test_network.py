@@ -7,12 +7,14 @@ import dns.message
 import dns.rcode
 import pytest
 from twisted.internet.protocol import DatagramProtocol
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
 
 from netsuite.dns.authoritative.service import build as build_authoritative
 from netsuite.dns.authoritative.settings import DnsSettings
 from netsuite.dns.resolver.service import build
 from netsuite.dns.resolver.settings import ResolverSettings
-from netsuite.interfaces import IDnsAnswers, INameResolver, LookupFailed
+from netsuite.interfaces import IDnsAnswers, IHttpApplication, IHttpServer, INameResolver, LookupFailed
 from netsuite.testing.commons import make_commons
 from netsuite.testing.network import Link, Network
 from tests.unit.dns.resolver import internet
@@ -222,6 +224,32 @@ def test_names_for_other_servers(tmp_path):
     ):
         with pytest.raises(LookupFailed, match=name[:10]):
             world.network.result(lookup.lookup(name, rdtype))
+
+
+@implementer(IHttpServer)
+class Mounts:
+    """An HTTP server that only takes note."""
+
+    def __init__(self):
+        self.apps = {}
+
+    def mount(self, path, app):
+        self.apps[path] = app
+
+    def listen(self, name, addresses, app):
+        raise AssertionError("the resolver has ports of its own")
+
+
+def test_dns_over_https_is_mounted_where_there_is_an_http_server(tmp_path):
+    world = Internet(tmp_path)
+    for doh, mounted in (("/dns-query", ["/dns-query"]), ("", [])):
+        commons = make_commons(tmp_path, world.host)
+        mounts = Mounts()
+        commons.offers.provide(IHttpServer, mounts, "http")
+        service = build(ResolverSettings(listen=[], doh=doh), commons)
+        service.join(commons.offers)
+        assert list(mounts.apps) == mounted
+        assert all(verifyObject(IHttpApplication, app) for app in mounts.apps.values())
 
 
 def test_messages_for_other_servers(tmp_path):
