@@ -40,7 +40,7 @@ _DISGUISED: Final = re.compile(rb"content[-_]+length|transfer[-_]+encoding")
 
 
 class Refused(Exception):
-    """This head is not acceptable: the status to answer, and why in one line."""
+    """A head that is not acceptable: the status to answer, and why in one line."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
