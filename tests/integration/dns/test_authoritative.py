@@ -241,6 +241,8 @@ class ServerTests(TestCase):
         self.write(9)
         self.assertEqual(list(await self.service.reload()), ["zone example.test. serial 9, 204 records"])
         self.assertTrue(self.service.health().ok)
+        # What has not changed is not read again.
+        self.assertEqual(list(await self.service.reload()), [])
 
     async def test_drain_answers_what_has_come(self):
         stream = await self.connect()

@@ -64,7 +64,8 @@ def named(folder, port, names):
     zones = "".join(f'zone "{name}" {{ type primary; file "{folder}/{name}zone"; }};\n' for name in names)
     (folder / "named.conf").write_text(
         f'options {{ directory "{folder}"; listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};\n'
-        f" pid-file none; session-keyfile none; recursion no; minimal-responses yes; zero-no-soa-ttl no; check-names primary ignore;\n"
+        f" pid-file none; session-keyfile none; recursion no; check-names primary ignore;\n"
+        f" minimal-responses yes; zero-no-soa-ttl no;\n"
         f" check-integrity no; notify no; empty-zones-enable no; dnssec-validation no; }};\ncontrols {{ }};\n{zones}"
     )
     return ["named", "-g", "-n", "1", "-c", folder / "named.conf"]

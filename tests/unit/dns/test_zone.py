@@ -72,3 +72,13 @@ def test_what_cannot_be_served_is_refused(tmp_path, text, reason):
         make_zone(tmp_path, text)
     assert "\n" not in str(caught.value)
     assert str(tmp_path) in str(caught.value)
+
+
+def test_a_zone_knows_whether_its_files_have_changed(tmp_path):
+    (tmp_path / "more").write_text("b A 192.0.2.1\n")
+    zone = make_zone(tmp_path, HEAD + "$INCLUDE more\n")
+    assert zone.is_current()
+    (tmp_path / "more").write_text("b A 192.0.2.1\nc A 192.0.2.1\n")
+    assert not zone.is_current()
+    (tmp_path / "more").unlink()
+    assert not zone.is_current()
