@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import time
+
 import dns.flags
+import dns.message
+import dns.query
 import dns.rcode
 from twisted.internet import reactor
 from twisted.internet.defer import gatherResults
+from twisted.internet.threads import deferToThread
 
 from netsuite.dns.resolver.service import build
 from netsuite.dns.resolver.settings import ResolverSettings
@@ -72,3 +79,32 @@ class Resolver(ResolverCase):
         forwarder = self.start(build, ResolverSettings, {"listen": [], "forward": [f"127.0.0.1:{self.port}"]})
         self.assertEqual(await forwarder.lookup.addresses("www.example.test"), ["192.0.2.80", "2001:db8::80"])
         self.assertEqual(forwarder.upstream.asked, 2)
+
+    async def test_many_questions_on_one_connection_and_not_too_many_connections(self):
+        one = self.start(
+            build,
+            ResolverSettings,
+            {
+                "listen": ["127.0.0.1:0"],
+                "stubs": {"example.test": [f"{internet.SITE}:{self.upstream_port}"]},
+                "connections_per_address": 2,
+            },
+        )
+        port = one.addresses()[0].port
+
+        def talk():
+            names = ["www.example.test", "short.example.test", "mail.example.test"]
+            queries = {query.id: query for query in (dns.message.make_query(name, "A") for name in names)}
+            with contextlib.ExitStack() as stack:
+                first, _second, third = (
+                    stack.enter_context(socket.create_connection(("127.0.0.1", port), 5)) for _ in range(3)
+                )
+                wires = [query.to_wire() for query in queries.values()]
+                first.sendall(b"".join(len(wire).to_bytes(2, "big") + wire for wire in wires))
+                answers = [dns.query.receive_tcp(first, time.time() + 5)[0] for _ in names]
+                self.assertEqual(third.recv(1), b"")
+            for answer in answers:
+                self.assertTrue(queries.pop(answer.id).is_response(answer))
+                self.assertEqual(len(answer.answer), 1)
+
+        await deferToThread(talk)
