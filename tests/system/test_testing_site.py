@@ -10,6 +10,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+import dns.message
+import dns.query
 from twisted.trial.unittest import TestCase
 
 from netsuite.common.errors import StartError
@@ -37,6 +39,15 @@ class SiteTests(TestCase):
             self.assertTrue((running.data / "site.toml").exists())
         self.assertEqual(running.process.returncode, 0)
         self.assertFalse(running.data.exists())
+
+    def test_the_built_in_site_stands_on_free_ports(self):
+        with site() as running:
+            self.assertEqual([each["name"] for each in running.status()["services"] if not each["ok"]], [])
+            query = dns.message.make_query("www.example.test", "A")
+            host, port = running.address("resolver", "udp")
+            answer = dns.query.udp(query, host, 10, port)
+            self.assertEqual(answer.answer[0][0].address, "127.0.0.1")
+            self.assertTrue(running.ca_path.exists())
 
     def test_two_at_a_time(self):
         with site({"upper": {}}) as one, site({"upper": {"longest": 3}}) as other:
