@@ -9,6 +9,8 @@ A delegation comes from the zone above only, never from the servers that it name
 that it was reached by: a name that its parent has withdrawn cannot keep itself alive (ghost and phoenix domains).
 
 Every ``expires`` is absolute time in seconds; an entry is never given out after it.
+
+Implements: RFC 2181 section 5; RFC 2308 sections 5, 7; RFC 8020 section 2; RFC 9520 section 3.
 """
 
 from __future__ import annotations

@@ -12,6 +12,9 @@ between reads as the textbook tells it, since it is a generator that yields ques
 
 All of this, over all aliases and depths, draws on one budget of queries, so that no zone can make one question cost
 more (NXNS, CAMP, loops of aliases or of glue).
+
+Implements: RFC 1034 section 5.3.3; RFC 6672 section 3.4; RFC 8109 section 3; RFC 8914 section 4;
+RFC 9156 sections 2, 3.
 """
 
 from __future__ import annotations

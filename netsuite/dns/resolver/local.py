@@ -2,6 +2,8 @@
 
 Special-use names (RFC 6761: ``localhost``, ``invalid``; RFC 7686: ``onion``), the reverse zones of addresses that mean
 something only nearby (RFC 6303, RFC 7793), and questions for ANY, which get the least there is (RFC 8482).
+
+Implements: RFC 6303 section 4; RFC 6761 section 6; RFC 8482 section 4.
 """
 
 from __future__ import annotations

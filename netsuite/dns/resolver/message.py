@@ -2,7 +2,7 @@
 
 Rdata are kept in wire form with every name in them uncompressed, so that they can be stored and sent as they are.
 
-Implements: RFC 1035 section 4; RFC 3597 section 4; RFC 6891 section 6; RFC 8914 section 2
+Implements: RFC 1035 section 4; RFC 3597 section 4; RFC 6891 section 6; RFC 8914 section 2.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ question's bytes agree; a wrong one that got this far is a near miss, and the fi
 
 Equal questions to one server share one exchange (a guesser gains nothing by many). Sockets are bounded; what does not
 fit waits in a bounded queue. Time-outs of all exchanges are kept by one timer.
+
+Implements: RFC 5452 section 9; RFC 7766 section 5.
 """
 
 from __future__ import annotations
