@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from html import escape
 from typing import Any, Final
 
+from twisted.internet.defer import CancelledError
+
 from netsuite.common.access import ConcurrencyLimit, Rule, is_internal
 from netsuite.common.body import Body, BodyFailed
 from netsuite.common.commons import Commons
@@ -35,7 +37,7 @@ from netsuite.http.proxy.stored import Response as Arrived
 from netsuite.http.proxy.targets import Refused, ReverseTargets, Target, forward_target, tunnel_target
 from netsuite.http.proxy.troubles import Forbidden, Trouble, trouble
 from netsuite.http.proxy.uncacheable import Uncacheable
-from netsuite.http.proxy.variants import NEVER, secondary_key
+from netsuite.http.proxy.variants import secondary_key
 from netsuite.http.wire.framing import Http1Limits
 from netsuite.http.wire.http1 import ServerConnection
 from netsuite.http.wire.messages import REASONS, Request, Response
@@ -50,6 +52,16 @@ _WINDOW: Final = 1 << 20
 
 _ATTEMPTS: Final = 3
 _CONDITIONAL: Final = frozenset({b"if-none-match", b"if-modified-since", b"if-range", b"range"})
+_TOLD_BY_US: Final = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"})
+"""What a reverse proxy says itself: nobody keys on what a client makes up here."""
+
+_HEADS_AT_MOST: Final = 256
+"""Sorts of requests for one stored response that the hot path learns; they are forgotten with it at once."""
+
+_TRACING: Final = (b"OPTIONS", b"TRACE")
+_WITH_BODY: Final = Decision(
+    Action.FORWARD, "request", "the request has a body, which is no part of the key", "RFC 9110 9.3.1"
+)
 _ERRORS: Final = frozenset({500, 502, 503, 504})
 
 Resolve = Callable[[str], Awaitable[list[str]]]
@@ -111,6 +123,9 @@ class ProxyServer:
             rule=rule,
             concurrency=concurrency,
         )
+        self.cache.store.on_purge = self._purged
+        self.cache.store.on_end = self._ended
+        self._keeping: set[Flight] = set()
         self.requests = self.hits = self.stale_hits = self.misses = self.validations = self.passes = 0
         self.collapsed = self.refusals = self.troubles = self.tunnels = 0
 
@@ -132,12 +147,14 @@ class ProxyServer:
             return self._refusal(request, adapter, target.status, target.detail)
         if loops(request.headers, self._pseudonym):
             return self._refusal(request, adapter, 508, "This request has passed here before.")
-        hops = request.header(b"max-forwards") if request.method == b"OPTIONS" else None
-        if hops == b"0":
+        if request.method in _TRACING and request.header(b"max-forwards") == b"0":
+            if request.method == b"TRACE":
+                return self._refusal(request, adapter, 405, "This proxy does not show what was sent to it.")
             return self._finished(request, adapter, 200, [(b"allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS")], b"")
         asked = Asked(request.method, request.headers)
         now = self._seconds()
-        decision = self.cache.decide(target.key, asked, now)
+        # a body is not part of the key, so what depends on one is not stored
+        decision = _WITH_BODY if _is_fat(request) else self.cache.decide(target.key, asked, now)
         action = decision.action
         if action is Action.HIT:
             self.hits += 1
@@ -156,6 +173,7 @@ class ProxyServer:
     ) -> Response:
         stored = decision.stored
         assert stored is not None
+        self.cache.store.use(stored)
         made = answer(request.method, asked.fields, stored, now, hit_marks(stored, now))
         if (
             made.status == stored.status
@@ -163,8 +181,11 @@ class ProxyServer:
             and now < fresh_until(stored)
             and is_plain(asked)
             and teachable(request)
+            and len(stored.heads) < _HEADS_AT_MOST
         ):
-            self.hot.teach(request, StoredAnswer(stored), adapter.channel, said(request))
+            stored.heads.add(
+                self.hot.teach(request, StoredAnswer(stored, self.cache.store.use), adapter.channel, said(request))
+            )
         return self._finished(request, adapter, made.status, made.headers, made.body)
 
     async def _fetched(
@@ -178,7 +199,13 @@ class ProxyServer:
     ) -> Response:
         """The answer to a request that the store cannot answer: by its own fetch, or by one that is under way."""
         key = target.key
-        shared = request.method == b"GET" and decision.action is not Action.FORWARD and not asked.authorized
+        shared = (
+            request.method == b"GET"
+            and decision.action is not Action.FORWARD
+            and not asked.authorized
+            and not asked.control.no_store
+            and (decision.stored is not None or b"range" not in asked.fields)
+        )
         for attempt in range(_ATTEMPTS):
             flight = self._flights.get(key) if shared and not attempt else None
             own = flight is None or not flight.joinable or flight.waiters >= self._settings.collapse_limit
@@ -208,6 +235,17 @@ class ProxyServer:
         return self._refusal(request, adapter, 503, "The response changes faster than it can be fetched.")
 
     # -- fetches
+
+    def _purged(self, key: Key) -> None:
+        """What is on its way for a purged target is for those who asked before."""
+        flight = self._flights.pop(key, None)
+        if flight is not None:
+            flight.joinable = False
+
+    def _ended(self, stored: StoredResponse) -> None:
+        for head in stored.heads:
+            self.hot.forget(head)
+        stored.heads.clear()
 
     def _depart(
         self,
@@ -287,20 +325,27 @@ class ProxyServer:
         self.cache.invalidate(key, asked.method, arrived.status, arrived.lines)
         if asked.method not in (b"GET", b"HEAD"):
             generation = self.cache.store.generation(key)
+        collapsing = self._flights.get(key) is flight
         length = arrived.length
         limit = self.cache.store.object_limit
         keep = decision.action is not Action.FORWARD or asked.method == b"POST"
         keep = keep and self.cache.may_store(key, asked, arrived) and (length is None or length <= limit)
+        keep = keep and sum(each.retained for each in self._keeping) + (length or 0) <= self._settings.cache_bytes
         if not keep:
-            if asked.method == b"GET" and decision.action is not Action.FORWARD:
+            if collapsing:
                 self.uncacheable.add(key, self._seconds())
             if not flight.hand_over(arrived, fetched.body):
                 await fetched.body.aclose()
             return
-        self.uncacheable.discard(key)
+        joinable = arrived.fresh and not asked.authorized
+        if joinable:
+            self.uncacheable.discard(key)
+        elif collapsing:
+            self.uncacheable.add(key, self._seconds())
         arrived.selection = secondary_key(arrived.vary, asked.fields)
         arrived.stored = True
-        flight.share(arrived, length, arrived.fresh and arrived.vary != NEVER and not asked.authorized)
+        flight.share(arrived, length, joinable)
+        self._keeping.add(flight)
         try:
             async for chunk in fetched.body:
                 flight.add(chunk)
@@ -317,6 +362,7 @@ class ProxyServer:
             flight.break_off("the fetch was given up")
             raise
         finally:
+            self._keeping.discard(flight)
             await fetched.body.aclose()
         content = flight.content() if flight.keeping else None
         if content is not None:
@@ -326,7 +372,9 @@ class ProxyServer:
     def _fell(self, flight: Flight, problem: BaseException) -> None:
         """A fetch ended in an exception."""
         known = trouble(problem)
-        if known is None:
+        if isinstance(problem, CancelledError):
+            known = Trouble(502, "connection_terminated", "nobody waited for it")
+        elif known is None:
             self.factory.broke(problem)
             known = Trouble(500, "proxy_internal_error", "the proxy made a mistake")
         if flight.landing is None:
@@ -344,7 +392,9 @@ class ProxyServer:
     ) -> Request:
         """The request to the origin: this hop's fields gone, the proxy's own added."""
         dropped = {b"host", b"expect"}
-        if decision.action is not Action.FORWARD:
+        if self._reverse is not None:
+            dropped |= _TOLD_BY_US
+        if decision.action is not Action.FORWARD and not (decision.stored is None and request.header(b"range")):
             dropped |= _CONDITIONAL
         headers = [field for field in end_to_end(request.headers) if field[0] not in dropped]
         headers.insert(0, (b"host", target.authority))
@@ -356,7 +406,7 @@ class ProxyServer:
             headers.append((b"x-forwarded-host", host))
             headers.append((b"forwarded", forwarded_element(peer, host, request.scheme)))
         hops = request.header(b"max-forwards")
-        if hops is not None and hops.isdigit() and request.method == b"OPTIONS":
+        if hops is not None and hops.isdigit() and request.method in _TRACING:
             headers = [field for field in headers if field[0] != b"max-forwards"]
             headers.append((b"max-forwards", b"%d" % max(0, int(hops) - 1)))
         headers += validators
@@ -366,8 +416,11 @@ class ProxyServer:
     def _arrived(self, fetched: Fetched, began: float) -> _Arrival:
         response = fetched.response
         lines = end_to_end(response.headers)
+        now = self._seconds()
+        if not any(name == b"date" for name, _ in lines):
+            lines.append((b"date", format_date(now)))
         lines.append((b"via", via_element(response.version, self._pseudonym)))
-        return _Arrival(response.status, lines, began, self._seconds())
+        return _Arrival(response.status, lines, began, now)
 
     # -- answers
 
@@ -382,9 +435,10 @@ class ProxyServer:
             arrived.status,
             b"" if own else b"; collapsed",
         )
-        headers = [*arrived.lines, (b"cache-status", mark)]
-        reader = flight.reader()
         seen = StoredResponse(arrived, b"", ())
+        # who joined gets what a cache may share, which leaves out the fields that private and no-cache name
+        headers = [*(arrived.lines if own else seen.fields), (b"cache-status", mark)]
+        reader = flight.reader()
         if is_not_modified(request.method, asked.fields, seen, now):
             run(reader.aclose(), lambda _: None, self.factory.broke)
             made = answer(request.method, asked.fields, seen, now, [(b"cache-status", mark)])
@@ -425,6 +479,9 @@ class ProxyServer:
             made = answer(request.method, asked.fields, stored, now, marks)
             return self._finished(request, adapter, made.status, made.headers, made.body)
         self.troubles += 1
+        if stored is not None and failed.status == 502:
+            # RFC 9111 section 5.2.2.2: what may not be used without validation, and cannot be validated, is a 504
+            failed = failed._replace(status=504)
         status = b'netsuite; error=%b; details="%b"' % (failed.error.encode(), _quotable(failed.detail))
         headers = [(b"proxy-status", status), (b"cache-status", b"netsuite; fwd=%b" % decision.forward.encode())]
         return self._page(
@@ -498,6 +555,10 @@ class ProxyServer:
                 raise Forbidden(f"{host} leads to an internal address")
             return allowed
         return found
+
+
+def _is_fat(request: Request) -> bool:
+    return request.has_body and request.method in (b"GET", b"HEAD")
 
 
 class _Arrival(Arrived):

@@ -69,7 +69,7 @@ def tunnel_target(request: Request) -> tuple[str, int] | Refused:
 
 
 class ReverseTargets:
-    """The targets of a reverse proxy: one origin, which sees its own name as Host, or with ``pass_host`` the client's."""
+    """The targets of a reverse proxy: one origin, which sees its own Host, or with ``pass_host`` the client's."""
 
     def __init__(self, origin: str, *, pass_host: bool) -> None:
         parts = urlsplit(origin)
