@@ -202,6 +202,11 @@ class HttpClient:
         adapter.send(Outflow(source))
         return await opened
 
+    @property
+    def open(self) -> int:
+        """How many connections stand."""
+        return len(self._factory.adapters) + len(self._tunnels.adapters)
+
     def close(self) -> None:
         """Close every connection."""
         for adapter in [*self._factory.adapters, *self._tunnels.adapters]:

@@ -322,7 +322,7 @@ class ProxyServer:
             return
         if asked.method == b"HEAD":
             self.cache.head_seen(key, asked, arrived)
-        self.cache.invalidate(key, asked.method, arrived.status, arrived.lines)
+        self.cache.invalidate(key, asked.method, arrived.status, target.relative(arrived.lines))
         if asked.method not in (b"GET", b"HEAD"):
             generation = self.cache.store.generation(key)
         collapsing = self._flights.get(key) is flight

@@ -74,7 +74,9 @@ class Origin:
         return f"http://127.0.0.1:{self.port}"
 
     async def stop(self):
-        await self._port.stopListening()
+        stopped = self._port.stopListening()
+        if stopped is not None:
+            await stopped
         for side in list(self.open):
             side.transport.abortConnection()
         while self.open:

@@ -62,7 +62,7 @@ class ProxyCase(TestCase):
         await self.origin.stop()
         self.resolver.stop()
         for service in self.services:
-            while service.server.factory.adapters or service.server.client.connections_open:
+            while service.server.factory.adapters or service.server.client.open:
                 await sleep(self.reactor, 0.01)
         self.folder.cleanup()
 
@@ -181,6 +181,25 @@ class Invalidation(ProxyCase):
         self.assertEqual((await early).body, b"old")
         self.assertEqual((await self.ask("/race")).body, b"new")
 
+    async def test_a_location_in_the_origins_own_name_is_invalidated_too(self):
+        await self.ask("/b")
+        self.script = lambda side, head, body: side.say(
+            reply(b"", f"Location: {self.origin.url}/b", status="201 Created")
+        )
+        await self.ask("/a", method="POST", body=b"x")
+        self.script = lambda side, head, body: side.say(reply(b"new", FRESH))
+        self.assertEqual((await self.ask("/b")).body, b"new")
+
+    async def test_hosts_that_clients_name_are_kept_apart(self):
+        def script(side, head, body):
+            side.say(reply(head.encode(), FRESH))
+
+        self.script = script
+        for host in ("one.test", "two.test", "one.test"):
+            answer = await self.ask("/", host=host)
+            self.assertIn(f"X-Forwarded-Host: {host}".encode(), answer.body)
+        self.assertEqual(len(self.origin.seen), 2)
+
     async def test_purge(self):
         await self.ask("/a", host="a")
         self.assertEqual(self.server.purge(b"http://a/a"), 1)
@@ -190,9 +209,10 @@ class Invalidation(ProxyCase):
 
 class Faults(ProxyCase):
     async def test_an_origin_that_breaks_off_anywhere(self):
-        whole = reply(b"0123456789", FRESH, "ETag: \"x\"")
+        whole = reply(b"0123456789", FRESH, 'ETag: "x"')
 
         for cut in range(0, len(whole), 3):
+
             def script(side, head, body, cut=cut):
                 side.transport.write(whole[:cut])
                 side.transport.loseConnection()
@@ -214,6 +234,7 @@ class Faults(ProxyCase):
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: foo\r\n\r\nhello", b"HTTP/1.1 200 OK\r\nA B: c\r\n\r\n", b"\0" * 100,
             b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 20000 + b"\r\n",
         ):  # fmt: skip
+
             def script(side, head, body, sent=sent):
                 side.say(sent)
                 side.transport.loseConnection()
