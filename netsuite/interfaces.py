@@ -159,7 +159,7 @@ class IDnsAnswers(Interface):
 
 
 class Record(NamedTuple):
-    """One resource record in presentation form (``data`` as in a master file)."""
+    """One resource record in presentation form: ``name`` absolute, with its last dot; ``data`` as in a master file."""
 
     name: str
     type: str
