@@ -53,7 +53,7 @@ class _Side(Protocol):
 
 
 class Origin:
-    """``answer(side, head, body)`` is called for each request; ``side.say(bytes)`` answers, ``side.transport`` is there."""
+    """``answer(side, head, body)`` is called for each request; ``side.say(bytes)`` answers."""
 
     def __init__(self, reactor, answer):
         self.reactor = reactor
