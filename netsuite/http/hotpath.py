@@ -49,29 +49,41 @@ class StandingAnswer:
     is not None; ``body`` is what is sent, nothing for HEAD and 304.
     """
 
-    __slots__ = ("_after", "_before", "_body", "_valid", "size", "status", "until")
+    __slots__ = ("_after", "_before", "_body", "_headers", "_length", "_valid", "size", "status")
+
+    until: float = math.inf
 
     def __init__(
         self, status: int, headers: Fields, body: bytes, length: int | None, valid: Callable[[], bool]
     ) -> None:
         self.status = status
         self.size = len(body)
-        self.until = math.inf
-        self._before = status_line(status) + prefixes[b"date"]
-        lines = [b"", *(prefixes[name] + value for name, value in headers)]
-        if length is not None:
-            lines.append(b"Content-Length: %d" % length)
-        after = b"\r\n".join(lines) + b"\r\n\r\n"
-        self._body = body if len(body) > _ONE_PIECE else b""
-        self._after = after if self._body else after + body
+        self._headers: Fields | None = headers
+        self._body = body
+        self._length = length
         self._valid = valid
+        self._before = self._after = b""
 
     def render(self, now: float) -> bytes | tuple[bytes, ...] | None:
         """The response with this second's Date."""
         if not self._valid():
             return None
+        if self._headers is not None:
+            # not before it is asked for: most answers that are taught never are
+            self._compose(self._headers)
         head = self._before + format_date(now) + self._after
         return (head, self._body) if self._body else head
+
+    def _compose(self, headers: Fields) -> None:
+        self._headers = None
+        self._before = status_line(self.status) + prefixes[b"date"]
+        lines = [b"", *(prefixes[name] + value for name, value in headers)]
+        if self._length is not None:
+            lines.append(b"Content-Length: %d" % self._length)
+        self._after = b"\r\n".join(lines) + b"\r\n\r\n"
+        if len(self._body) <= _ONE_PIECE:
+            self._after += self._body
+            self._body = b""
 
 
 class _Hot:

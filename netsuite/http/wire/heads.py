@@ -160,20 +160,19 @@ class RequestHeads(_Heads):
             host = b""
         elif not is_authority(host):
             raise Refused(400, "the Host is malformed")
-        request = Request(
-            method,
-            target,
-            self._headers,
-            path=parts.path,
-            query=parts.query,
-            scheme=parts.scheme or self._scheme,
-            authority=parts.authority or host,
-            peer=self.peer,
-            version=(1, int(minor)),
-            stream=stream,
-            head=head,
-            keep_alive=newer,
-        )
+        request = Request(method, target, self._headers)
+        request.path = parts.path
+        request.query = parts.query
+        request.scheme = parts.scheme or self._scheme
+        request.authority = parts.authority or host
+        request.peer = self.peer
+        request.stream = stream
+        request.head = head
+        if not plain:
+            request.version = (1, int(minor))
+        elif not newer:
+            request.version = (1, 0)
+            request.keep_alive = False
         self.length = 0
         if len(framing) > (b"host" in framing) or method == b"CONNECT" or method == b"TRACE":
             self._frame(request, framing)
