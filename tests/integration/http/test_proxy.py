@@ -231,7 +231,8 @@ class Faults(ProxyCase):
         for sent in (
             b"garbage\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
             b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: foo\r\n\r\nhello", b"HTTP/1.1 200 OK\r\nA B: c\r\n\r\n", b"\0" * 100,
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: foo\r\n\r\nhello", b"HTTP/1.1 200 OK\r\nA B: c\r\n\r\n",
+            b"\0" * 100,
             b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 20000 + b"\r\n",
         ):  # fmt: skip
 
@@ -401,3 +402,21 @@ class Forward(ProxyCase):
             answer = await self.ask(f"{host}:{self.origin.port}", method="CONNECT")
             self.assertEqual(answer.status, 403, host)
         self.assertEqual(self.origin.seen, [])
+
+
+class Https(ProxyCase):
+    async def test_an_https_origin_is_verified_and_fetched_from(self):
+        secure = self.serve(listen=["secure:127.0.0.1:0"], origin=self.origin.url)
+        proxy = self.serve(origin=f"https://localhost:{secure.addresses()[0].port}")
+        for expected in ("fwd=uri-miss", "hit"):
+            answer = await ask(self.reactor, proxy.addresses()[0].port, "/tls")
+            self.assertEqual(answer.body, b"hello")
+            self.assertIn(expected, answer.header("cache-status").split(", ")[-1])
+
+    async def test_a_certificate_for_another_name_is_a_502(self):
+        secure = self.serve(listen=["secure:127.0.0.1:0"], origin=self.origin.url)
+        self.script = lambda side, head, body: side.say(reply(b"never seen"))
+        self.commons.certificates.client_context()
+        proxy = self.serve(origin=f"https://127.0.0.9:{secure.addresses()[0].port}")
+        answer = await ask(self.reactor, proxy.addresses()[0].port, "/tls")
+        self.assertEqual(answer.status, 502)
