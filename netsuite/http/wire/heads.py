@@ -18,7 +18,7 @@ from netsuite.http.wire.messages import Fields, Request, Response
 from netsuite.http.wire.target import is_authority, split_target
 from netsuite.sansio.fields import is_token, split_list
 
-__all__ = ["BARE_LINE_END", "CHUNKED", "UNTIL_CLOSE", "Refused", "RequestHeads", "ResponseHeads"]
+__all__ = ["BARE_LINE_END", "CHUNKED", "UNTIL_CLOSE", "Refused", "RequestHeads", "ResponseHeads", "fault_of"]
 
 CHUNKED: Final = -1
 """The length of a body in chunks."""
@@ -46,6 +46,11 @@ class Refused(Exception):
         super().__init__(reason)
         self.status = status
         self.reason = reason
+
+
+def fault_of(head: bytes | None, refused: Refused) -> str:
+    """What is wrong with a head: bare line ends come first, however the bytes were split."""
+    return "a line does not end with CRLF" if head is not None and BARE_LINE_END.search(head) else refused.reason
 
 
 class _Heads:
