@@ -1,7 +1,7 @@
 """SASL as pure machines: PLAIN, LOGIN and SCRAM-SHA-256, server and client.
 
-A server machine is driven by :meth:`SaslServer.respond`, which takes what the client said (None if it said nothing yet; the
-transfer encoding, base64 or other, is the protocol's business) and answers what comes next:
+A server machine is driven by :meth:`SaslServer.respond`, which takes what the client said (None if it said
+nothing yet; the transfer encoding, base64 or other, is the protocol's business) and answers what comes next:
 
 * :class:`Challenge`: send this and come back with what the client says to it;
 * :class:`CheckPassword`: the owner checks a password and calls :meth:`SaslServer.checked`;
@@ -56,14 +56,14 @@ class Challenge(NamedTuple):
 
 
 class CheckPassword(NamedTuple):
-    """Is this the password of that name?"""
+    """The owner is asked whether this is the password of that name."""
 
     name: str
     password: str
 
 
 class FetchVerifier(NamedTuple):
-    """What is kept of this name's password for SCRAM?"""
+    """The owner is asked what it keeps of this name's password for SCRAM."""
 
     name: str
 
@@ -96,8 +96,8 @@ Step = Challenge | CheckPassword | FetchVerifier | Success | Failure
 def prepared(text: str) -> str:
     """A name or password as SASLprep (RFC 4013) maps it; raises ValueError for what it prohibits.
 
-    Non-ASCII spaces become spaces, what is commonly mapped to nothing goes, the rest is NFKC; control characters, private
-    use, surrogates and unassigned code points are prohibited.
+    Non-ASCII spaces become spaces, what is commonly mapped to nothing goes, the rest is NFKC; control characters,
+    private use, surrogates and unassigned code points are prohibited.
     """
     kept = []
     for char in text:
@@ -126,7 +126,8 @@ def scram_verifier(password: str, salt: bytes, iterations: int = ITERATIONS) -> 
 def server(mechanism: str, nonce: str, secret: bytes) -> SaslServer | None:
     """A machine for a mechanism (its name in any case), or None if it is not known.
 
-    ``nonce`` is fresh, random and printable; ``secret`` is the site's own and makes up verifiers for names that have none.
+    ``nonce`` is fresh, random and printable; ``secret`` is the site's own and makes up verifiers for names that
+    have none.
     """
     kind = _SERVERS.get(mechanism.upper())
     return kind(nonce, secret) if kind is not None else None
@@ -299,7 +300,7 @@ def login_responses(name: str, password: str) -> tuple[bytes, bytes]:
 
 
 class ScramClient:
-    """The client of SCRAM-SHA-256: :meth:`first`, then :meth:`final` to the challenge, then :meth:`proven` to the outcome.
+    """The client of SCRAM-SHA-256: :meth:`first`, :meth:`final` to the challenge, :meth:`proven` to the outcome.
 
     ``final`` raises ValueError if the server's message is malformed, does not continue our nonce, or asks for
     fewer than 4096 or more than ``most`` rounds.
