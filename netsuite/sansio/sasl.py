@@ -25,6 +25,7 @@ from typing import Final, NamedTuple
 
 __all__ = [
     "MECHANISMS",
+    "PLAIN_TEXT",
     "Challenge",
     "CheckPassword",
     "Failure",
@@ -42,6 +43,9 @@ __all__ = [
 
 MECHANISMS: Final = ("SCRAM-SHA-256", "PLAIN", "LOGIN")
 """What :func:`server` knows, the best first."""
+
+PLAIN_TEXT: Final = frozenset({"PLAIN", "LOGIN"})
+"""Those that show the password to whoever listens."""
 
 ITERATIONS: Final = 4096
 """RFC 7677 section 4: at least 4096."""

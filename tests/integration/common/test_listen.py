@@ -29,6 +29,7 @@ from netsuite.common.listen import DatagramListener, StreamListener
 from netsuite.common.metrics import Metrics
 from netsuite.common.offers import Offers
 from netsuite.common.sharing import Sharing
+from netsuite.testing.identity import memory_identity
 from netsuite.upper.server import UpperServer
 from netsuite.upper.settings import UpperSettings
 
@@ -37,6 +38,8 @@ NO_IPV6 = "this machine has no IPv6 loopback"
 
 def commons_in(path, sharing=None, names=("localhost", "127.0.0.1")):
     data = DataDirectory(Path(path))
+    journal = Journal(reactor, data)
+    metrics = Metrics(reactor)
     return Commons(
         reactor=reactor,
         clock=reactor,
@@ -45,9 +48,10 @@ def commons_in(path, sharing=None, names=("localhost", "127.0.0.1")):
         offers=Offers(),
         access=Access(reactor),
         certificates=Certificates(data, reactor, names=names),
-        journal=Journal(reactor, data),
-        metrics=Metrics(reactor),
+        journal=journal,
+        metrics=metrics,
         sharing=sharing or Sharing(),
+        identity=memory_identity(reactor, journal=journal, metrics=metrics),
     )
 
 

@@ -39,6 +39,7 @@ from netsuite.interfaces import (
     INetsuiteService,
     ISite,
 )
+from netsuite.testing.identity import memory_identity
 
 
 class Shop(NetsuiteService):
@@ -146,6 +147,7 @@ class Visit:
             journal=Journal(self.clock, data),
             metrics=Metrics(self.clock),
             sharing=Sharing(),
+            identity=memory_identity(self.clock),
         )
         self.ports = Ports()
         self.shop = Shop("shop", self.commons)
