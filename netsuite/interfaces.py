@@ -7,7 +7,7 @@ of netsuite.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from twisted.application.service import IService
@@ -16,6 +16,7 @@ from zope.interface import Attribute, Interface
 __all__ = [
     "Address",
     "Health",
+    "IControlled",
     "IDnsAnswers",
     "IHttpApplication",
     "IHttpRequest",
@@ -110,6 +111,16 @@ class ISite(Interface):
 
     def services() -> Sequence[INetsuiteService]:
         """The services in the order in which they are started."""
+
+
+class IControlled(Interface):
+    """What the ``netsuite`` command asks by ``DATA/control.sock``; offered under the word that it answers to."""
+
+    def asked(request: Mapping[str, Any]) -> Awaitable[Mapping[str, Any]]:
+        """The fields of the answer, fit for JSON, as is the request.
+
+        Raises StartError with one line for the person who asked.
+        """
 
 
 class IHttpRequest(Interface):

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
 from netsuite.common.errors import Overloaded
 
-__all__ = ["Threads"]
+__all__ = ["Inline", "Threads"]
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ class Threads:
             self._pool = ThreadPoolExecutor(self._most, thread_name_prefix=f"netsuite {self._name}")
         self.busy += 1
         future = self._pool.submit(work, *arguments)
-        answer: Deferred[T] = Deferred(lambda _: future.cancel())
+        answer: Deferred[T] = Deferred(lambda _: _none(future.cancel()))
         future.add_done_callback(lambda done: self._reactor.callFromThread(self._over, done, answer))
         return answer
 
@@ -59,3 +59,18 @@ class Threads:
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+class Inline(Threads):
+    """Does every piece of work at once, in the caller's own thread: for a command, and for tests on a fake clock."""
+
+    def __init__(self) -> None:
+        super().__init__(None, "inline", most=1, waiting=0)
+
+    def run(self, work: Callable[..., T], *arguments: Any) -> Deferred[T]:
+        """What ``work(*arguments)`` answered already."""
+        return maybeDeferred(work, *arguments)
+
+
+def _none(_: object) -> None:
+    """What a canceller answers."""

@@ -10,13 +10,12 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from netsuite.common.datadir import DataDirectory
+from netsuite.common.identity.accounts import Accounts
 from netsuite.common.identity.identity import Identity
 from netsuite.common.identity.passwords import Cost
 from netsuite.common.identity.throttle import LIMITS, Limits
 from netsuite.common.journal import Journal
 from netsuite.common.metrics import Metrics
-from netsuite.common.storage.database import Database
-from netsuite.testing.threads import InlineThreads
 
 __all__ = ["QUICK", "memory_identity"]
 
@@ -37,19 +36,17 @@ def memory_identity(
 
     ``clock`` may be a fake one, and is all of a reactor that is needed.
     """
-    threads = InlineThreads()
+    rng, data = random.Random(1), DataDirectory(Path("unused"))
     made = Identity(
         clock,
         clock,
-        random.Random(1),
-        None,
+        rng,
+        data,
         domains=domains,
-        journal=journal or Journal(clock, DataDirectory(Path("unused")), files=False),
+        journal=journal or Journal(clock, data, files=False),
         metrics=metrics or Metrics(clock),
-        database=Database(None, threads),
-        threads=threads,
-        cost=QUICK,
         limits=limits,
+        accounts=lambda secret: Accounts.inline(None, rng, secret, QUICK),
     )
     failures: list[Any] = []
     for name, password in (users or {}).items():

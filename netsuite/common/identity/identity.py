@@ -12,9 +12,9 @@ moment ago is recognised without. Failures are counted, and those who fail too o
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -22,37 +22,30 @@ from twisted.internet.interfaces import IReactorTime
 from netsuite.common.access import is_loopback
 from netsuite.common.datadir import DataDirectory
 from netsuite.common.errors import Unavailable
-from netsuite.common.identity import names, users
+from netsuite.common.identity import names
 from netsuite.common.identity.authentication import Authentication
 from netsuite.common.identity.errors import Throttled
-from netsuite.common.identity.passwords import COST, Cost, Passwords, Verifiers
 from netsuite.common.identity.remembered import Remembered
 from netsuite.common.identity.throttle import LIMITS, Limits, Throttle
 from netsuite.common.journal import Event, Journal
 from netsuite.common.metrics import Metrics
-from netsuite.common.storage.database import Database
-from netsuite.common.threads import Threads
 from netsuite.sansio import sasl
 from netsuite.sansio.connection import Channel
 from netsuite.sansio.sasl import ScramVerifier, prepared
 
+if TYPE_CHECKING:
+    from netsuite.common.identity.accounts import Accounts
+
 __all__ = ["Identity"]
 
 SECRET: Final = "identity.secret"  # noqa: S105 - the name of its file
-CHECKS: Final = 2
-"""Passwords that are checked at once."""
-QUERIES: Final = 2
-WAITING: Final = 64
-"""And those that wait for their turn, of each."""
-
 OUTCOMES: Final = ("ok", "failed", "throttled", "unavailable")
 
 
 class Identity:
     """The users of a site; ``domains`` are the site's, the first being meant where a name has none.
 
-    ``data`` is where they are kept; None keeps them in memory. ``threads`` are for the passwords, where the usual
-    ones do not suit.
+    ``data`` is where they are kept; ``accounts`` makes another place for them, from the site's secret.
     """
 
     def __init__(
@@ -60,25 +53,22 @@ class Identity:
         reactor: Any,
         clock: IReactorTime,
         rng: Random,
-        data: DataDirectory | None,
+        data: DataDirectory,
         *,
         domains: Sequence[str],
         journal: Journal,
         metrics: Metrics,
-        database: Database | None = None,
-        threads: Threads | None = None,
-        cost: Cost = COST,
         limits: Limits = LIMITS,
+        accounts: Callable[[bytes], Accounts] | None = None,
     ) -> None:
         self.domain = domains[0].lower()
-        self.database = database or Database(data, Threads(reactor, "database", most=QUERIES, waiting=WAITING))
+        self._reactor = reactor
         self._clock = clock
         self._rng = rng
         self._data = data
         self._journal = journal
         self._metrics = metrics
-        self._threads = threads or Threads(reactor, "passwords", most=CHECKS, waiting=WAITING)
-        self._passwords = Passwords(cost)
+        self._make = accounts
         self._throttle = Throttle(limits)
         self._names: set[str] | None = None
         self._checks: dict[tuple[str, bytes], list[Deferred[bool]]] = {}
@@ -90,13 +80,15 @@ class Identity:
         if self._names is not None:
             return
         self._remembered = Remembered(self._rng.randbytes(32))
-        self._secret = self._rng.randbytes(32)
-        if self._data is not None:
-            self._secret = self._data.keep(SECRET, self._secret)
-        self._unfitting = self._passwords.made_up(self._secret)
-        self.database.open()
-        with self.database.reading() as connection:
-            self._names = set(users.names(connection))
+        if self._make is None:
+            from netsuite.common.identity.accounts import Accounts  # libraries that only its users shall pay for
+
+            self._secret = self._data.keep(SECRET, self._rng.randbytes(32))
+            self._accounts = Accounts.threaded(self._reactor, self._data, self._rng, self._secret)
+        else:
+            self._secret = self._rng.randbytes(32)
+            self._accounts = self._make(self._secret)
+        self._names = set(self._accounts.open())
         self._record = self._journal.kind("auth", ("peer", "name", "mechanism", "outcome"), _line)
         self._metrics.add(
             "netsuite_logins", "Log-ins that were tried, by outcome.", "counter", self._outcomes, ("outcome",)
@@ -107,8 +99,7 @@ class Identity:
         if self._names is not None:
             self._names = None
             self._metrics.remove("netsuite_logins", self._outcomes)
-            self._threads.close()
-            self.database.close()
+            self._accounts.close()
 
     def canonical(self, name: str) -> str:
         """The one way to write a name, whether there is such a user or not."""
@@ -128,9 +119,7 @@ class Identity:
         """A new user; answers the canonical name once it is durable. Raises Refused, Unavailable."""
         self.open()
         account = names.checked(name, self.domain)
-        verifiers = await self._verifiers(password)
-        now = self._clock.seconds()
-        await self.database.write(lambda connection: users.add(connection, account, verifiers, now))
+        await self._accounts.add(account, password, self._clock.seconds())
         self._known.add(account)
         self._changed(account)
         return account
@@ -139,9 +128,7 @@ class Identity:
         """Another password, durable at return; answers the canonical name. Raises Refused, Unavailable."""
         self.open()
         account = self.canonical(name)
-        verifiers = await self._verifiers(password)
-        now = self._clock.seconds()
-        await self.database.write(lambda connection: users.set_password(connection, account, verifiers, now))
+        await self._accounts.set_password(account, password, self._clock.seconds())
         self._changed(account)
         return account
 
@@ -149,7 +136,7 @@ class Identity:
         """Forget a user (what is kept for it elsewhere stays); answers the canonical name. Raises as above."""
         self.open()
         account = self.canonical(name)
-        await self.database.write(lambda connection: users.remove(connection, account))
+        await self._accounts.remove(account)
         self._known.discard(account)
         self._changed(account)
         return account
@@ -206,8 +193,7 @@ class Identity:
 
     async def scram(self, account: str) -> ScramVerifier | None:
         """What SCRAM needs of a user who may log in; raises Unavailable."""
-        user = await self.database.read(lambda connection: users.find(connection, account))
-        return None if user is None or user.disabled else user.verifiers.scram
+        return await self._accounts.scram(account)
 
     @property
     def _known(self) -> set[str]:
@@ -218,10 +204,6 @@ class Identity:
         self._changes += 1
         self._remembered.forget(account)
         self._throttle.forgive(account)
-
-    async def _verifiers(self, password: str) -> Verifiers:
-        accepted = self._passwords.accept(password)
-        return await self._threads.run(self._passwords.verifiers, accepted, self._rng.randbytes(32))
 
     async def _right(self, account: str, password: str) -> bool:
         digest = self._remembered.digest(account, password)
@@ -248,10 +230,7 @@ class Identity:
 
     async def _checked(self, account: str, password: str, digest: bytes) -> bool:
         changes = self._changes
-        user = await self.database.read(lambda connection: users.find(connection, account))
-        usable = user is not None and not user.disabled
-        verifier = user.verifiers.argon2 if user is not None and usable else self._unfitting
-        good = await self._threads.run(self._passwords.check, verifier, password) and usable
+        good = await self._accounts.check(account, password)
         if good and changes == self._changes:
             self._remembered.keep(account, digest, self._clock.seconds())
         return good

@@ -34,12 +34,12 @@ class Remembered:
         return hmac.digest(self._key, f"{name}\0{password}".encode("utf-8", "surrogatepass"), "sha256")
 
     def knows(self, name: str, digest: bytes, now: float) -> bool:
-        """Whether this was right lately."""
+        """Whether it was right lately."""
         found = self._right.get(name)
         return found is not None and now < found.until and hmac.compare_digest(found.digest, digest)
 
     def keep(self, name: str, digest: bytes, now: float) -> None:
-        """This was right just now."""
+        """Remember what was right just now."""
         self._right[name] = _Right(digest, now + self._seconds)
         self._right.move_to_end(name)
         if len(self._right) > self._most:

@@ -60,7 +60,7 @@ class Throttle:
         return found
 
     def failed(self, peer: str, name: str, now: float) -> None:
-        """This peer was not let in as this name (``""`` if it gave none)."""
+        """Count a peer that was not let in as this name (``""`` if it gave none)."""
         address = _prefix(peer)
         limits = self._limits
         if address:
@@ -69,7 +69,7 @@ class Throttle:
             self._count(f"name {name}", limits.name, now)
 
     def succeeded(self, peer: str, name: str) -> None:
-        """This peer was let in. Its failures stay counted: one good account buys no guesses at others."""
+        """Welcome a peer that was let in. Its failures stay counted: one good account buys no guesses at others."""
         address = _prefix(peer)
         if address:
             self._welcome[(address, name)] = None
