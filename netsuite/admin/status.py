@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import attrs
 from twisted.logger import Logger
 
-from netsuite.common.sharing import Crew, Report
+from netsuite.common.sharing import GONE, Crew, Report
 from netsuite.interfaces import Address, Health, INetsuiteService, ISite
 
 __all__ = ["ServiceStatus", "SiteStatus", "health", "site_status"]
 
 _log = Logger()
+
+T = TypeVar("T")
 
 
 @attrs.frozen
@@ -28,7 +30,7 @@ class ServiceStatus:
 
 @attrs.frozen
 class SiteStatus:
-    """All services; ``uptime`` in seconds, ``workers`` is how many processes answered besides this one."""
+    """All services; ``uptime`` in seconds, ``workers`` is how many processes there are besides this one."""
 
     version: str
     uptime: float
@@ -78,13 +80,23 @@ def site_status(site: ISite, now: float, reports: Mapping[int, Report], crew: Cr
     services = [_service(service, reports.values()) for service in site.services()]
     if crew is not None:
         services.append(ServiceStatus("workers", crew.health(), (), crew.figures()))
-    return SiteStatus(site.version, max(now - site.started, 0.0) if site.started else 0.0, len(reports), services)
+    workers = sum(index != GONE for index in reports)
+    return SiteStatus(site.version, max(now - site.started, 0.0) if site.started else 0.0, workers, services)
+
+
+def _told(service: INetsuiteService, ask: Callable[[], Sequence[T]]) -> Sequence[T]:
+    """What a service says of itself; nothing from one that fails, for the page is needed most when something does."""
+    try:
+        return ask()
+    except Exception:
+        _log.failure("{name} cannot tell its state", name=service.name)
+        return ()
 
 
 def _service(service: INetsuiteService, reports: Iterable[Report]) -> ServiceStatus:
     name = str(service.name)
     figures: dict[str, float] = {}
-    for counted in (service.figures(), *(report["figures"].get(name, ()) for report in reports)):
+    for counted in (_told(service, service.figures), *(report["figures"].get(name, ()) for report in reports)):
         for what, value in counted:
             figures[what] = figures.get(what, 0) + value
-    return ServiceStatus(name, health(service), tuple(service.addresses()), tuple(figures.items()))
+    return ServiceStatus(name, health(service), tuple(_told(service, service.addresses)), tuple(figures.items()))

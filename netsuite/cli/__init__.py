@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from netsuite import __version__
-from netsuite.cli import check, freeze, init, status, user
+from netsuite.cli import check, explain, freeze, init, status, user
 from netsuite.common.errors import StartError
 
 __all__ = ["main", "parser"]
@@ -22,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--version", action="version", version=f"netsuite {__version__}")
     commands = made.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for each in (init, check, freeze, status, user):
+    for each in (init, check, explain, freeze, status, user):
         each.add(commands)
     return made
 

@@ -53,5 +53,5 @@ def _starters() -> list[tuple[str, str]]:
     return [
         ("netsuite.toml", (templates / "netsuite.toml").read_text()),
         ("DOMAIN.zone", (templates / "example.test.zone").read_text()),
-        ("site/index.html", (templates / "index.html").read_text()),
+        ("site/index.html", (templates / "site" / "index.html").read_text()),
     ]

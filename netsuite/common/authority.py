@@ -128,6 +128,11 @@ class Authority:
         """What is to be trusted, whether it was made already or not."""
         return self._data.at(_CERTIFICATE)
 
+    @property
+    def leaf_path(self) -> Path:
+        """Where the site's certificate and its key are, once issued."""
+        return self._data.at(_SITE)
+
     def certificate(self, names: Sequence[str], now: float) -> Path:
         """A file with a key and a certificate for these names that is good for some days yet."""
         if self._issues:
@@ -135,7 +140,7 @@ class Authority:
             issuer = self._issuer(names, when)
             if not self._fresh(issuer, names, when):
                 self._data.write(_SITE, _issue(issuer, names, when))
-        path = self._data.at(_SITE)
+        path = self.leaf_path
         if not path.exists():
             raise StartError(f"{path} is missing: the process that owns {self._data.path} issues it; start that first")
         return path

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import ssl
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -136,6 +137,11 @@ class Certificates:
         self._clients: weakref.WeakSet[ssl.SSLContext] = weakref.WeakSet()
         self._timer: IDelayedCall | None = None
 
+    def check(self) -> None:
+        """Read the user's own files, and nothing else; StartError if one cannot be served."""
+        for files in self.files:
+            Leaf(files.file, files.key or files.file, self.clock.seconds())
+
     @property
     def ca_path(self) -> Path:
         """The local authority's certificate (PEM), for those who shall trust it; it is made with the first server."""
@@ -152,13 +158,15 @@ class Certificates:
 
             context = self.choose(None).fresh_context(protocols)
             context.sni_callback = choose
+            for leaf in self._leaves:
+                leaf.context(protocols)
             self._contexts[protocols] = context
         return context
 
     def choose(self, name: str | None) -> Leaf:
         """The certificate for a client that asks for a name: exactly, or by one label below ``*.``, or the first."""
         if not self._leaves:
-            self._turn(self._load())
+            self._load()
         if name:
             host = name.lower().removesuffix(".")
             known = self._by_name.get(host) or self._by_name.get(f"*.{host.partition('.')[2]}")
@@ -188,13 +196,10 @@ class Certificates:
         """Take what changed on disk; a line for each thing done or refused. What is refused leaves the old in use."""
         if not self._leaves:
             return []
-        before = {(leaf.chain, leaf.fingerprint) for leaf in self._leaves}
-        try:
-            self._turn(self._load())
-        except StartError as error:
-            return [f"certificates stay as they were: {error}"]
-        changed = [leaf.chain.name for leaf in self._leaves if (leaf.chain, leaf.fingerprint) not in before]
-        return [f"certificates reloaded: {', '.join(changed) if changed else 'none has changed'}"]
+        before = {leaf.fingerprint for leaf in self._leaves}
+        refused = self._load()
+        said = [f"certificate {leaf.chain}: reloaded" for leaf in self._leaves if leaf.fingerprint not in before]
+        return said + refused or ["certificates: none has changed"]
 
     def expiries(self) -> dict[tuple[str, ...], float]:
         """When each certificate that is served ends, by its first name."""
@@ -222,29 +227,42 @@ class Certificates:
         self._timer = self.clock.callLater(CHECK_EVERY, self._tick)
         if not self._leaves:
             return
-        try:
-            self._turn(self._load())
-        except Exception as error:
-            self._log.warn("certificates stay as they were: {reason}", reason=str(error))
+        for refused in self._load():
+            self._log.warn("{refused}", refused=refused)
 
-    def _turn(self, leaves: list[Leaf]) -> None:
-        """Show these from now on; raises StartError, and changes nothing, if one cannot be shown."""
-        by_name: dict[str, Leaf] = {}
-        for leaf in leaves:
-            for protocols in self._contexts:
-                leaf.context(protocols)
-            for name in leaf.names:
-                by_name.setdefault(name, leaf)
-        self._leaves, self._by_name = leaves, by_name
+    def _load(self) -> list[str]:
+        """Read, or issue, what is to be shown, and show it from now on.
 
-    def _load(self) -> list[Leaf]:
-        now = self.clock.seconds()
-        leaves = [Leaf(files.file, files.key or files.file, now) for files in self.files]
+        What cannot be read again is answered as lines, and shown as it was; StartError if it was never shown.
+        """
+        now, refused = self.clock.seconds(), list[str]()
+        known = {leaf.chain: leaf for leaf in self._leaves}
+        leaves: list[Leaf] = []
+
+        def add(chain: Path, read: Callable[[], Leaf]) -> None:
+            try:
+                leaf = read()
+                for protocols in self._contexts:
+                    leaf.context(protocols)
+            except StartError as error:
+                if chain not in known:
+                    raise
+                leaf = known[chain]
+                refused.append(f"certificate {chain} stays as it was: {error}")
+            leaves.append(leaf)
+
+        for files in self.files:
+            add(files.file, partial(Leaf, files.file, files.key or files.file, now))
         vouched = {name for leaf in leaves for name in leaf.names}
         wanted = [name for name in self.names if name not in vouched]
         if wanted or not leaves:
-            path = self._authority.certificate(wanted or list(SITE_NAMES), now)
-            leaves.append(Leaf(path, path, now))
-            for context in self._clients:
-                _trust(context, self.ca_path)
-        return leaves
+            add(self._authority.leaf_path, partial(self._issued, wanted or list(SITE_NAMES), now))
+        self._leaves = leaves
+        self._by_name = {name: leaf for leaf in reversed(leaves) for name in leaf.names}
+        return refused
+
+    def _issued(self, names: Sequence[str], now: float) -> Leaf:
+        path = self._authority.certificate(names, now)
+        for context in self._clients:
+            _trust(context, self.ca_path)
+        return Leaf(path, path, now)

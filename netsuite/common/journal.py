@@ -250,24 +250,34 @@ class _Writer:
 
     def _run(self) -> None:
         while True:
+            # everything that waits becomes one write a file: under load this thread seldom gets its turn
             work = self._queue.get()
+            batches: dict[Path, list[tuple[bytes, int]]] = {}
+            while not isinstance(work, str):
+                path, data, events = work
+                batches.setdefault(path, []).append((data, events))
+                if self._queue.empty():
+                    break
+                work = self._queue.get()
+            for path, batch in batches.items():
+                self._write(path, b"".join(data for data, _ in batch), sum(events for _, events in batch))
             if isinstance(work, str):
                 for descriptor in self._files.values():
                     os.close(descriptor)
                 self._files.clear()
                 if work == "stop":
                     return
-                continue
-            path, data, events = work
-            try:
-                self._append(path, data)
-                self.trouble = ""
-            except OSError as error:
-                self.trouble = f"cannot write {path} ({error.strerror})"
-                with self._lock:
-                    self.dropped += events
+
+    def _write(self, path: Path, data: bytes, events: int) -> None:
+        try:
+            self._append(path, data)
+            self.trouble = ""
+        except OSError as error:
+            self.trouble = f"cannot write {path} ({error.strerror})"
             with self._lock:
-                self._behind -= len(data)
+                self.dropped += events
+        with self._lock:
+            self._behind -= len(data)
 
     def _append(self, path: Path, data: bytes) -> None:
         descriptor = self._files.get(path)

@@ -92,6 +92,7 @@ class Line(Int32StringReceiver):
 
     def connectionLost(self, reason: Failure | None = None) -> None:
         """The other end is gone."""
+        self.connected = 0
         waiting, self._open = self._open, {}
         for answer in waiting.values():
             answer.errback(LineLost("the process is gone"))

@@ -12,6 +12,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from twisted.internet import tcp
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import UNIXServerEndpoint, serverFromString
 from twisted.internet.error import CannotListenError
@@ -70,7 +71,8 @@ class _Listener:
             return StartError(f"{where} is not permitted ({why}); {choose}")
         if number == errno.EADDRNOTAVAIL:
             return StartError(f"{where} is not an address of this machine; {choose}")
-        return StartError(f"{where} cannot be listened on ({getattr(error, 'strerror', None) or error}); {choose}")
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
+        return StartError(f"{where} cannot be listened on ({reason}); {choose}")
 
     def _socket(self) -> socket.socket:
         """The bound socket for an address or an inherited name; raises OSError or StartError."""
@@ -123,6 +125,7 @@ class StreamListener(_Listener):
         self.factory = factory
         self.alpn = alpn
         self._port: Any = None
+        self._accepts = False
 
     def open(self) -> None:
         """Bind and listen, without accepting yet; StartError if that cannot be."""
@@ -147,12 +150,17 @@ class StreamListener(_Listener):
         """Let clients in."""
         if self._port is not None:
             self._port.startReading()
+            self._accepts = True
 
     def close(self) -> Awaitable[None]:
         """Listen no more; those who are in stay."""
         port, self._port = self._port, None
         if port is None:
             return succeed(None)
+        if self._accepts and isinstance(port, tcp.Port):
+            # who waits in the kernel's queue takes himself for connected, and closing would reset him
+            port.numberAccepts = BACKLOG
+            port.doRead()
         closed: Deferred[None] = Deferred()
         stopped = port.stopListening()
         if stopped is None:
@@ -241,9 +249,15 @@ class DatagramListener(_Listener):
             self.datagrams.startListening()
             self._settle(self.datagrams.local)
 
-    async def close(self) -> None:
-        """Read no more, let the answers that are awaited leave, close."""
-        if self.datagrams is not None:
-            datagrams, self.datagrams = self.datagrams, None
-            datagrams.pause()
-            await datagrams.stopListening()
+    async def close(self, deadline: float = 0.0) -> None:
+        """Read no more; close when all answers that are awaited have left, or at the deadline (clock time)."""
+        if self.datagrams is None:
+            return
+        datagrams, self.datagrams = self.datagrams, None
+        datagrams.pause()
+        left = deadline - self.commons.clock.seconds()
+        if left > 0:
+            settled = datagrams.settled()
+            settled.addTimeout(left, self.commons.clock, lambda *_: None)
+            await settled
+        await datagrams.stopListening()

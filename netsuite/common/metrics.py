@@ -27,7 +27,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-__all__ = ["CONTENT_TYPE", "SECONDS", "Buckets", "Family", "Histogram", "Kind", "Metrics"]
+__all__ = ["CONTENT_TYPE", "SECONDS", "Buckets", "Family", "Histogram", "Kind", "Metrics", "retain"]
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 """The media type of :meth:`Metrics.exposition`."""
@@ -186,7 +186,7 @@ class Metrics:
     def exposition(self, workers: Mapping[int, Iterable[Family]] | None = None) -> bytes:
         """Everything in Prometheus's text format; ``workers`` are the snapshots of other processes, by their index."""
         merged: dict[str, Family] = {}
-        for index, families in {0: self.snapshot(), **(workers or {})}.items():
+        for index, families in [(0, self.snapshot()), *(workers or {}).items()]:
             for family in families:
                 _merge(merged, family, index)
         registry = CollectorRegistry(auto_describe=False)
@@ -209,6 +209,16 @@ def _merge(merged: dict[str, Family], family: Family, index: int) -> None:
         key = tuple(own)
         sums[key] = _plus(known["kind"], sums[key], value) if key in sums else value
     known["values"] = [(list(key), value) for key, value in sums.items()]
+
+
+def retain(totals: dict[str, Family], families: Iterable[Family]) -> None:
+    """Add to ``totals`` what goes on counting when a process is gone: its counters and histograms, but no gauges.
+
+    Without this the site's counters would fall, which Prometheus takes for a new beginning of all.
+    """
+    for family in families:
+        if family["kind"] != "gauge" and not family["per_process"]:
+            _merge(totals, family, 0)
 
 
 class _Reading:

@@ -134,6 +134,7 @@ class BatchPort(DatagramPort):
         self._parts = column("send_vectors", 16, _VECTOR)
         self._lengths = column("send_vectors", 24, _VECTOR)
         self._slots = [view[at["slots"] + i * _STRIDE : at["slots"] + i * _STRIDE + _SLOT] for i in range(BATCH)]
+        self._rests = [slot[2:] for slot in self._slots]
         self._replies = [view[at["replies"] + i * _STRIDE : at["replies"] + i * _STRIDE + _SLOT] for i in range(BATCH)]
         self._reply_addresses = [base + at["replies"] + i * _STRIDE for i in range(BATCH)]
         self._overflows = [view[at["overflow"] + i * _OVERFLOW :][:_OVERFLOW] for i in range(BATCH)]
@@ -164,12 +165,12 @@ class BatchPort(DatagramPort):
     def _answer_batch(self, count: int) -> None:
         memo = self.memo
         get, tally = (_nothing, _NO_TALLY) if memo is None else (memo.get, memo.tally)
-        slots, parts, lengths = self._slots, self._parts, self._lengths
+        parts, lengths = self._parts, self._lengths
         ready = 0
         moved = False
         now = -1.0
-        for i, size in enumerate(self._sizes[:count].tolist()):
-            hit = get(slots[i][2:size].tobytes())
+        for i, (rest, size) in enumerate(zip(self._rests, self._sizes[:count].tolist(), strict=False)):
+            hit = get(rest[: size - 2].tobytes())
             if hit is not None:
                 parts[ready], lengths[ready], kind = hit
                 tally[kind] += 1

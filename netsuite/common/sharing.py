@@ -25,7 +25,18 @@ from netsuite.common.errors import StartError
 from netsuite.common.metrics import Family
 from netsuite.interfaces import Health
 
-__all__ = ["BACKLOG", "Crew", "Group", "Key", "Report", "Sharing", "Transport", "open_socket"]
+__all__ = [
+    "BACKLOG",
+    "GONE",
+    "Crew",
+    "Group",
+    "Key",
+    "Report",
+    "Sharing",
+    "Transport",
+    "inherited_socket",
+    "open_socket",
+]
 
 Transport = Literal["tcp", "udp"]
 Socket = socket.socket
@@ -63,6 +74,20 @@ def open_socket(kind: Transport, host: str, port: int, *, shared: bool = False) 
     return made
 
 
+def inherited_socket(descriptor: int) -> Socket:
+    """The socket behind a descriptor that was handed to this process.
+
+    It must not block *before* it is dup()ed: Python would make the duplicate block, and with it everyone's.
+    """
+    made = socket.socket(fileno=descriptor)
+    made.setblocking(False)
+    return made
+
+
+GONE: Final = -1
+"""Where the reports of all workers that are gone are found, among those that have an index."""
+
+
 class Report(TypedDict):
     """What a worker has counted: its metrics, and its services' figures by their names."""
 
@@ -74,7 +99,7 @@ class Crew(Protocol):
     """The worker processes, for those who show the site."""
 
     def reports(self) -> Awaitable[Mapping[int, Report]]:
-        """What each has counted, by its index; one that does not answer in time is left out."""
+        """What each has counted, by its index; what those had that are gone is under GONE."""
 
     def health(self) -> Health:
         """Whether all of them accept."""
@@ -110,9 +135,11 @@ class Sharing:
         for key, inherited in (sockets or {}).items():
             self._sockets[key].extend(inherited)
         self._named = dict(named or {})
+        for handed in self._named.values():
+            handed.setblocking(False)
 
     def gather(self) -> Awaitable[Mapping[int, Report]]:
-        """What the other processes have counted, by their index."""
+        """What the other processes have counted, by their index (those that are gone under GONE)."""
         return succeed({}) if self.crew is None else self.crew.reports()
 
     def shares(self, table: str) -> bool:
@@ -133,11 +160,13 @@ class Sharing:
             if not self._sockets[key]:
                 raise StartError(f"worker {self.index} got no socket for {kind} {host}:{port} from its parent")
             return self._sockets[key].pop(0)
+        # sockets that share a port do not notice another site of the same user on it; one that does not share does
+        with open_socket(kind, host, port) as probe:
+            port = probe.getsockname()[1]
         group: Group = []
         try:
             for _ in range(self.count):
                 group.append(open_socket(kind, host, port, shared=True))
-                port = group[0].getsockname()[1]
         except BaseException:
             for made in group:
                 made.close()
@@ -153,7 +182,7 @@ class Sharing:
             descriptor = ListenFDs.fromEnvironment().inheritedNamedDescriptors().get(name)
             if descriptor is None:
                 return None
-            found = socket.socket(fileno=os.dup(descriptor))
+            found = inherited_socket(os.dup(descriptor))
         if self.shares(table) and not self.index:
             self.taken[name] = found.dup()
         return found

@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.logger import Logger
@@ -205,15 +205,16 @@ async def _connect(
     endpoint_class = TCP6ClientEndpoint if ":" in host else TCP4ClientEndpoint
     bind = (local, 0) if local is not None else None
     endpoint = endpoint_class(factory.commons.reactor, host, port, timeout=timeout, bindAddress=bind)
-    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    try:
-        await endpoint.connect(_ClientFactory(adapter))
-    except Exception as problem:
-        raise ConnectFailed(f"{where}: {problem}") from problem
+    connecting = endpoint.connect(_ClientFactory(adapter))
+    # ready fires within the connection's making, so that its owner has the adapter before the first event comes
+    connecting.addErrback(lambda failure: None if ready.called else ready.errback(failure))
     try:
         return await ready
-    except ConnectFailed as problem:
-        raise ConnectFailed(f"{where}: {problem}") from problem
-    except BaseException:
-        adapter.abort("given up")
-        raise
+    except Exception as problem:
+        connecting.cancel()
+        if adapter.transport is not None:
+            adapter.abort("given up")
+        if isinstance(problem, CancelledError):
+            raise
+        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        raise ConnectFailed(f"{where}: {problem}") from (problem if not isinstance(problem, ConnectFailed) else None)

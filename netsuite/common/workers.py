@@ -32,7 +32,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from netsuite.common.line import Line
-from netsuite.common.sharing import Key, Report, Sharing
+from netsuite.common.metrics import Family, retain
+from netsuite.common.sharing import GONE, Key, Report, Sharing, inherited_socket
 from netsuite.interfaces import Health
 
 __all__ = ["INHERITANCE_FD", "LINE_FD", "Inheritance", "Workers", "inherit"]
@@ -70,9 +71,9 @@ class Inheritance:
         """The sockets that were handed down, from descriptor 5 on."""
         sockets: dict[Key, list[socket.socket]] = {}
         for descriptor, (kind, host, port) in enumerate(self.keys, SOCKETS_FROM):
-            sockets.setdefault((kind, host, port), []).append(socket.socket(fileno=descriptor))
+            sockets.setdefault((kind, host, port), []).append(inherited_socket(descriptor))
         named = {
-            name: socket.socket(fileno=descriptor)
+            name: inherited_socket(descriptor)
             for descriptor, name in enumerate(self.names, SOCKETS_FROM + len(self.keys))
         }
         return Sharing(self.index, self.count, self.tables, sockets, named)
@@ -102,6 +103,7 @@ class Workers:
         self.reactor = reactor
         self.sharing = sharing
         self.restarts = 0
+        self._gone: dict[str, Family] = {}
         self._site = site
         self._command = tuple(command)
         self._environ = environ
@@ -127,8 +129,17 @@ class Workers:
         return [worker.pid for worker in self._workers if worker.pid]
 
     async def reports(self) -> dict[int, Report]:
-        """What every worker has counted, by index; one that does not answer in time is left out."""
-        return await self._ask_all("report", None, SCRAPE_PATIENCE)
+        """What every worker has counted, by index: those that are gone under GONE, one that is late as it was last."""
+        for index, report in (await self._ask_all("report", None, SCRAPE_PATIENCE)).items():
+            self._workers[index - 1].report = report
+        found: dict[int, Report] = {each.index: each.report for each in self._workers if each.report is not None}
+        if self._gone:
+            found[GONE] = {"metrics": list(self._gone.values()), "figures": {}}
+        return found
+
+    def bury(self, report: Report) -> None:
+        """Keep what a worker that is gone had counted when it was last asked."""
+        retain(self._gone, report["metrics"])
 
     async def reload(self) -> list[str]:
         """Have every worker take what changed; their words, each naming its worker."""
@@ -196,6 +207,7 @@ class _Worker(ProcessProtocol):
         self.index = index
         self.ready = False
         self.line: Line | None = None
+        self.report: Report | None = None
         self._row = row
         self._process: Any = None
         self._wait = FIRST_WAIT
@@ -218,8 +230,13 @@ class _Worker(ProcessProtocol):
         ours, theirs = socket.socketpair()
         ends: dict[int, Any] = {0: "w", 1: "r", 2: "r", INHERITANCE_FD: "w", LINE_FD: theirs.fileno()}
         ends.update(enumerate(sockets, SOCKETS_FROM))
-        with theirs:
-            self._process = row.spawn(self, ends)
+        try:
+            with theirs:
+                self._process = row.spawn(self, ends)
+        except OSError as error:
+            ours.close()
+            self._start_again(f"it cannot be started: {error.strerror}")
+            return
         self.line = Line.over(row.reactor, ours, self._asked, lambda: None)
         self._process.writeToChild(INHERITANCE_FD, inheritance)
         self._process.closeChildFD(INHERITANCE_FD)
@@ -262,6 +279,9 @@ class _Worker(ProcessProtocol):
             if self._said[descriptor]:
                 self.childDataReceived(descriptor, b"\n")
         self._said.clear()
+        if self.report is not None:
+            row.bury(self.report)
+            self.report = None
         line, self.line, self.ready = self.line, None, False
         if line is not None:
             line.close()
@@ -272,10 +292,14 @@ class _Worker(ProcessProtocol):
         row.restarts += 1
         if row.reactor.seconds() - self._began >= STEADY:
             self._wait = FIRST_WAIT
+        self._start_again(reason.getErrorMessage())
+
+    def _start_again(self, reason: str) -> None:
+        row = self._row
         row._log.error(
             "worker {index} ended ({reason}); the next one starts in {wait} s",
             index=self.index,
-            reason=reason.getErrorMessage(),
+            reason=reason,
             wait=self._wait,
         )
         self._again = row.reactor.callLater(self._wait, self.start)

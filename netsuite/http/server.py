@@ -9,8 +9,6 @@ framed, and what is refused before any application sees it, is the business of
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
-from datetime import UTC, datetime
-from functools import lru_cache
 from html import escape
 from typing import Any, Final, NamedTuple
 
@@ -20,6 +18,7 @@ from netsuite.common.access import ConcurrencyLimit, Rule
 from netsuite.common.body import Body
 from netsuite.common.commons import Commons
 from netsuite.common.stream import StreamAdapter, StreamFactory, StreamLimits
+from netsuite.http.accesslog import LOGGED, combined, said
 from netsuite.http.hotpath import HotPath, Prepared, StandingAnswer, teachable
 from netsuite.http.wire.framing import Http1Limits
 from netsuite.http.wire.http1 import ServerConnection
@@ -34,8 +33,6 @@ classImplements(Request, IHttpRequest)
 
 _SERVER: Final = (b"server", b"netsuite")
 _BODILESS: Final = frozenset([204, 304])
-_LOGGED: Final = ("client", "request", "status", "size", "referer", "agent")
-_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 class Memorable(NamedTuple):
@@ -116,7 +113,7 @@ class HttpServer:
         self._http1 = http1
         self._hosts = frozenset(host.lower().encode() for host in hosts)
         self._mounts: list[tuple[bytes, bytes, IHttpApplication]] = []
-        self._record = commons.journal.kind(name, _LOGGED, _combined)
+        self._record = commons.journal.kind(name, LOGGED, combined)
         self.hot = HotPath(self._seconds, memory, self._hot_answered)
         self.requests = 0
         self.statuses = [0] * 6
@@ -180,16 +177,16 @@ class HttpServer:
         self.statuses[status // 100] += 1
         stamped = [(b"date", format_date(self._seconds())), _SERVER, *headers]
         client, record = adapter.channel.peer[0], self._record
-        said, referer, agent = _said(request)
+        line, referer, agent = said(request)
         if isinstance(content, bytes):
             size = 0 if request.method == b"HEAD" or status in _BODILESS else len(content)
-            record(client, said, status, size, referer, agent)
+            record(client, line, status, size, referer, agent)
             if type(answer) is Memorable and teachable(request):
                 length = None if status in _BODILESS else len(content)
                 prepared = StandingAnswer(status, [_SERVER, *headers], content[:size], length, answer.valid)
-                self.hot.teach(request, prepared, adapter.channel, (said, referer, agent))
+                self.hot.teach(request, prepared, adapter.channel, (line, referer, agent))
             return Response(status, stamped, content, stream=request.stream)
-        source = _Logged(content, lambda size: record(client, said, status, size, referer, agent))
+        source = _Logged(content, lambda size: record(client, line, status, size, referer, agent))
         if request.method == b"HEAD":
             return self._headless(Response(status, stamped, stream=request.stream), source)
         return Response(status, stamped, source=source, stream=request.stream)
@@ -202,35 +199,6 @@ class HttpServer:
     def _hot_answered(self, note: tuple[str, str, str], prepared: Prepared, channel: Channel) -> None:
         self.statuses[prepared.status // 100] += 1
         self._record(channel.peer[0], note[0], prepared.status, prepared.size, note[1], note[2])
-
-
-def _said(request: Request) -> tuple[str, str, str]:
-    """What the log says of a request: its first line, Referer, User-Agent."""
-    referer = agent = b"-"
-    for name, value in request.headers:
-        if name == b"user-agent":
-            agent = value
-        elif name == b"referer":
-            referer = value
-    line = b"%b %b HTTP/%d.%d" % (request.method, request.target, *request.version)
-    return line.decode("latin-1"), referer.decode("latin-1"), agent.decode("latin-1")
-
-
-def _combined(event: Any) -> str:
-    """The combined log format."""
-    time, client, said, status, size, referer, agent = event
-    when = _log_time(int(time))
-    return f'{client} - - [{when}] "{_quoted(said)}" {status} {size} "{_quoted(referer)}" "{_quoted(agent)}"'
-
-
-@lru_cache(maxsize=64)
-def _log_time(second: int) -> str:
-    at = datetime.fromtimestamp(second, UTC)
-    return f"{at:%d}/{_MONTHS[at.month - 1]}/{at:%Y:%H:%M:%S} +0000"
-
-
-def _quoted(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"') if '"' in text or "\\" in text else text
 
 
 def _host(authority: bytes) -> bytes:

@@ -11,7 +11,7 @@ from netsuite.common.settings import Table
 from netsuite.common.sources import DEFAULT, SettingsError, nearest
 from netsuite.suite.assembly import Assembly
 from netsuite.suite.builtin import write_missing
-from netsuite.suite.families import FAMILIES
+from netsuite.suite.families import FAMILIES, summaries
 from netsuite.suite.site import Site, known_tables
 
 __all__ = ["check", "explain", "print_config"]
@@ -35,8 +35,13 @@ def print_config(site: Site) -> str:
     return "\n\n".join("\n".join(_table(site, (name,), table)) for name, table in _present(site)) + "\n"
 
 
-def explain(site: Site, key: str) -> str:
-    """What is to be known about a key or a table; raises SettingsError if there is none of that name."""
+def explain(site: Site, key: str | None) -> str:
+    """What is to be known about a key or a table; raises SettingsError if there is none of that name.
+
+    Without a key, what tables there are.
+    """
+    if key is None:
+        return "\n".join(f"{f'[{table}]':<11} {text}" for table, text in summaries().items())
     tables = known_tables()
     lines = explanation(key, tables, site.present)
     if lines is None:
@@ -47,7 +52,7 @@ def explain(site: Site, key: str) -> str:
         else:
             near = nearest(table, tables)
             hint = f"did you mean {near}?" if near else f"there are {', '.join(tables)}"
-        raise SettingsError([f"--explain: {key}: unknown; {hint}"])
+        raise SettingsError([f"explain: {key}: unknown; {hint}"])
     return "\n".join(lines)
 
 
@@ -62,7 +67,7 @@ def _table(site: Site, key: tuple[str, ...], table: Table) -> list[str]:
     lines, below = [f"[{toml.key(key)}]"], []
     for name in type(table).model_fields:
         value = getattr(table, name)
-        origin = site.layers.origin((*key, name)) if site.layers else DEFAULT
+        origin = " ".join((site.layers.origin((*key, name)) if site.layers else DEFAULT).split())
         if isinstance(value, list | tuple) and value and isinstance(value[0], Table):
             for each in value:
                 below += ["", f"[[{toml.key((*key, name))}]]  # {origin}"]

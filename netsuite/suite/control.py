@@ -12,16 +12,18 @@ import contextlib
 import json
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IHalfCloseableProtocol, IListeningPort
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.protocols.policies import TimeoutMixin
+from zope.interface import implementer
 
 from netsuite.admin.status import site_status
 from netsuite.common.commons import Commons
@@ -44,12 +46,14 @@ class NothingRuns(StartError):
 
 async def _status(site: Any, commons: Commons) -> dict[str, Any]:
     """The site's state with all its processes, and this one's number."""
-    reports = await commons.sharing.gather()
-    return {"pid": os.getpid(), **site_status(site, commons.clock.seconds(), reports).as_json()}
+    sharing = commons.sharing
+    found = site_status(site, commons.clock.seconds(), await sharing.gather(), sharing.crew)
+    return {"pid": os.getpid(), **found.as_json()}
 
 
+@implementer(IHalfCloseableProtocol)
 class _Conversation(LineOnlyReceiver, TimeoutMixin):
-    """One connection of the command."""
+    """One connection of the command; who has asked all and says so is answered nevertheless."""
 
     delimiter = b"\n"
     MAX_LENGTH = 4096
@@ -57,6 +61,8 @@ class _Conversation(LineOnlyReceiver, TimeoutMixin):
     def __init__(self, site: ISite, commons: Commons) -> None:
         self._site = site
         self._commons = commons
+        self._owed = 0
+        self._heard_all = False
 
     def connectionMade(self) -> None:
         self.setTimeout(_IDLE)  # type: ignore[no-untyped-call]
@@ -64,8 +70,16 @@ class _Conversation(LineOnlyReceiver, TimeoutMixin):
     def connectionLost(self, reason: Any = None) -> None:
         self.setTimeout(None)  # type: ignore[no-untyped-call]
 
+    def readConnectionLost(self) -> None:
+        self._heard_all = True
+        self._close_if_done()
+
+    def writeConnectionLost(self) -> None:
+        """Nothing more can be said; the end of the connection follows."""
+
     def lineReceived(self, line: bytes) -> None:
         self.resetTimeout()  # type: ignore[no-untyped-call]
+        self._owed += 1
         Deferred.fromCoroutine(self._answer(line)).addErrback(
             lambda failure: _log.failure("a request could not be answered", failure)
         )
@@ -76,8 +90,14 @@ class _Conversation(LineOnlyReceiver, TimeoutMixin):
             answer = await self._found(str(request["ask"]), request)
         except (ValueError, TypeError, KeyError, RecursionError):
             answer = {"ok": False, "error": 'not a request: send {"ask": "status"}'}
+        self._owed -= 1
         if self.connected:
             self.sendLine(json.dumps(answer).encode())  # type: ignore[no-untyped-call]
+            self._close_if_done()
+
+    def _close_if_done(self) -> None:
+        if self._heard_all and not self._owed and self.transport is not None:
+            self.transport.loseConnection()
 
     async def _found(self, asked: str, request: Mapping[str, Any]) -> dict[str, Any]:
         try:
@@ -107,17 +127,20 @@ class _Conversations(Factory):
         return _Conversation(self._site, self._commons)
 
 
-@contextlib.contextmanager
-def _short(path: Path) -> Iterator[str]:
-    """A name of a socket's path that fits into an address, which has 107 bytes."""
-    if len(os.fsencode(path)) <= _LONGEST_PATH:
-        yield str(path)
-        return
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{folder}/{path.name}"
-    finally:
-        os.close(folder)
+class _ShortName:
+    """A name of a path that fits into a socket's address, which has 107 bytes; it holds until it is closed."""
+
+    def __init__(self, path: Path) -> None:
+        self._folder: int | None = None
+        self.text = str(path)
+        if len(os.fsencode(path)) > _LONGEST_PATH:
+            self._folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self.text = f"/proc/self/fd/{self._folder}/{path.name}"
+
+    def close(self) -> None:
+        if self._folder is not None:
+            os.close(self._folder)
+            self._folder = None
 
 
 class ControlPort:
@@ -131,42 +154,38 @@ class ControlPort:
 
     def open(self) -> None:
         """Listen; StartError if that is impossible."""
+        # between Twisted's bind and its chmod nobody else may connect either
+        before = os.umask(0o177)
         try:
             self._path.unlink(missing_ok=True)
-            bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            try:
-                bound.setblocking(False)
-                os.fchmod(bound.fileno(), 0o600)  # the file gets the mode that the socket has when it is bound
-                with _short(self._path) as name:
-                    bound.bind(name)
-                bound.listen(16)
-                self._port = self._commons.reactor.adoptStreamPort(
-                    bound.fileno(), socket.AF_UNIX, _Conversations(self._site, self._commons)
-                )
-            finally:
-                bound.close()
-        except OSError as error:
+            self._name = _ShortName(self._path)
+            conversations = _Conversations(self._site, self._commons)
+            self._port = self._commons.reactor.listenUNIX(self._name.text, conversations, mode=0o600)
+        except (OSError, CannotListenError) as error:
+            cause = error.socketError if isinstance(error, CannotListenError) else error
             raise StartError(
-                f"{self._path}: cannot listen there ({error.strerror}): set another folder with common.data"
+                f"{self._path}: cannot listen there ({getattr(cause, 'strerror', cause)}): "
+                "set another folder with common.data"
             ) from error
+        finally:
+            os.umask(before)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Stop listening, and remove the socket."""
         if self._port is not None:
-            self._port.stopListening()
-            self._port = None
-            with contextlib.suppress(OSError):
-                self._path.unlink()
+            port, self._port = self._port, None
+            await maybeDeferred(port.stopListening)
+            self._name.close()
 
 
 def ask(data: Path, request: str, timeout: float = 5.0, **details: Any) -> dict[str, Any]:
     """What the owner of a data directory answers to a request; NothingRuns where there is none, else StartError."""
     path = data / "control.sock"
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        name = _ShortName(path)
+        with contextlib.closing(name), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(timeout)
-            with _short(path) as name:
-                connection.connect(name)
+            connection.connect(name.text)
             connection.sendall(json.dumps({"ask": request, **details}).encode() + b"\n")
             with connection.makefile("rb") as lines:
                 line = lines.readline(_LONGEST_ANSWER)

@@ -16,7 +16,7 @@ from netsuite.common.commons import Commons
 from netsuite.common.settings import Table
 from netsuite.interfaces import INetsuiteService
 
-__all__ = ["FAMILIES", "Family", "family"]
+__all__ = ["FAMILIES", "Family", "family", "summaries"]
 
 
 def _load(name: str) -> Any:
@@ -62,6 +62,9 @@ FAMILIES = (
     Family("dns", "netsuite.dns.authoritative", "DnsSettings", "authoritative name server"),
     Family("resolver", "netsuite.dns.resolver", "ResolverSettings", "caching, iterative name server"),
     Family("http", "netsuite.http.origin", "HttpSettings", "HTTP server for a folder, and for everyone's applications"),
+    Family(
+        "proxy", "netsuite.http.proxy", "ProxySettings", "caching HTTP proxy, forward or reverse", finds_names=_always
+    ),
     Family("upper", "netsuite.upper", "UpperSettings", "upper-case server of the textbook, UDP and TCP"),
     Family("admin", "netsuite.admin", "AdminSettings", "metrics, health, and a page for people", serves_http=_always),
 )
@@ -71,6 +74,11 @@ FAMILIES = (
 def family(table: str) -> Family:
     """The family of a table; KeyError if there is none."""
     return _BY_TABLE[table]
+
+
+def summaries() -> dict[str, str]:
+    """What each table is, ``common`` first."""
+    return {"common": "what all servers of a site share", **{each.table: each.summary for each in FAMILIES}}
 
 
 _BY_TABLE = {each.table: each for each in FAMILIES}

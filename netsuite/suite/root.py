@@ -7,7 +7,6 @@ What it does when, in twistd's order: made and given to the Application before t
 
 from __future__ import annotations
 
-import gc
 import os
 import pwd
 import sys
@@ -16,9 +15,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from twisted.application.service import Application, IProcess, Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from netsuite import __version__
@@ -64,6 +64,8 @@ class Root(Service):
         self._signals: Signals | None = None
         self._control: ControlPort | None = None
         self._workers: Workers | None = None
+        self._failed = False
+        self._reloads = DeferredLock()
 
     def __reduce__(self) -> tuple[Callable[[str], Root], tuple[str]]:
         return _thawed, (self.site.dump(),)
@@ -108,13 +110,20 @@ class Root(Service):
     def stopService(self) -> Deferred[None]:
         """Finish what is in flight, for ``common.drain`` seconds at most, and close."""
         super().stopService()  # type: ignore[no-untyped-call]
-        return Deferred.fromCoroutine(self._stop())
+        return Deferred.fromCoroutine(self._stop()).addErrback(self._unclean)
+
+    def _unclean(self, failure: Failure) -> None:
+        _log.failure("the site did not stop as it should", failure)
+        if self._own_process:
+            exit_with(1)
 
     def fail(self, reason: str) -> None:
         """End the site because of something that cannot be mended while it runs: the exit status becomes 1."""
         _log.critical("{reason}", reason=reason)
         if self._own_process:
+            complain(StartError(reason))
             exit_with(1)
+        self._failed = True
         self._reactor.stop()
 
     def _attempt(self, act: Callable[[], None]) -> None:
@@ -155,10 +164,16 @@ class Root(Service):
         if sharing.groups or sharing.taken:
             # worker processes begin with the reactor, which is what starts and watches them
             self._workers = Workers(self._reactor, sharing, self.site.dump())
-            self._reactor.callWhenRunning(self._workers.start)
+            self._reactor.callWhenRunning(self._start_workers, self._workers)
+
+    def _start_workers(self, workers: Workers) -> None:
+        workers.start()
+        # later deaths are mended and told by their health; a first start that fails altogether is a fault of the set-up
+        if not workers.pids():
+            self.fail("common.workers: no worker can be started, and the log says why; 1 does without")
 
     def _ready(self) -> None:
-        if not self.running or self.assembly is None:
+        if not self.running or self.assembly is None or self._failed:
             return
         self.started = self._reactor.seconds()
         if self._signals is not None:
@@ -168,10 +183,7 @@ class Root(Service):
             _log.info("{name}: {places}", name=service.name, places=", ".join(places) or "no address of its own")
         if self._own_process:
             self._show()
-            gc.collect()
-            gc.freeze()
-            # fewer, longer pauses are rarer ones: what lives long was frozen, what is made per request dies young
-            gc.set_threshold(50_000, 20, 50)
+            self.assembly.settle()
         _log.info("netsuite {version} is ready", version=__version__)
         ready()
 
@@ -189,15 +201,18 @@ class Root(Service):
             self.assembly.hurry()
 
     def _reload(self) -> None:
+        # one at a time: a second SIGHUP means what has changed since the first was read
+        self._reloads.run(lambda: Deferred.fromCoroutine(self._reloaded())).addErrback(
+            lambda failure: _log.failure("reload failed", failure)
+        )
+
+    async def _reloaded(self) -> None:
+        assembly = self.assembly
+        if assembly is None or not self.running:
+            return
+        reloading()
         _log.info("reload: begins")
         reopen_logs()
-        if self.assembly is not None:
-            Deferred.fromCoroutine(self._reloaded(self.assembly)).addErrback(
-                lambda failure: _log.failure("reload failed", failure)
-            )
-
-    async def _reloaded(self, assembly: Assembly) -> None:
-        reloading()
         lines = await assembly.reload()
         if self._workers is not None:
             lines += await self._workers.reload()
@@ -217,6 +232,8 @@ class Root(Service):
             clean = await self.assembly.stop(patience)
         if workers is not None:
             clean = await workers and clean
+        if self._control is not None:
+            await self._control.close()
         self._release()
         if not clean and self._own_process:
             exit_with(1)
@@ -224,7 +241,7 @@ class Root(Service):
     def _release(self) -> None:
         """Give back what is left: for a stop, and for a start that failed."""
         if self._control is not None:
-            self._control.close()
+            Deferred.fromCoroutine(self._control.close())
             self._control = None
         if self.assembly is not None:
             self.assembly.unwind()

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from netsuite.common.explain import Entry, entries
-from netsuite.suite.families import FAMILIES
+from netsuite.suite.families import summaries
 from netsuite.suite.site import known_tables
 
 __all__ = ["pages", "reference", "schema"]
@@ -55,7 +55,7 @@ def schema() -> dict[str, Any]:
 
 def reference() -> str:
     """The page of reference, as Markdown."""
-    about = {"common": "what all servers of a site share", **{each.table: each.summary for each in FAMILIES}}
+    about = summaries()
     lines = [_HEAD]
     for name, model in known_tables().items():
         lines += [f"## [{name}]", "", f"{about[name][0].upper()}{about[name][1:]}.", ""]

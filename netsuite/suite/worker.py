@@ -40,6 +40,7 @@ class Worker:
         self._assembly.open()
         self._assembly.start()
         line = Line.over(self._reactor, socket.socket(fileno=LINE_FD), self._asked, self._orphaned)
+        self._assembly.settle()
         line.ask("ready").addErrback(lambda _: None)
 
     def stop(self, patience: float) -> None:

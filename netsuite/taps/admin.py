@@ -11,7 +11,6 @@ class Options(TableOptions):
     """Options of ``netsuite-admin``."""
 
     table = "admin"
-    synopsis = "[options] netsuite-admin [options]"
     longdesc = "Metrics for Prometheus, health for load balancers, a page for people."
 
 

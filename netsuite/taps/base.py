@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from twisted.python.usage import CompleteFiles, Completions, Options, UsageError
 
+from netsuite import __version__
 from netsuite.common.errors import StartError
 from netsuite.suite.root import Root
 from netsuite.suite.site import Option, Site, read_site
@@ -25,6 +26,7 @@ class SiteOptions(Options):
     table: ClassVar[str | None] = None
     built_in: ClassVar[staticmethod[[Path], Mapping[str, Any]] | None] = None
     site: Site
+    synopsis = "[options]"
 
     optParameters = [
         ["config", "c", None, "The site file, in TOML."],
@@ -40,6 +42,11 @@ class SiteOptions(Options):
         super().__init__()  # type: ignore[no-untyped-call]
         self.sets: list[str] = []
         self.lists: dict[tuple[str, ...], list[Any]] = {}
+
+    def opt_version(self) -> None:
+        """Print netsuite's version and exit."""
+        print(f"netsuite {__version__}")  # noqa: T201 - this is what was asked for
+        raise SystemExit(0)
 
     def opt_set(self, text: str) -> None:
         """Set table.key=value, over file and environment; repeatable."""

@@ -15,7 +15,6 @@ class Options(TableOptions):
     """Options of ``netsuite-dns``."""
 
     table = "dns"
-    synopsis = "[options] netsuite-dns [options]"
     longdesc = "An authoritative name server, UDP and TCP."
 
     def opt_zone(self, text: str) -> None:

@@ -14,7 +14,6 @@ class Options(TableOptions):
 
     table = "http"
     texts = {"root": "root"}
-    synopsis = "[options] netsuite-http [options]"
     longdesc = "An HTTP server for a folder of files."
     optParameters = [["root", None, None, "The folder to serve."]]
     compData = Completions(optActions={"root": CompleteDirs()})

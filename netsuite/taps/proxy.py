@@ -12,7 +12,6 @@ class Options(TableOptions):
 
     table = "proxy"
     texts = {"origin": "origin"}
-    synopsis = "[options] netsuite-proxy [options]"
     longdesc = "A caching HTTP proxy: a forward proxy, or with --origin a reverse one."
     optParameters = [["origin", None, None, "The URL of the server that it stands before."]]
 

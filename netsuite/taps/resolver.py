@@ -12,7 +12,6 @@ class Options(TableOptions):
 
     table = "resolver"
     texts = {"root-hints": "root_hints", "upstream-port": "upstream_port"}
-    synopsis = "[options] netsuite-resolver [options]"
     longdesc = "A caching name server that iterates from the root, or forwards; UDP and TCP."
     optParameters = [
         ["root-hints", None, None, "A master file with the root's servers, instead of the IANA's."],

@@ -12,7 +12,6 @@ class Options(SiteOptions):
     """Options of ``netsuite``."""
 
     built_in = staticmethod(tables)
-    synopsis = "[options] netsuite [options]"
     longdesc = "All servers that the site file names; without one, the built-in site on loopback."
 
 

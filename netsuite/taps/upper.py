@@ -11,7 +11,6 @@ class Options(TableOptions):
     """Options of ``netsuite-upper``."""
 
     table = "upper"
-    synopsis = "[options] netsuite-upper [options]"
     longdesc = "The textbook's upper-case servers, UDP and TCP."
 
 

@@ -77,7 +77,7 @@ class Owner:
         self.paused = False
         self._answer = answer
         self._unconsumed: list[tuple[int, int]] = []
-        self._withheld: list[Event] = []
+        self._withheld: list[list[Item]] = []
         self._fed = 0
 
     @property
@@ -131,8 +131,8 @@ class Owner:
         for stream, count in unconsumed:
             self.machine.consumed(count, stream)
         withheld, self._withheld = self._withheld, []
-        for message in withheld:
-            self._reply(message)
+        for item in itertools.chain.from_iterable(withheld):
+            self.send(item)
         self.pull()
 
     def _take(self, event: Event) -> None:
@@ -162,15 +162,17 @@ class Owner:
             self._reply(event)
 
     def _reply(self, message: Event) -> None:
+        items = list(self._answer(message))
         if self.withholds:
-            self._withheld.append(message)
+            if items:
+                self._withheld.append(items)
             return
-        for item in self._answer(message):
+        for item in items:
             self.send(item)
 
     @property
     def withheld(self) -> int:
-        """How many messages wait for an answer that would be made."""
+        """How many answers are held back."""
         return len(self._withheld)
 
 
@@ -372,13 +374,11 @@ class ConnectionCase:
             while not owner.over and owner.machine.backlog() < self.backlog_limit:
                 owner.feed(flood)
                 fed.append(flood)
-                owes = owner.withheld and any(True for message in owner._withheld for _ in self.answer(message))
-                _hold(
-                    owner.withheld <= self.most_owed or not owes,
-                    f"{owner.withheld} messages handed over, none answered",
-                )
+                few = owner.withheld <= self.most_owed
+                _hold(few, f"{owner.withheld} messages were handed over while none is answered")
                 if len(fed) * len(flood) > 4 * self.backlog_limit:
-                    _hold(not owes, f"{len(fed) * len(flood)} bytes taken while an answer is owed, and no backlog")
+                    taken = f"{len(fed) * len(flood)} bytes taken while an answer is owed, and no backlog"
+                    _hold(not owner.withheld, taken)
                     break
             owner.release()
             prompt = self._run(conversation, fed)

@@ -233,9 +233,9 @@ class Host:
     def callLater(
         self,
         delay: float,
-        callable: Callable[..., object],
+        callable: Callable[..., object],  # noqa: A002 - the word of the interface
         *args: object,
-        **kw: object,  # noqa: A002 - the interface's
+        **kw: object,
     ) -> IDelayedCall:
         """Call something when that much time has been let pass."""
         return self.network.clock.callLater(delay, callable, *args, **kw)

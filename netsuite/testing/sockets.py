@@ -146,14 +146,16 @@ class StreamSocket(_Socket):
         self._knock(0)
         return errno.EINPROGRESS
 
-    def recv(self, count: int) -> bytes:
-        """What has arrived, up to so many bytes; ``b""`` after the FIN."""
+    def recv(self, count: int, flags: int = 0) -> bytes:
+        """What has arrived, up to so many bytes; ``b""`` after the FIN. MSG_PEEK leaves it there."""
         if self._reset:
             raise _error(errno.ECONNRESET)
         if not self._input:
             if self._input_ended:
                 return b""
             raise _error(errno.EWOULDBLOCK)
+        if flags & socket.MSG_PEEK:
+            return self._input[0][:count]
         taken = []
         room = count
         while room and self._input:

@@ -75,7 +75,7 @@ class UpperService(NetsuiteService):
     async def _drain(self, deadline: float) -> None:
         for stream, datagram in zip(self._streams, self._datagrams, strict=True):
             await stream.close()
-            await datagram.close()
+            await datagram.close(deadline)
         await self.server.factory.drain(deadline)
 
 

@@ -11,12 +11,29 @@ from __future__ import annotations
 from collections import deque
 from typing import Final, NamedTuple
 
+from netsuite.sansio.buffer import NO_LINE_YET, TOO_LONG, ReceiveBuffer
 from netsuite.sansio.connection import NEED_DATA, PAUSED, UNLIMITED, Abandon, Close, Drain, Event, Item, StateError
+from netsuite.sansio.state import StateTable
 
 __all__ = ["Line", "LineConnection", "raised"]
 
 IDLE: Final = 300.0
 LONGEST: Final = 8192
+MOST_WAITING: Final = 1 << 20
+
+SERVER: Final = StateTable(
+    "upper server",
+    "listening",
+    [
+        ("listening", "take", "owing"),
+        ("owing", "give", "listening"),
+        ("listening", "close", "over"),
+        ("owing", "close", "over"),
+    ],
+)
+CLIENT: Final = StateTable(
+    "upper client", "open", [("open", "give", "open"), ("open", "take", "open"), ("open", "close", "over")]
+)
 
 
 class Line(NamedTuple):
@@ -42,53 +59,54 @@ class LineConnection:
     """
 
     def __init__(self, now: float, *, answers: bool, longest: int = LONGEST, idle: float = IDLE) -> None:
-        self._answers = answers
+        self._table = SERVER if answers else CLIENT
+        self._state = self._table.start
         self._longest = longest
         self._patience = idle
         self._heard = now
-        self._buffer = bytearray()
+        self._buffer = ReceiveBuffer(MOST_WAITING)
         self._events: deque[Event] = deque()
         self._out: list[bytes] = []
-        self._owed = False
         self._ended = False
         self._draining = False
-        self._closed = False
 
     @property
     def idle(self) -> bool:
         """Nothing is buffered, owed or half read."""
-        return not (self._buffer or self._owed or self._events or self._closed)
+        return self._state == self._table.start and not (self._buffer or self._events)
 
     def receive(self, data: bytes, now: float) -> None:
         """Take bytes; ``b""`` ends the input."""
-        if self._closed:
+        if self._state == "over":
             return
         if not self._buffer:
             # a line that comes byte by byte has no more time than one that never comes
             self._heard = now
-        self._buffer += data
         self._ended = self._ended or not data
+        if not self._buffer.append(data):
+            self._events.append(self._close("the peer sends more than can wait"))
 
     def next_event(self) -> Event:
         """A Line, Close, NEED_DATA, or PAUSED while a line is owed."""
         if self._events:
             return self._events.popleft()
-        if self._closed:
+        if self._state == "over":
             return NEED_DATA
-        if self._owed:
+        if not self._table.permits(self._state, "take"):
             return PAUSED
         if self._draining:
             return self._close("draining")
-        end = self._buffer.find(b"\n", 0, self._longest + 2)
-        if end < 0 and self._ended:
-            end = len(self._buffer)
-        text = bytes(self._buffer[: max(end, 0)]).removesuffix(b"\r")
-        if len(text) > self._longest or (end < 0 and len(self._buffer) > self._longest + 1):
+        size = self._buffer.line(self._longest + len(b"\r\n"))
+        if size == NO_LINE_YET and self._ended:
+            size = len(self._buffer)
+        if size > 0:
+            text = (self._buffer.take(size) or b"").removesuffix(b"\n").removesuffix(b"\r")
+            if len(text) <= self._longest:
+                self._state = self._table.step(self._state, "take")
+                return Line(text)
+            size = TOO_LONG
+        if size == TOO_LONG:
             return self._close(f"a line is longer than {self._longest} bytes")
-        if end >= 0 and self._buffer:
-            del self._buffer[: end + 1]
-            self._owed = self._answers
-            return Line(text)
         if self._ended:
             return self._close("the peer has said all")
         return NEED_DATA
@@ -96,15 +114,12 @@ class LineConnection:
     def send(self, item: Item, now: float) -> None:
         """Queue a Line; a server may send only the one that it owes."""
         if isinstance(item, Line):
-            if self._closed or (self._answers and not self._owed):
-                raise StateError("no line is owed")
             if b"\n" in item.text:
                 raise StateError("a line has no LF within")
+            self._state = self._table.step(self._state, "give")
             self._heard = now
-            self._owed = False
             self._out.append(item.text + b"\n")
         elif isinstance(item, Abandon):
-            self._owed = False
             self._events.append(self._close(item.reason))
         elif isinstance(item, Drain):
             self._draining = True
@@ -129,7 +144,7 @@ class LineConnection:
 
     def deadline(self) -> float | None:
         """When silence has lasted too long; nothing while a line is owed."""
-        return None if self._owed or self._closed else self._heard + self._patience
+        return self._heard + self._patience if self._table.permits(self._state, "take") else None
 
     def tick(self, now: float) -> None:
         """Give up a peer that has been silent too long."""
@@ -142,6 +157,6 @@ class LineConnection:
         self._heard = now
 
     def _close(self, reason: str) -> Close:
-        self._closed = True
+        self._state = self._table.step(self._state, "close")
         self._buffer.clear()
         return Close(reason)

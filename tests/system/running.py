@@ -39,7 +39,7 @@ def free_port() -> int:
 @contextlib.contextmanager
 def folder() -> Iterator[Path]:
     """A folder that goes away again."""
-    with tempfile.TemporaryDirectory(prefix="netsuite-test-") as path:
+    with tempfile.TemporaryDirectory(prefix="netsuite-test-", ignore_cleanup_errors=True) as path:
         yield Path(path)
 
 

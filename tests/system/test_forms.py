@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import pwd
 import signal
 from pathlib import Path
+from unittest import SkipTest
 
 from twisted.trial.unittest import TestCase
 
@@ -54,6 +56,18 @@ class Forms(TestCase):
         self.assertEqual((frozen.returncode, frozen.stderr), (0, ""))
         (self.folder / "site.toml").unlink()
         self.serves("-o", "-f", "site.tap")
+
+    def test_tap_keeps_its_log_and_may_have_workers(self) -> None:
+        sets = ("--set", "common.log=own.log", "--set", "common.workers=2")
+        call(NETSUITE, "freeze", "-c", "site.toml", *sets, cwd=self.folder)
+        with Running("-o", "-f", "site.tap", cwd=self.folder) as running:
+            running.ready()
+            status = ("status", "--data", "state")
+            until("the worker", lambda: "and 1 workers" in call(NETSUITE, *status, cwd=self.folder).stdout)
+            self.assertEqual(upper(self.port), b"HELLO\n")
+            self.assertEqual(running.end(), 0)
+        self.assertIn("netsuite.suite.root#info] upper: tcp:", (self.folder / "own.log").read_text())
+        self.assertNotIn("#info]", running.said())
 
     def test_a_tap_that_saves_itself_can_be_run_again(self) -> None:
         call(NETSUITE, "freeze", "-c", "site.toml", "-o", "site.tap", cwd=self.folder)
@@ -109,6 +123,20 @@ class Forms(TestCase):
             until("a new log", lambda: log.exists() and "reload: done" in log.read_text())
             self.assertEqual(running.end(), 0)
         self.assertNotIn("is ready\n", running.said())
+
+    def test_becomes_another_account_once_its_ports_are_open(self) -> None:
+        if os.getuid():
+            raise SkipTest("only root becomes someone else")
+        self.folder.chmod(0o755)
+        with Running("netsuite", "-c", "site.toml", "--set", "common.user=nobody", cwd=self.folder) as running:
+            running.ready()
+            nobody = pwd.getpwnam("nobody")
+            status = Path(f"/proc/{running.process.pid}/status").read_text()
+            self.assertIn(f"Uid:\t{nobody.pw_uid}\t{nobody.pw_uid}", status)
+            self.assertEqual((self.folder / "state/netsuite.lock").stat().st_uid, nobody.pw_uid)
+            self.assertEqual(upper(self.port), b"HELLO\n")
+            self.assertEqual(running.end(), 0, running.said())
+            self.assertFalse((self.folder / "state/control.sock").exists())
 
     def _gone(self, pid: int) -> None:
         if Path(f"/proc/{pid}").exists():

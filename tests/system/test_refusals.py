@@ -150,3 +150,17 @@ class Refusals(TestCase):
             (done.returncode, done.stderr), (1, "upper: cannot start: ZeroDivisionError: division by zero\n")
         )
         self.assertIn("Traceback", done.stdout)
+
+    def test_workers_that_cannot_be_started(self) -> None:
+        """What fails after the start was told is in the exit status, and on the terminal if there is one."""
+        (self.folder / "site.toml").write_text(f"[common]\nworkers = 2\n[upper]\nlisten = [{self.port}]\n")
+        (self.folder / "site.tac").write_text(
+            "import netsuite.suite, netsuite.common.workers\n"
+            "netsuite.common.workers.Workers.__init__.__kwdefaults__['command'] = ('/nowhere/python',)\n"
+            'application = netsuite.suite.application("site.toml")\n'
+        )
+        done = call(TWISTD, "-n", "-y", "site.tac", cwd=self.folder)
+        self.assertEqual(done.returncode, 1, done.stdout)
+        because = "common.workers: no worker can be started, and the log says why; 1 does without\n"
+        self.assertEqual(done.stderr, because)
+        self.assertIn("No such file or directory", done.stdout)

@@ -99,6 +99,42 @@ class Signals(TestCase):
         self.assertEqual([each.recv(100) for each in busy], [b"SLOW\n"] * 12)
         self.assertEqual(running.ended(), 0, running.said())
 
+    def test_downloads_are_finished(self) -> None:
+        """From the origin and through the proxy, by readers who take their time."""
+        content = os.urandom(12 << 20)
+        (self.folder / "big").write_bytes(content)
+        proxy = free_port()
+        http = f'[http]\nlisten = [{self.port}]\nroot = "."\n'
+        (self.folder / "site.toml").write_text(f"{http}[proxy]\nlisten = [{proxy}]\n")
+        running = self.running()
+        target = f"http://127.0.0.1:{self.port}/big"
+        readers = [connection(proxy), connection(self.port)]
+        for reader in readers:
+            self.addCleanup(reader.close)
+            reader.sendall(f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n\r\n".encode())
+        taken = [reader.recv(1000) for reader in readers]
+        running.send(signal.SIGTERM)
+        until("the proxy's port to close", lambda: not accepts(proxy))
+        for index, reader in enumerate(readers):
+            while data := reader.recv(1 << 16):
+                taken[index] += data
+        self.assertEqual([answer.partition(b"\r\n\r\n")[2] == content for answer in taken], [True, True])
+        self.assertEqual(running.ended(), 0, running.said())
+
+    def test_who_was_let_into_the_queue_is_answered(self) -> None:
+        """Connections and requests that the process has not even seen when it is told to stop."""
+        running = self.running()
+        running.send(signal.SIGSTOP)
+        waiting = []
+        for _ in range(50):
+            waiting.append(connection(self.port))
+            self.addCleanup(waiting[-1].close)
+            waiting[-1].sendall(b"hello\n")
+        running.send(signal.SIGTERM)
+        running.send(signal.SIGCONT)
+        self.assertEqual([each.recv(100) for each in waiting], [b"HELLO\n"] * 50)
+        self.assertEqual(running.ended(), 0, running.said())
+
     def test_the_deadline_ends_the_wait(self) -> None:
         self.drain(0.5)
         running = self.slow()

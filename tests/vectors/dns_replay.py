@@ -354,7 +354,7 @@ class Network:
         self.ranges = scenario.ranges
         self.step = 0
 
-    def listenUDP(self, port: int, protocol: Any, interface: str = "") -> _Port:
+    def listenUDP(self, port: int, protocol: Any, interface: str, largest: int) -> _Port:
         return _Port(self, protocol)
 
     def stream_query(self, server: tuple[str, int], packet: bytes, timeout: float) -> Deferred[bytes]:

@@ -18,7 +18,7 @@ from netsuite.dns.wire.writer import RRset, Writer
 
 __all__ = ["Answers"]
 
-_CHAIN: Final = 16
+_CHAIN: Final = 11
 _STREAM_LIMIT: Final = 65535
 _ADDRESSES: Final = (codes.A, codes.AAAA)
 _AT_ALIAS: Final = (codes.CNAME, codes.ANY, codes.RRSIG, codes.NSEC)
@@ -33,7 +33,7 @@ class Answers:
     was answered here.
     """
 
-    __slots__ = ("_dnssec_opt", "_opt", "_single", "minimal", "rcodes", "udp_size", "zones")
+    __slots__ = ("_dnssec_opt", "_opt", "minimal", "rcodes", "udp_size", "zones")
 
     def __init__(self, zones: Iterable[Zone] = (), *, minimal: bool = True, udp_size: int = 1232) -> None:
         self.zones: dict[bytes, Zone] = {zone.name: zone for zone in zones}
@@ -58,7 +58,8 @@ class Answers:
         if zone is None:
             return self._refused(data, query, edns)
         limit = _STREAM_LIMIT if stream else min(query.size, self.udp_size)
-        flags = codes.QR | codes.AA | (query.flags & (codes.RD | codes.CD))
+        # CD is a validator's business: authoritative answers leave it clear, as other servers do.
+        flags = codes.QR | codes.AA | (query.flags & codes.RD)
         writer = Writer(data[:2], query.question, flags, limit, OPT_LENGTH if edns else 0)
         rcode = self._resolve(writer, zone, query, stream)
         writer.flags |= rcode

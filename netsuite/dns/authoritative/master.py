@@ -22,14 +22,14 @@ import dns.rdatatype
 from netsuite.dns.wire import codes
 from netsuite.dns.wire.name import BadName, from_text
 
-__all__ = ["Record", "ZoneError", "read"]
+__all__ = ["Record", "Sources", "ZoneError", "read", "version"]
 
 _INCLUDES: Final = 16
 _GENERATED: Final = 1 << 20
 _TTL: Final = re.compile(r"(?:\d+[smhdw]?)+", re.IGNORECASE | re.ASCII)
 _TTL_PART: Final = re.compile(r"(\d+)([smhdw]?)", re.IGNORECASE | re.ASCII)
 _SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_CLASSES: Final = frozenset({"IN", "CH", "HS", "CS", "ANY", "NONE"})
+_CLASSES: Final = frozenset({"IN", "CH", "HS", "CS"})
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|\\.|[();]|\s+|[^\s"();\\]+|.', re.DOTALL)
 _SPECIAL: Final = re.compile(r'["();\\]')
 _RANGE: Final = re.compile(r"(\d+)-(\d+)(?:/(\d+))?")
@@ -50,9 +50,19 @@ class Record(NamedTuple):
     rdata: bytes
 
 
-def read(path: Path, origin: bytes) -> Iterator[Record]:
-    """The records of a master file in order; raises ZoneError."""
-    return _File(path, origin, 0).records()
+Sources = dict[Path, tuple[int, int, int]]
+"""Files that were read, each with what tells a later version of it from this one."""
+
+
+def read(path: Path, origin: bytes, sources: Sources | None = None) -> Iterator[Record]:
+    """The records of a master file in order; raises ZoneError. Files are noted in ``sources`` as they are read."""
+    return _File(path, origin, 0, {} if sources is None else sources).records()
+
+
+def version(path: Path) -> tuple[int, int, int]:
+    """What changes when a file does; OSError if it is not there."""
+    facts = path.stat()
+    return facts.st_mtime_ns, facts.st_size, facts.st_ino
 
 
 class _Line(NamedTuple):
@@ -66,8 +76,9 @@ class _Line(NamedTuple):
 class _File:
     """One file being read: what ``$`` directives and earlier lines have set."""
 
-    def __init__(self, path: Path, origin: bytes, depth: int) -> None:
+    def __init__(self, path: Path, origin: bytes, depth: int, sources: Sources) -> None:
         self.path = path
+        self.sources = sources
         self.origin = origin
         self.depth = depth
         self.owner: bytes | None = None
@@ -77,7 +88,9 @@ class _File:
         self._names: dict[bytes, dns.name.Name] = {}
 
     def records(self) -> Iterator[Record]:
+        """What the file and those it includes hold, in order."""
         try:
+            self.sources[self.path] = version(self.path)
             text = self.path.read_text("utf-8")
         except OSError as error:
             raise ZoneError(f"{self.path}: cannot be read: {error.strerror}") from error
@@ -116,7 +129,7 @@ class _File:
             raise _Fault(f"$INCLUDE goes deeper than {_INCLUDES} files")
         path = self.path.parent / words[0].strip('"')
         origin = from_text(words[1], self.origin) if len(words) > 1 else self.origin
-        inner = _File(path, origin, self.depth + 1)
+        inner = _File(path, origin, self.depth + 1, self.sources)
         inner.owner, inner.default_ttl, inner.last_ttl = self.owner, self.default_ttl, self.last_ttl
         if not path.is_file():
             raise _Fault(f"$INCLUDE {path}: no such file")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
+from pathlib import Path
 
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
@@ -25,12 +26,14 @@ class _Place:
 
     def __init__(self, text: str, settings: DnsSettings, commons: Commons) -> None:
         self.text = text
-        self.server = server = AuthoritativeServer(settings, commons)
+        self.server = server = AuthoritativeServer(settings, commons, text)
         self.zones: list[ZoneSettings] = []
         self.stream = StreamListener(text, server.factory, commons, "dns.listen", alpn=("dot",))
         plain = not self.stream.secure and self.stream.spec.form in ("address", "inherited")
         self.datagrams = (
-            DatagramListener(text, server.answer_datagram, commons, "dns.listen", memo=server.memo) if plain else None
+            DatagramListener(text, server.answer_datagram, commons, "dns.listen", memo=server.port_memo)
+            if plain
+            else None
         )
 
     def open(self) -> None:
@@ -71,11 +74,14 @@ class DnsService(NetsuiteService):
         for zone in settings.zone:
             for text in settings.listen if zone.listen is None else zone.listen:
                 self._place(text).zones.append(zone)
+        self._zones: dict[tuple[bytes, Path], Zone] = {}
         self._broken: dict[str, str] = {}
         metrics = commons.metrics
         metrics.add("netsuite_dns_queries", "Queries received.", "counter", self._queries, labels=("transport",))
         metrics.add("netsuite_dns_answers", "Answers by response code.", "counter", self._rcodes, labels=("rcode",))
-        metrics.add("netsuite_dns_zones", "Zones served.", "gauge", lambda: len(settings.zone))
+        metrics.add("netsuite_dns_limited", "Answers over UDP cut or dropped by rate.", "counter", self._limited)
+        metrics.add("netsuite_dns_dropped", "Datagrams dropped for want of room.", "counter", self._dropped)
+        metrics.add("netsuite_dns_zones", "Zones served.", "gauge", lambda: len(settings.zone), per_process=True)
 
     def _place(self, text: str) -> _Place:
         place = self._places.get(text)
@@ -102,6 +108,7 @@ class DnsService(NetsuiteService):
             place.open()
 
     def _serve(self, settings: ZoneSettings, zone: Zone) -> None:
+        self._zones[settings.origin, settings.file] = zone
         for place in self._places.values():
             if settings in place.zones:
                 place.server.replace(zone)
@@ -141,17 +148,20 @@ class DnsService(NetsuiteService):
             ("queries over UDP", queries["udp",]),
             ("queries over TCP", queries["tcp",]),
             *((f"answers {rcode}", count) for (rcode,), count in self._rcodes().items()),
+            ("answers limited by rate", self._limited()),
             ("connections", connections),
         )
 
     def reload(self) -> Awaitable[Sequence[str]]:
-        """Read every zone again, each in a thread, and swap it in; one that is broken stays as it was."""
+        """Read zones whose files have changed, each in a thread, and swap them in; a broken one stays as it was."""
         return Deferred.fromCoroutine(self._reload())
 
     async def _reload(self) -> list[str]:
         lines = []
         reactor = self.commons.reactor
         for settings in self.settings.zone:
+            if self._zones[settings.origin, settings.file].is_current() and settings.name not in self._broken:
+                continue
             try:
                 zone = await deferToThreadPool(reactor, reactor.getThreadPool(), load, settings.origin, settings.file)
             except ZoneError as error:
@@ -177,6 +187,13 @@ class DnsService(NetsuiteService):
             ("udp",): sum(place.received() for place in places),
             ("tcp",): sum(place.server.messages for place in places),
         }
+
+    def _dropped(self) -> int:
+        listeners = (place.datagrams for place in self._places.values() if place.datagrams is not None)
+        return sum(listener.datagrams.dropped for listener in listeners if listener.datagrams is not None)
+
+    def _limited(self) -> int:
+        return sum(place.server.rate.limited for place in self._places.values() if place.server.rate is not None)
 
     def _rcodes(self) -> dict[tuple[str, ...], int]:
         total: dict[tuple[str, ...], int] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from netsuite.common.settings import SitePath, Table
 from netsuite.dns.wire.name import BadName, from_text
@@ -46,6 +46,11 @@ class DnsSettings(Table):
     )
     udp_size: int = Field(1232, ge=512, le=4096, description="The largest answer over UDP, in bytes.")
     allow: list[str] = Field(["any"], description='Who may ask: networks, addresses, or "loopback", "private", "any".')
+    rate_limit: NonNegativeInt | None = Field(
+        None,
+        description="Answers a second over UDP to one network (IPv4 /24, IPv6 /56), beyond which they are cut or "
+        "dropped; 0 is off, and so it is if unset on loopback (elsewhere 200).",
+    )
     connections: PositiveInt = Field(4096, description="TCP connections at a time.")
     connections_per_address: PositiveInt = Field(256, description="TCP connections of one client at a time.")
     idle: PositiveFloat = Field(20.0, description="Seconds of silence after which a TCP connection is closed.")

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from netsuite.dns.authoritative.master import Record, ZoneError, read
+from netsuite.dns.authoritative.master import Record, Sources, ZoneError, read, version
 from netsuite.dns.wire import codes
 from netsuite.dns.wire.name import parent, to_text, within
 from netsuite.dns.wire.writer import RRset
@@ -38,11 +38,15 @@ class Node:
 
 
 class Zone:
-    """What a zone holds: ``nodes`` by name in lower case, ``negative`` the SOA as negative answers carry it."""
+    """What a zone holds: ``nodes`` by name in lower case, ``negative`` the SOA as negative answers carry it.
 
-    __slots__ = ("apex", "count", "name", "negative", "nodes", "serial", "soa", "wild")
+    ``sources`` are the files it was read from; errors about the whole name ``title``.
+    """
 
-    def __init__(self, name: bytes, records: Iterable[Record], source: str = "zone") -> None:
+    __slots__ = ("apex", "count", "name", "negative", "nodes", "serial", "soa", "sources")
+
+    def __init__(self, name: bytes, records: Iterable[Record], title: str, sources: Sources) -> None:
+        self.sources = sources
         self.name = name.lower()
         self.apex = Node(self.name)
         self.nodes: dict[bytes, Node] = {self.name: self.apex}
@@ -54,16 +58,22 @@ class Zone:
             self._place(owner, RRset(rdtype, ttl, list(rdatas)), where)
         shown = to_text(self.name)
         if codes.SOA not in self.apex.rrsets:
-            raise ZoneError(f"{source}: zone {shown} has no SOA record at {shown}")
+            raise ZoneError(f"{title}: zone {shown} has no SOA record at {shown}")
         if codes.NS not in self.apex.rrsets:
-            raise ZoneError(f"{source}: zone {shown} has no NS record at {shown}")
+            raise ZoneError(f"{title}: zone {shown} has no NS record at {shown}")
         self.soa = self.apex.rrsets[codes.SOA]
         rdata = self.soa.rdatas[0]
         self.serial = int.from_bytes(rdata[-20:-16], "big")
         # RFC 2308 section 5: the smaller of the SOA's TTL and its last field.
         self.negative = RRset(codes.SOA, min(self.soa.ttl, int.from_bytes(rdata[-4:], "big")), [rdata])
         self._shade()
-        self.wild = any(owner.startswith(b"\x01*") for owner in self.nodes)
+
+    def is_current(self) -> bool:
+        """Whether its files are still as they were when it was read."""
+        try:
+            return all(version(path) == seen for path, seen in self.sources.items())
+        except OSError:
+            return False
 
     def _collect(self, collected: dict[tuple[bytes, int], tuple[int, dict[bytes, None], str]], record: Record) -> None:
         owner = record.owner.lower()
@@ -121,4 +131,5 @@ class Zone:
 
 def load(name: bytes, path: Path) -> Zone:
     """A zone from its master file; raises ZoneError in one line."""
-    return Zone(name, read(path, name), str(path))
+    sources: Sources = {}
+    return Zone(name, read(path, name, sources), str(path), sources)

@@ -9,6 +9,8 @@ A delegation comes from the zone above only, never from the servers that it name
 that it was reached by: a name that its parent has withdrawn cannot keep itself alive (ghost and phoenix domains).
 
 Every ``expires`` is absolute time in seconds; an entry is never given out after it.
+
+Implements: RFC 2181 section 5; RFC 2308 sections 5, 7; RFC 8020 section 2; RFC 9520 section 3.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from netsuite.dns.resolver.message import AAAA, CNAME, NOERROR, NXDOMAIN, SOA, YXDOMAIN, A, RRset
+from netsuite.dns.resolver.message import RRset
+from netsuite.dns.wire.codes import AAAA, CNAME, NOERROR, NXDOMAIN, SOA, YXDOMAIN, A
 from netsuite.dns.wire.name import suffixes
 from netsuite.sansio.s3fifo import S3Fifo
 

@@ -12,6 +12,9 @@ between reads as the textbook tells it, since it is a generator that yields ques
 
 All of this, over all aliases and depths, draws on one budget of queries, so that no zone can make one question cost
 more (NXNS, CAMP, loops of aliases or of glue).
+
+Implements: RFC 1034 section 5.3.3; RFC 6672 section 3.4; RFC 8109 section 3; RFC 8914 section 4;
+RFC 9156 sections 2, 3.
 """
 
 from __future__ import annotations
@@ -25,7 +28,9 @@ import attrs
 
 from netsuite.dns.resolver.cache import Cache, Delegation, Entry, Server, Trust, host_text, synthesise
 from netsuite.dns.resolver.infrastructure import Infrastructure
-from netsuite.dns.resolver.message import (
+from netsuite.dns.resolver.message import Reply
+from netsuite.dns.resolver.scrutiny import Cut, Kind, Verdict, judge
+from netsuite.dns.wire.codes import (
     AAAA,
     BADVERS,
     CNAME,
@@ -39,9 +44,7 @@ from netsuite.dns.resolver.message import (
     SERVFAIL,
     TC,
     A,
-    Reply,
 )
-from netsuite.dns.resolver.scrutiny import Cut, Kind, Verdict, judge
 from netsuite.dns.wire.name import ROOT, labels, parent, suffixes, to_text, within
 
 __all__ = ["Ask", "Budget", "Done", "Resolution", "Result", "Step", "Surroundings", "Trouble", "recall"]
@@ -120,7 +123,7 @@ class Budget:
     """How many of them, if that led nowhere, also by asking the zone above their own."""
     attempts: int = 12
     """How many questions one zone's servers get before they are given up."""
-    attempts_each: int = 3
+    attempts_each: int = 4
     probes: int = 10
     """How many questions hide the whole name (RFC 9156 section 2.3: MAX_MINIMISE_COUNT)."""
     single_probes: int = 4

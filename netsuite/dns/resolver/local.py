@@ -2,6 +2,8 @@
 
 Special-use names (RFC 6761: ``localhost``, ``invalid``; RFC 7686: ``onion``), the reverse zones of addresses that mean
 something only nearby (RFC 6303, RFC 7793), and questions for ANY, which get the least there is (RFC 8482).
+
+Implements: RFC 6303 section 4; RFC 6761 section 6; RFC 8482 section 4.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from collections.abc import Iterable
 
 from netsuite.dns.resolver.cache import Entry
 from netsuite.dns.resolver.iterator import Result
-from netsuite.dns.resolver.message import AAAA, ANY, NOERROR, NS, NXDOMAIN, PTR, SOA, A
+from netsuite.dns.wire.codes import AAAA, ANY, NOERROR, NS, NXDOMAIN, PTR, SOA, A
 from netsuite.dns.wire.name import from_text, suffixes, within
 
 __all__ = ["LocalNames"]

@@ -15,8 +15,8 @@ from zope.interface import implementer
 from netsuite.dns.resolver.cache import Entry
 from netsuite.dns.resolver.iterator import Result
 from netsuite.dns.resolver.local import LocalNames
-from netsuite.dns.resolver.message import ANY, NOERROR, NXDOMAIN
 from netsuite.dns.resolver.recursion import Recursion
+from netsuite.dns.wire.codes import ANY, NOERROR, NXDOMAIN
 from netsuite.dns.wire.name import from_text, to_text
 from netsuite.interfaces import INameResolver, LookupFailed, NameAnswer, Record
 
@@ -37,7 +37,7 @@ class NameLookup:
     async def lookup(self, name: str, rdtype: str) -> NameAnswer:
         """What a name has of a type, CNAMEs followed; LookupFailed if that cannot be found out."""
         try:
-            wire = from_text(name)
+            wire = from_text(name).lower()  # lengths are below every letter
             number = int(dns.rdatatype.from_text(rdtype))
         except (ValueError, dns.exception.DNSException) as error:
             raise LookupFailed(f"{name} {rdtype}: {error}") from None

@@ -2,7 +2,7 @@
 
 Rdata are kept in wire form with every name in them uncompressed, so that they can be stored and sent as they are.
 
-Implements: RFC 1035 section 4; RFC 3597 section 4; RFC 6891 section 6; RFC 8914 section 2
+Implements: RFC 1035 section 4; RFC 3597 section 4; RFC 6891 section 6; RFC 8914 section 2.
 """
 
 from __future__ import annotations
@@ -11,25 +11,10 @@ import struct
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-__all__ = [
-    "AA",
-    "AD",
-    "CD",
-    "QR",
-    "RA",
-    "RD",
-    "TC",
-    "MalformedMessageError",
-    "Question",
-    "RRset",
-    "Reply",
-    "decode",
-    "read_name",
-]
+from netsuite.dns.wire.codes import CLASS_IN, CNAME, MX, NS, OPT, PTR, SOA, TC
+from netsuite.dns.wire.name import BadName, expand
 
-QR, AA, TC, RD, RA, AD, CD = 0x8000, 0x0400, 0x0200, 0x0100, 0x0080, 0x0020, 0x0010
-A, NS, CNAME, SOA, PTR, AAAA, DNAME, OPT, DS, ANY = 1, 2, 5, 6, 12, 28, 39, 41, 43, 255
-NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED, YXDOMAIN, BADVERS = 0, 1, 2, 3, 4, 5, 6, 16
+__all__ = ["Holes", "MalformedMessageError", "Question", "RRset", "Reply", "decode", "encode", "query"]
 
 MAX_RECORDS = 4000
 """Records in a message beyond which it is refused (a 64 KiB message of the smallest records)."""
@@ -51,6 +36,7 @@ _LAYOUTS: dict[int, tuple[int | str, ...]] = {
 }
 _SIZES = {1: 4, 28: 16}
 _HEADER = struct.Struct("!6H")
+_COUNTS = struct.Struct("!5H")
 _RECORD = struct.Struct("!HHIH")
 
 
@@ -97,40 +83,6 @@ class Reply(NamedTuple):
         return self.flags >> 11 & 15
 
 
-def read_name(data: bytes, at: int) -> tuple[bytes, int]:
-    """An uncompressed copy of the name at an offset, and the offset behind it.
-
-    Pointers must lead strictly backwards (so they end), labels are of the ordinary kind, and a name has at most 255
-    bytes; anything else raises MalformedMessageError.
-    """
-    parts = []
-    length = 1
-    end = -1
-    barrier = at
-    try:
-        while size := data[at]:
-            if size < 64:
-                label = data[at : at + size + 1]
-                length += size + 1
-                if length > 255 or len(label) <= size:
-                    raise MalformedMessageError("name too long")
-                parts.append(label)
-                at += size + 1
-            elif size >= 192:
-                target = (size & 63) << 8 | data[at + 1]
-                if end < 0:
-                    end = at + 2
-                if target >= barrier:
-                    raise MalformedMessageError("compression pointer leads forward")
-                at = barrier = target
-            else:
-                raise MalformedMessageError("label of an unknown kind")
-    except IndexError:
-        raise MalformedMessageError("name beyond the end") from None
-    parts.append(b"\0")
-    return b"".join(parts), at + 1 if end < 0 else end
-
-
 def _read_rdata(data: bytes, at: int, end: int, rdtype: int) -> bytes:
     layout = _LAYOUTS.get(rdtype)
     if layout is None:
@@ -141,7 +93,7 @@ def _read_rdata(data: bytes, at: int, end: int, rdtype: int) -> bytes:
     parts = []
     for field in layout:
         if field == "n":
-            name, at = read_name(data, at)
+            name, at = expand(data, at)
             parts.append(name)
             continue
         if at >= end:
@@ -172,6 +124,13 @@ def _read_options(data: bytes) -> tuple[tuple[int, bytes], ...]:
 
 def decode(data: bytes) -> Reply:
     """Read a whole message; MalformedMessageError if it is none (RFC 1035 section 4)."""
+    try:
+        return _decode(data)
+    except BadName as error:
+        raise MalformedMessageError(str(error)) from None
+
+
+def _decode(data: bytes) -> Reply:
     if len(data) < 12:
         raise MalformedMessageError("shorter than a header")
     ident, flags, questions, *counts = _HEADER.unpack_from(data)
@@ -180,7 +139,7 @@ def decode(data: bytes) -> Reply:
     at = 12
     question = None
     if questions:
-        name, at = read_name(data, at)
+        name, at = expand(data, at)
         if at + 4 > len(data):
             raise MalformedMessageError("question cut off")
         question = Question(name, *struct.unpack_from("!HH", data, at))
@@ -192,7 +151,7 @@ def decode(data: bytes) -> Reply:
     for section, count in enumerate(counts):
         groups: dict[tuple[bytes, int], list[tuple[int, bytes]]] = {}
         for _ in range(count):
-            name, at = read_name(data, at)
+            name, at = expand(data, at)
             if at + 10 > len(data):
                 raise MalformedMessageError("record cut off")
             rdtype, klass, ttl, size = _RECORD.unpack_from(data, at)
@@ -206,7 +165,7 @@ def decode(data: bytes) -> Reply:
                 edns = (klass, ttl >> 16 & 255, bool(ttl & 0x8000))
                 rcode |= ttl >> 24 << 4
                 options = _read_options(data[at:end])
-            elif klass == 1:
+            elif klass == CLASS_IN:
                 # RFC 2181 section 8: a TTL with its top bit set counts as zero
                 record = (0 if ttl >> 31 else ttl, _read_rdata(data, at, end, rdtype))
                 groups.setdefault((name.lower(), rdtype), []).append(record)
@@ -225,7 +184,7 @@ def query(ident: int, name: bytes, rdtype: int, *, flags: int = 0, payload: int 
     """A query of class IN with an OPT record that offers ``payload`` bytes (none if 0)."""
     head = _HEADER.pack(ident, flags, 1, 0, 0, 1 if payload else 0)
     opt = b"\0" + _RECORD.pack(OPT, payload, 0, 0) if payload else b""
-    return head + name + struct.pack("!HH", rdtype, 1) + opt
+    return head + name + struct.pack("!HH", rdtype, CLASS_IN) + opt
 
 
 class Holes(NamedTuple):
@@ -259,9 +218,9 @@ class _Writer:
 
 
 def encode(
-    ident: int,
+    ident: bytes,
     flags: int,
-    question: Question,
+    question: bytes,
     answer: Iterable[RRset],
     authority: Iterable[RRset],
     *,
@@ -271,18 +230,17 @@ def encode(
     rcode: int = 0,
     options: Sequence[tuple[int, bytes]] = (),
 ) -> Holes:
-    """A response of at most ``limit`` bytes.
+    """A response of at most ``limit`` bytes to a question section as it was sent, with the offsets of its TTLs.
 
     If the records do not fit it is empty with TC set (RFC 2181 section 9, as servers do it today); ``payload`` above 0
     adds an OPT record with that size, the DO bit copied and the options. Owner names and the names in NS, CNAME, PTR,
     SOA and MX rdata are compressed (RFC 3597 section 4 forbids it elsewhere).
     """
-    start = _HEADER.pack(ident, 0, 1, 0, 0, 0) + question.name + struct.pack("!HH", question.type, question.klass)
+    start = ident + bytes(10) + question
     suffixes: dict[bytes, int] = {}
-    at = 12
-    folded = question.name.lower()
-    for suffix_at in _offsets(folded):
-        suffixes[folded[suffix_at:]] = at + suffix_at
+    folded = question[:-4].lower()
+    for at in _offsets(folded):
+        suffixes[folded[at:]] = 12 + at
     opt = b""
     if payload:
         data = b"".join(struct.pack("!HH", code, len(text)) + text for code, text in options)
@@ -300,8 +258,8 @@ def encode(
                 _write_rdata(writer, rrset.type, rrset.ttl, rdata)
                 if len(writer.data) + len(opt) > limit:
                     writer = _Writer(start, {})
-                    return _finish(writer.data, ident, flags | TC, rcode, [0, 0], opt, ())
-    return _finish(writer.data, ident, flags, rcode, counts, opt, tuple(holes))
+                    return _finish(writer.data, flags | TC, rcode, [0, 0], opt, ())
+    return _finish(writer.data, flags, rcode, counts, opt, tuple(holes))
 
 
 def _offsets(name: bytes) -> Iterable[int]:
@@ -311,25 +269,23 @@ def _offsets(name: bytes) -> Iterable[int]:
         at += name[at] + 1
 
 
-def _finish(
-    data: bytearray, ident: int, flags: int, rcode: int, counts: list[int], opt: bytes, holes: tuple[int, ...]
-) -> Holes:
-    _HEADER.pack_into(data, 0, ident, flags | rcode & 15, 1, counts[0], counts[1], 1 if opt else 0)
+def _finish(data: bytearray, flags: int, rcode: int, counts: list[int], opt: bytes, holes: tuple[int, ...]) -> Holes:
+    _COUNTS.pack_into(data, 2, flags | rcode & 15, 1, counts[0], counts[1], 1 if opt else 0)
     return Holes(bytes(data) + opt, holes)
 
 
 def _write_rdata(writer: _Writer, rdtype: int, ttl: int, rdata: bytes) -> None:
     writer.data += _RECORD.pack(rdtype, 1, ttl, len(rdata))
-    if rdtype not in (NS, CNAME, SOA, PTR, 15):
+    if rdtype not in (NS, CNAME, SOA, PTR, MX):
         writer.data += rdata
         return
     begin = len(writer.data)
     at = 0
-    if rdtype == 15:
+    if rdtype == MX:
         writer.data += rdata[:2]
         at = 2
     for _ in range(2 if rdtype == SOA else 1):
-        name, at = read_name(rdata, at)
+        name, at = expand(rdata, at)
         writer.name(name)
     writer.data += rdata[at:]
     struct.pack_into("!H", writer.data, begin - 2, len(writer.data) - begin)

@@ -8,8 +8,9 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from netsuite.dns.resolver.iterator import Ask, Effect, Resolution, Result, Step, Surroundings, Trouble, recall
-from netsuite.dns.resolver.message import SERVFAIL, Reply
+from netsuite.dns.resolver.message import Reply
 from netsuite.dns.resolver.upstream import Upstream
+from netsuite.dns.wire.codes import SERVFAIL
 
 __all__ = ["Recursion"]
 

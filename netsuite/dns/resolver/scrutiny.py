@@ -3,6 +3,8 @@
 Only records that lie within the zone asked count (bailiwick); an answer is followed along its CNAMEs and DNAMEs as long
 as it stays there; NS records are believed only in a referral, one that leads downwards towards the name asked for, and
 addresses only as glue of such a referral. Everything else in the reply is dropped here, and so is never stored.
+
+Implements: RFC 1034 section 4.3.2; RFC 5452 section 6; RFC 6604 section 3; RFC 6672 section 2.
 """
 
 from __future__ import annotations
@@ -11,23 +13,8 @@ import enum
 from typing import NamedTuple
 
 from netsuite.dns.resolver.cache import Trust, host_text
-from netsuite.dns.resolver.message import (
-    AA,
-    AAAA,
-    CNAME,
-    DNAME,
-    FORMERR,
-    NOERROR,
-    NOTIMP,
-    NS,
-    NXDOMAIN,
-    RA,
-    SOA,
-    YXDOMAIN,
-    A,
-    Reply,
-    RRset,
-)
+from netsuite.dns.resolver.message import Reply, RRset
+from netsuite.dns.wire.codes import AA, AAAA, CNAME, DNAME, FORMERR, NOERROR, NOTIMP, NS, NXDOMAIN, RA, SOA, YXDOMAIN, A
 from netsuite.dns.wire.name import suffixes, within
 
 __all__ = ["Cut", "Kind", "Verdict", "judge"]

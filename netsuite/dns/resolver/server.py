@@ -20,24 +20,10 @@ from netsuite.common.datagram import Memo
 from netsuite.dns.resolver.cache import Entry
 from netsuite.dns.resolver.iterator import Result
 from netsuite.dns.resolver.local import LocalNames
-from netsuite.dns.resolver.message import (
-    BADVERS,
-    CD,
-    FORMERR,
-    NOTIMP,
-    QR,
-    RA,
-    RD,
-    REFUSED,
-    SERVFAIL,
-    TC,
-    MalformedMessageError,
-    Reply,
-    RRset,
-    decode,
-    encode,
-)
+from netsuite.dns.resolver.message import Holes, RRset, encode
 from netsuite.dns.resolver.recursion import Recursion
+from netsuite.dns.wire.codes import CD, CLASS_IN, NOTIMP, OPT, QR, RA, RD, REFUSED, SERVFAIL, TC
+from netsuite.dns.wire.query import OPT_LENGTH, Query, Refusal, parse
 from netsuite.interfaces import IDnsAnswers
 from netsuite.sansio.s3fifo import S3Fifo
 
@@ -45,13 +31,13 @@ __all__ = ["ResolverServer", "ServerLimits"]
 
 _PROHIBITED: Final = 18
 _NOT_AUTHORITATIVE: Final = 20
+_EXTENDED_ERROR: Final = 15
 _ONE: Final = struct.Struct("!I")
 _MEMO_LIFE: Final = 1.0
 _LEAST_LEFT: Final = 2.0
 """Seconds that an answer must still be good for to enter the memo, which is emptied every ``_MEMO_LIFE``."""
 _HOARD: Final = 8
 """Late answers beyond which one client's are dropped: saved up, they would strike a forged address at once."""
-_OPCODE_AND_RD: Final = 0x7900
 
 
 class ServerLimits(NamedTuple):
@@ -169,42 +155,37 @@ class ResolverServer:
         self.answered[rcode] = self.answered.get(rcode, 0) + 1
 
     def _answer(self, data: bytes, client: str, now: float, *, stream: bool) -> bytes | Deferred[bytes | None] | None:
-        if len(data) < 12 or data[2] & 0x80:
+        query = parse(data, self._limits.payload)
+        if query is None:
             self.dropped += 1
-            return None  # answering an answer would start a war
+            return None
         self.queries += 1
-        try:
-            query = decode(data)
-        except MalformedMessageError:
-            return self._bare(data, FORMERR)
-        question = query.question
-        if query.opcode or question is None:
-            return self._bare(data, NOTIMP if query.opcode else FORMERR)
+        if isinstance(query, Refusal):
+            self._count(query.rcode)
+            return query.response
         if not self._rule.permits(client):
             self.refused += 1
-            return self._say(query, REFUSED, stream, (_PROHIBITED, ""))
-        if query.edns is not None and query.edns[1]:
-            return self._say(query, BADVERS, stream)
-        if question.klass != 1:
-            return self._say(query, REFUSED, stream)
-        if 128 <= question.type <= 254 or question.type in (0, 41):
-            return self._say(query, NOTIMP, stream)
-        name = question.name.lower()
-        result = self._local.find(name, question.type, now) or self._recursion.known(name, question.type, now)
+            return self._say(data, query, REFUSED, (_PROHIBITED, ""))
+        if query.rdclass != CLASS_IN:
+            return self._say(data, query, REFUSED)
+        name, rdtype = query.name, query.type
+        if 128 <= rdtype <= 254 or rdtype in (0, OPT):
+            return self._say(data, query, NOTIMP)
+        result = self._local.find(name, rdtype, now) or self._recursion.known(name, rdtype, now)
         if result is not None:
             self.hits += 1
             return self._finished(data, query, result, now, stream)
         if not query.flags & RD:
-            return self._say(query, REFUSED, stream, (_NOT_AUTHORITATIVE, "recursion was not desired"))
-        return self._wait(data, query, name, client, now, stream)
+            return self._say(data, query, REFUSED, (_NOT_AUTHORITATIVE, "recursion was not desired"))
+        return self._wait(data, query, client, now, stream)
 
     def _wait(
-        self, data: bytes, query: Reply, name: bytes, client: str, now: float, stream: bool
+        self, data: bytes, query: Query, client: str, now: float, stream: bool
     ) -> bytes | Deferred[bytes | None] | None:
         mine = self._by_client.get(client, 0)
         if self._waiting >= self._limits.clients or mine >= self._limits.per_client:
             self.dropped += 1
-            return self._say(query, SERVFAIL, stream, (0, "too many questions are waiting")) if stream else None
+            return self._say(data, query, SERVFAIL, (0, "too many questions are waiting")) if stream else None
         self._waiting += 1
         self._by_client[client] = mine + 1
         self.waited += 1
@@ -227,51 +208,40 @@ class ResolverServer:
             else:
                 waiting.callback(self._finished(data, query, result, then, stream))
 
-        assert query.question is not None
-        self._recursion.resolve(name, query.question.type, finish)
+        self._recursion.resolve(query.name, query.type, finish)
         return waiting
 
-    def _bare(self, data: bytes, rcode: int) -> bytes:
-        """A header and no more, to what cannot be read or is no query."""
-        self._count(rcode)
-        return data[:2] + struct.pack("!5H", QR | RA | data[2] << 8 & _OPCODE_AND_RD | rcode, 0, 0, 0, 0)
-
-    def _say(self, query: Reply, rcode: int, stream: bool, error: tuple[int, str] | None = None) -> bytes:
+    def _say(self, data: bytes, query: Query, rcode: int, error: tuple[int, str] | None = None) -> bytes:
         """An answer without records."""
         self._count(rcode)
-        return self._encode(query, Result(rcode, error=error), 0.0, stream)[0]
+        return self._encode(data, query, Result(rcode, error=error), 0.0, stream=False).data
 
-    def _finished(self, data: bytes, query: Reply, result: Result, now: float, stream: bool) -> bytes:
+    def _finished(self, data: bytes, query: Query, result: Result, now: float, stream: bool) -> bytes:
         self._count(result.rcode)
-        answer, ttls = self._encode(query, result, now, stream)
-        if ttls and not query.options and not answer[2] & TC >> 8:
+        answer, ttls = self._encode(data, query, result, now, stream)
+        bare = len(data) == 12 + len(query.question) + (OPT_LENGTH if query.edns else 0)
+        if ttls and bare and not answer[2] & TC >> 8:
             expires = min(entry.expires for entry in (*result.answer, *result.authority))
             if expires > now + 1:
                 prepared = _Prepared(answer[2:], tuple(offset - 2 for offset in ttls), now, expires)
                 self._prepared.put(data[2:], prepared, len(data) + len(answer) + 400)
         return answer
 
-    def _encode(self, query: Reply, result: Result, now: float, stream: bool) -> tuple[bytes, tuple[int, ...]]:
-        flags = QR | RA | query.flags & (RD | CD) | query.flags & 0x7800
-        payload, dnssec_ok = 0, False
-        limit = 512
+    def _encode(self, data: bytes, query: Query, result: Result, now: float, stream: bool) -> Holes:
         options: tuple[tuple[int, bytes], ...] = ()
-        if query.edns is not None:
-            payload, dnssec_ok = self._limits.payload, query.edns[2]
-            limit = min(max(512, query.edns[0]), payload)
-            if result.error is not None:
-                code, text = result.error
-                options = ((15, struct.pack("!H", code) + text.encode()),)
-        assert query.question is not None
+        if result.error is not None:
+            code, text = result.error
+            options = ((_EXTENDED_ERROR, struct.pack("!H", code) + text.encode()),)
+        payload = self._limits.payload
         return encode(
-            query.id,
-            flags,
+            data[:2],
+            QR | RA | query.flags & (RD | CD),
             query.question,
             _rrsets(result.answer, now),
             _rrsets(result.authority, now),
-            limit=65535 if stream else limit,
-            payload=payload,
-            dnssec_ok=dnssec_ok,
+            limit=65535 if stream else min(query.size, payload),
+            payload=payload if query.edns else 0,
+            dnssec_ok=query.dnssec,
             rcode=result.rcode,
             options=options,
         )

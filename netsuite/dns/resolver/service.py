@@ -26,7 +26,7 @@ from netsuite.dns.resolver.streams import StreamQueries
 from netsuite.dns.resolver.upstream import Upstream, UpstreamLimits
 from netsuite.dns.wire.codes import RCODES
 from netsuite.dns.wire.name import ROOT, from_text
-from netsuite.dns.wire.stream import DnsConnection, Message
+from netsuite.dns.wire.stream import DnsConnection, DnsStreamLimits, Message
 from netsuite.interfaces import Address, IDnsAnswers, IHttpServer, INameResolver, IOffers
 from netsuite.sansio.connection import Channel
 
@@ -73,12 +73,19 @@ class ResolverService(NetsuiteService):
             ServerLimits(settings.payload, settings.clients, settings.per_client),
         )
         self.lookup = NameLookup(clock, self.recursion, local)
-        self._factory = StreamFactory(commons, "resolver", self._connection, self._answer_stream)
+        self._factory = StreamFactory(
+            commons,
+            "resolver",
+            self._connection,
+            self._answer_stream,
+            concurrency=commons.access.concurrency(settings.connections, settings.connections_per_address),
+        )
+        self._stream_limits = DnsStreamLimits(idle=settings.idle)
         self._listeners: list[tuple[StreamListener, DatagramListener | None]] = []
         for text in settings.listen:
             stream = StreamListener(text, self._factory, commons, "resolver.listen", alpn=("dot",))
             datagram = None
-            if not stream.secure:
+            if not stream.secure and stream.spec.form in ("address", "inherited"):
                 # the memo asks nobody's leave, so it stands only where all who can come may ask
                 open_to_all = is_loopback(stream.host) and self.server.memo_for_loopback
                 memo = self.server.memo if open_to_all else None
@@ -188,7 +195,7 @@ class ResolverService(NetsuiteService):
             self._hints.update(found)
 
     def _connection(self, channel: Channel) -> DnsConnection:
-        return DnsConnection(self.commons.clock.seconds(), server=True)
+        return DnsConnection(self.commons.clock.seconds(), server=True, limits=self._stream_limits)
 
     def _answer_stream(self, message: Message, body: Any, adapter: Any) -> Any:
         answer = self.server.answer(message.data, adapter.channel.peer, True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
-from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
 from netsuite.common.settings import SitePath, Table
+from netsuite.dns.wire.name import from_text
 
 __all__ = ["ResolverSettings", "server_address"]
 
@@ -62,6 +63,9 @@ class ResolverSettings(Table):
     queries: int = Field(80, ge=10, le=1000, description="Questions to name servers that one question may cause.")
     clients: PositiveInt = Field(4096, description="Questions that may wait for an answer at a time.")
     per_client: PositiveInt = Field(1000, description="How many of them may be one client's.")
+    connections: PositiveInt = Field(4096, description="TCP connections at a time.")
+    connections_per_address: PositiveInt = Field(256, description="TCP connections of one client at a time.")
+    idle: PositiveFloat = Field(20.0, description="Seconds of silence after which a TCP connection is closed.")
     sockets: PositiveInt = Field(512, description="Sockets for questions to name servers.")
     doh: str | None = Field(
         "/dns-query", description="Path of DNS over HTTPS on the suite's HTTP server; none if empty."
@@ -77,7 +81,8 @@ class ResolverSettings(Table):
     @field_validator("stubs")
     @classmethod
     def _zones(cls, value: dict[str, list[str]]) -> dict[str, list[str]]:
-        for servers in value.values():
+        for zone, servers in value.items():
+            from_text(zone)
             cls._servers(servers)
             if not servers:
                 raise ValueError("a stub needs at least one server")

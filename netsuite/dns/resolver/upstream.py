@@ -7,6 +7,8 @@ question's bytes agree; a wrong one that got this far is a near miss, and the fi
 
 Equal questions to one server share one exchange (a guesser gains nothing by many). Sockets are bounded; what does not
 fit waits in a bounded queue. Time-outs of all exchanges are kept by one timer.
+
+Implements: RFC 5452 section 9; RFC 7766 section 5.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ from netsuite.common.commons import Runtime
 from netsuite.dns.resolver.cache import Server
 from netsuite.dns.resolver.infrastructure import Infrastructure
 from netsuite.dns.resolver.iterator import Ask, Trouble
-from netsuite.dns.resolver.message import RD, MalformedMessageError, Reply, decode, query
+from netsuite.dns.resolver.message import MalformedMessageError, Reply, decode, query
+from netsuite.dns.wire.codes import RD
 
 __all__ = ["Upstream", "UpstreamLimits"]
 
@@ -55,7 +58,7 @@ class UpstreamLimits:
 class Exchange:
     """One question under way to one server, and all who wait for its reply."""
 
-    __slots__ = ("asked_at", "channel", "deadline", "flags", "ident", "key", "packet", "question", "waiters")
+    __slots__ = ("asked_at", "channel", "deadline", "key", "packet", "waiters")
 
     def __init__(self, key: tuple[Any, ...], packet: bytes, waiter: Waiter) -> None:
         self.key = key
@@ -97,8 +100,9 @@ class _Socket:
         self._upstream.arrived(self._exchange, data)
 
     def connectionLost(self, reason: object = None) -> None:
-        """The reactor is done with it."""
-        self.close()
+        """The kernel has an error for this socket: nobody listens there (the reactor calls no doRead then)."""
+        if self._descriptor >= 0:
+            self._upstream.unreachable(self._exchange)
 
     def close(self) -> None:
         """Hear no more."""
@@ -117,7 +121,8 @@ class _Port(DatagramProtocol):
         self._upstream = upstream
         self._exchange = exchange
         self._server: Server = exchange.key[0]
-        self._port = upstream.reactor.listenUDP(0, self, interface="::" if ":" in self._server[0] else "")
+        interface = "::" if ":" in self._server[0] else ""
+        self._port = upstream.reactor.listenUDP(0, self, interface, 65535)
         self._port.write(exchange.packet, self._server)
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
@@ -184,9 +189,6 @@ class Upstream:
         self._queue.clear()
         for exchange in list(self._exchanges.values()):
             self._finish(exchange, Trouble.BUSY)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
     def _cased(self, name: bytes) -> bytes:
         """The name with letters' case at random, which a reply must repeat (0x20)."""
@@ -219,6 +221,8 @@ class Upstream:
                 return
         else:
             exchange.channel = _Port(self, exchange)
+        if self._exchanges.get(exchange.key) is not exchange:
+            return  # it failed at once
         exchange.deadline = now + timeout
         self._order += 1
         heapq.heappush(self._deadlines, (exchange.deadline, self._order, exchange))
@@ -300,6 +304,8 @@ class Upstream:
             exchange.channel = None
         if exchange.asked_at:
             self._open -= 1
+        if not self._exchanges:
+            self._disarm()
         waiters, exchange.waiters = exchange.waiters, []
         for waiter in waiters:
             waiter(outcome)
@@ -313,6 +319,12 @@ class Upstream:
         elif self._timer.getTime() > first:
             self._timer.cancel()
             self._timer = self._clock.callLater(max(0.0, first - self._clock.seconds()), self._tick)
+
+    def _disarm(self) -> None:
+        self._deadlines.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _tick(self) -> None:
         self._timer = None

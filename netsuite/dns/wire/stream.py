@@ -49,11 +49,13 @@ class Message(NamedTuple):
 class DnsStreamLimits:
     """What one connection may cost.
 
-    ``outstanding``: queries unanswered at a time (further ones wait unread); ``idle``: seconds without a
-    message after which a connection that owes nothing is closed; ``message``: seconds for one message to arrive.
+    ``outstanding``: queries unanswered at a time, and ``octets`` what they may have together (further ones wait
+    unread); ``idle``: seconds of silence after which a connection is closed on which no answer is owed, or
+    a client stops waiting; ``message``: seconds for one message to arrive.
     """
 
     outstanding: int = 128
+    octets: int = 256 * 1024
     idle: float = 20.0
     message: float = 10.0
 
@@ -67,13 +69,14 @@ class DnsConnection:
         "_closed",
         "_draining",
         "_ended",
-        "_last",
         "_idle_from",
         "_ids",
+        "_last",
         "_limits",
         "_next",
         "_out",
         "_owed",
+        "_owed_octets",
         "_partial_from",
         "_server",
     )
@@ -87,6 +90,7 @@ class DnsConnection:
         self._next = 0
         # A server's queries that are owed an answer; a client's that wait for one.
         self._owed: dict[int, bytes] = {}
+        self._owed_octets = 0
         self._ids: dict[bytes, int] = {}
         self._last: deque[Any] = deque()
         self._ended = self._draining = self._closed = False
@@ -124,7 +128,7 @@ class DnsConnection:
         if self._server:
             if self._draining:
                 return self._finished("drained")
-            if len(self._owed) >= self._limits.outstanding:
+            if self._full():
                 return PAUSED
         message = self._message()
         while message is not None:
@@ -134,6 +138,7 @@ class DnsConnection:
                 stream = self._next
                 self._next += 1
                 self._owed[stream] = message
+                self._owed_octets += len(message)
                 return Message(stream, message)
             found = self._ids.pop(message[:2], None) if message[2] & _QR else None
             if found is not None:
@@ -158,16 +163,16 @@ class DnsConnection:
         if self._closed:
             raise StateError("the connection is over")
         if self._server:
-            query = self._owed.pop(item.stream, None)
-            if query is None:
+            if item.stream not in self._owed:
                 raise StateError(f"no query {item.stream} awaits an answer")
-            if self._partial_from is not None and len(self._owed) + 1 == self._limits.outstanding:
+            if self._partial_from is not None and self._full():
                 self._partial_from = now
+            query = self._owed.pop(item.stream)
+            self._owed_octets -= len(query)
             data = _failure(query) if kind is Abandon else item.data
         elif kind is Abandon:
-            query = self._owed.pop(item.stream, None)
-            if query is not None:
-                self._ids.pop(query[:2], None)
+            if item.stream in self._owed:
+                del self._ids[self._owed.pop(item.stream)[:2]]
             return
         else:
             data = item.data
@@ -198,11 +203,11 @@ class DnsConnection:
 
     def deadline(self) -> float | None:
         """When the half-read message or the silence has lasted too long; none while answers are owed."""
-        if self._closed or (self._server and len(self._owed) >= self._limits.outstanding):
+        if self._closed or self._full():
             return None
         if self._partial_from is not None:
             return self._partial_from + self._limits.message
-        return None if self._owed else self._idle_from + self._limits.idle
+        return None if self._server and self._owed else self._idle_from + self._limits.idle
 
     def tick(self, now: float) -> None:
         """Give up a peer that stalled."""
@@ -213,6 +218,11 @@ class DnsConnection:
     def touched(self, now: float) -> None:
         """A shortcut answered a query."""
         self._idle_from = now
+
+    def _full(self) -> bool:
+        """Whether so much is owed that further queries wait."""
+        limits = self._limits
+        return self._server and (len(self._owed) >= limits.outstanding or self._owed_octets >= limits.octets)
 
     def _message(self) -> bytes | None:
         buffer, at = self._buffer, self._at

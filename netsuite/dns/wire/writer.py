@@ -19,6 +19,11 @@ _NAMED: Final = {codes.NS: (0, 1), codes.CNAME: (0, 1), codes.PTR: (0, 1), codes
 _POINTING: Final = {codes.NS: 0, codes.MX: 2, codes.SRV: 6}
 
 
+# Known names are kept as offset and, above its 14 bits, how many pointers follow one another from there. Readers
+# bound such chains (dnspython at 16), so we stop at eight.
+_DEEPEST: Final = 8 << 14
+
+
 class RRset:
     """Records of one name and type, ready to be written.
 
@@ -144,19 +149,24 @@ class Writer:
                 at += length + 1
         start = len(out)
         at = 0
+        added: list[bytes] = []
         while length := folded[at]:
             suffix = folded[at:]
             pointer = known.get(suffix)
-            if pointer is not None:
+            if pointer is not None and pointer < _DEEPEST:
                 out += name[:at]
-                out += (0xC000 | pointer).to_bytes(2, "big")
+                out += (0xC000 | pointer & 0x3FFF).to_bytes(2, "big")
+                deeper = (pointer & ~0x3FFF) + 0x4000
+                for suffix in added:
+                    known[suffix] |= deeper
                 return
             if start + at < 0x4000:
                 known[suffix] = start + at
+                added.append(suffix)
             at += length + 1
         out += name
 
     def _undo(self, start: int) -> None:
         del self._out[start:]
         if self._names is not None:
-            self._names = {name: at for name, at in self._names.items() if at < start}
+            self._names = {name: at for name, at in self._names.items() if at & 0x3FFF < start}

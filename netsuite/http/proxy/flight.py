@@ -132,6 +132,11 @@ class Flight:
             return Landing.ALONE
         return self.landing
 
+    @property
+    def attended(self) -> bool:
+        """Whether anybody reads, or waits to."""
+        return bool(self._readers) or self.waiters > 0
+
     def reader(self) -> Reader:
         """A body from the first byte on; allowed while everything is still there."""
         reader = Reader(self)

@@ -34,8 +34,13 @@ _STATUS_LINE: Final = re.compile(rb"HTTP/1\.([0-9]) ([1-9][0-9][0-9])(?: ([\t\x2
 _FRAMING: Final = frozenset([b"host", b"content-length", b"transfer-encoding", b"connection", b"expect", b"upgrade"])
 
 
+_SUSPICIOUS: Final = frozenset([b"content-", b"content_", b"transfer"])
+_DISGUISED: Final = re.compile(rb"content[-_]+length|transfer[-_]+encoding")
+"""What some server behind us could take for a framing field."""
+
+
 class Refused(Exception):
-    """This head is not acceptable: the status to answer, and why in one line."""
+    """A head that is not acceptable: the status to answer, and why in one line."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
@@ -46,7 +51,7 @@ class Refused(Exception):
 class _Heads:
     """What both roles collect from llhttp's callbacks."""
 
-    __slots__ = ("_framing", "_headers", "_most", "_parser")
+    __slots__ = ("_framing", "_headers", "_most", "_parser", "_refused")
 
     _parser: httptools.HttpRequestParser | httptools.HttpResponseParser
 
@@ -54,6 +59,7 @@ class _Heads:
         self._most = most
         self._headers: Fields = []
         self._framing: dict[bytes, bytes] = {}
+        self._refused: Refused | None = None
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
@@ -63,30 +69,28 @@ class _Heads:
         if name in _FRAMING:
             framing = self._framing
             if name in framing:
-                if name == b"host":
-                    raise Refused(400, "there is more than one Host")
-                if name == b"transfer-encoding" or name == b"content-length":
-                    raise Refused(400, f"there is more than one {name.decode()}")
+                if name == b"host" or name == b"content-length":
+                    self._refused = Refused(400, f"there is more than one {name.decode()}")
                 value = framing[name] + b", " + value
             framing[name] = value
+        elif name[:8] in _SUSPICIOUS and _DISGUISED.fullmatch(name):
+            self._refused = Refused(400, f"the field {name.decode()} is a framing field in disguise")
 
     def _fed(self, head: bytes) -> None:
         """Let llhttp read a head; raises Refused."""
         self._headers = []
         self._framing = {}
+        self._refused = None
         try:
             self._parser.feed_data(head)
         except httptools.HttpParserUpgrade:
             pass
-        except httptools.HttpParserCallbackError as error:
-            cause = error.__context__
-            if isinstance(cause, Refused):
-                raise cause from None
-            raise
         except httptools.HttpParserError as error:
             if BARE_LINE_END.search(head):
                 raise Refused(400, "a line does not end with CRLF") from None
             raise Refused(400, f"the head is malformed: {error}") from None
+        if self._refused is not None:
+            raise self._refused
         if len(self._headers) > self._most:
             raise Refused(431, f"there are more than {self._most} fields")
 
@@ -171,7 +175,7 @@ class RequestHeads(_Heads):
             keep_alive=newer,
         )
         self.length = 0
-        if len(framing) > 1 or method == b"CONNECT" or method == b"TRACE":
+        if len(framing) > (b"host" in framing) or method == b"CONNECT" or method == b"TRACE":
             self._frame(request, framing)
         return request
 

@@ -38,7 +38,13 @@ def tables(data: Path) -> dict[str, Any]:
             "upstream_port": 10053,
             "ipv6": False,
         },
-        "http": {"listen": ["127.0.0.1:10080", "secure:127.0.0.1:10443"], "root": str(data / "www")},
+        # a minute of freshness, since caches guess none for files that were written just now
+        "http": {
+            # browsers refuse to open port 10080 (it once was Amanda's); 10088 is for them
+            "listen": ["127.0.0.1:10080", "127.0.0.1:10088", "secure:127.0.0.1:10443"],
+            "root": str(data / "www"),
+            "max_age": 60,
+        },
         "proxy": {"listen": ["127.0.0.1:10081"]},
         "upper": {"listen": ["127.0.0.1:12000"]},
         "admin": {"listen": ["127.0.0.1:10090"]},

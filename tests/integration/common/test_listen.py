@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import socket
 import ssl
 import stat
@@ -13,46 +12,27 @@ from pathlib import Path
 
 from attrs import evolve
 from twisted.internet import reactor
-from twisted.internet.defer import inlineCallbacks
+from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SkipTest, TestCase
 
-from netsuite.common.access import Access
+from netsuite.common import listen as listen_module
 from netsuite.common.certificates import Certificates
-from netsuite.common.commons import Commons
 from netsuite.common.datadir import DataDirectory
 from netsuite.common.errors import StartError
-from netsuite.common.journal import Journal
 from netsuite.common.listen import DatagramListener, StreamListener
-from netsuite.common.metrics import Metrics
-from netsuite.common.offers import Offers
 from netsuite.common.sharing import Sharing
-from netsuite.testing.identity import memory_identity
+from netsuite.testing.commons import make_commons
 from netsuite.upper.server import UpperServer
 from netsuite.upper.settings import UpperSettings
 
 NO_IPV6 = "this machine has no IPv6 loopback"
 
 
-def commons_in(path, sharing=None, names=("localhost", "127.0.0.1")):
-    data = DataDirectory(Path(path))
-    journal = Journal(reactor, data)
-    metrics = Metrics(reactor)
-    return Commons(
-        reactor=reactor,
-        clock=reactor,
-        rng=random.SystemRandom(),
-        data=data,
-        offers=Offers(),
-        access=Access(reactor),
-        certificates=Certificates(data, reactor, names=names),
-        journal=journal,
-        metrics=metrics,
-        sharing=sharing or Sharing(),
-        identity=memory_identity(reactor, journal=journal, metrics=metrics),
-    )
+def commons_in(path, sharing=None):
+    return evolve(make_commons(Path(path), reactor), sharing=sharing or Sharing())
 
 
 def said(where, text=b"hello\n", context=None, name=None, family=socket.AF_INET):
@@ -321,6 +301,14 @@ class EndpointTests(ListenCase):
     def test_one_with_the_wrong_arguments(self):
         self.assertIn("cannot be listened on", self.refusal(self.stream("tcp:eighty")))
 
+    def test_one_that_does_not_listen_at_once(self):
+        class Late:
+            def listen(self, factory):
+                return Deferred()
+
+        self.patch(listen_module, "serverFromString", lambda *_: Late())
+        self.assertIn("does not listen at once", self.refusal(self.stream("tcp:80")))
+
     def test_systemd_without_systemd(self):
         self.assertIn("cannot be listened on", self.refusal(self.stream("systemd:domain=INET:index=0")))
 
@@ -381,7 +369,7 @@ class TlsTests(ListenCase):
         self.addCleanup(held.close)
         yield deferToThread(held.do_handshake)
         certificates.choose(None).chain.unlink()
-        self.assertEqual(certificates.reload(), ["certificates reloaded: site.pem"])
+        self.assertRegex(certificates.reload()[0], r"^certificate .*/site.pem: reloaded$")
         _, after, _ = yield deferToThread(self.shown, listener, "localhost")
         self.assertNotEqual(before, after)
         held.sendall(b"still here\n")
@@ -482,6 +470,32 @@ class DatagramTests(ListenCase):
             listener.accept()
         answer = yield deferToThread(self.asked, where)
         self.assertEqual(answer, b"HELLO")
+
+    @inlineCallbacks
+    def test_a_close_waits_for_answers_until_its_deadline(self):
+        for waits, expected in ((10.0, b"later"), (0.2, None)):
+            asked, later = Deferred(), Deferred()
+
+            def answer(data, peer, local, now, asked=asked, later=later):
+                reactor.callLater(0, asked.callback, None)
+                return later
+
+            listener = DatagramListener("0", answer, self.commons, "upper.listen")
+            listener.open()
+            listener.accept()
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+                asking.settimeout(0.5)
+                asking.sendto(b"hello", (listener.host, listener.port))
+                yield asked
+                closing = Deferred.fromCoroutine(listener.close(reactor.seconds() + waits))
+                if expected:
+                    later.callback(expected)
+                yield closing
+                if expected:
+                    self.assertEqual(asking.recv(100), expected)
+                else:
+                    later.callback(b"too late")
+                    self.assertRaises(TimeoutError, asking.recv, 100)
 
     def test_addresses_without_datagrams(self):
         for text in ("unix:/run/x", "secure:443", "tcp:80", "secure:inherited:dns"):

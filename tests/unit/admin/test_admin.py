@@ -20,16 +20,10 @@ from zope.interface.verify import verifyObject
 from netsuite.admin.page import POLICY
 from netsuite.admin.service import AdminService, build
 from netsuite.admin.settings import AdminSettings
-from netsuite.common.access import Access
-from netsuite.common.certificates import Certificates
-from netsuite.common.commons import Commons
-from netsuite.common.datadir import DataDirectory
 from netsuite.common.errors import StartError
-from netsuite.common.journal import Journal
-from netsuite.common.metrics import Metrics
 from netsuite.common.offers import Offers
 from netsuite.common.service import NetsuiteService
-from netsuite.common.sharing import Report, Sharing
+from netsuite.common.sharing import Report
 from netsuite.interfaces import (
     Address,
     Health,
@@ -39,7 +33,7 @@ from netsuite.interfaces import (
     INetsuiteService,
     ISite,
 )
-from netsuite.testing.identity import memory_identity
+from netsuite.testing.commons import make_commons
 
 
 class Shop(NetsuiteService):
@@ -135,20 +129,7 @@ class Visit:
     def __init__(self, path: Path, **settings: Any) -> None:
         self.clock = Clock()
         self.clock.advance(150.0)
-        data = DataDirectory(path)
-        self.commons = Commons(
-            reactor=self.clock,
-            clock=self.clock,
-            rng=None,  # type: ignore[arg-type]
-            data=data,
-            offers=Offers(),
-            access=Access(self.clock),
-            certificates=Certificates(data, self.clock),
-            journal=Journal(self.clock, data),
-            metrics=Metrics(self.clock),
-            sharing=Sharing(),
-            identity=memory_identity(self.clock),
-        )
+        self.commons = make_commons(path, self.clock)
         self.ports = Ports()
         self.shop = Shop("shop", self.commons)
         self.service: AdminService = build(AdminSettings(**settings), self.commons)
@@ -252,6 +233,18 @@ def test_trouble_is_503(visit: Visit, state: Health | Exception, detail: str) ->
     assert json.loads(visit.get(b"/status.json")[2])["ok"] is False
 
 
+def test_a_service_that_fails_does_not_hide_the_others(visit: Visit) -> None:
+    def broken() -> Sequence[Any]:
+        raise RuntimeError("no till")
+
+    visit.shop.figures = broken  # type: ignore[method-assign]
+    visit.shop.addresses = broken  # type: ignore[method-assign]
+    shop, admin = json.loads(visit.get(b"/status.json")[2])["services"]
+    assert (shop["figures"], shop["addresses"]) == ([], [])
+    assert admin["figures"]
+    assert visit.get(b"/")[0] == 200
+
+
 def test_status(visit: Visit) -> None:
     status, headers, body = visit.get(b"/status.json")
     assert (status, headers[b"content-type"]) == (200, b"application/json")
@@ -310,6 +303,16 @@ def test_the_page_shows_every_service(visit: Visit) -> None:
     assert [attributes["data-service"] for tag, attributes in tags.found if tag == "section"] == ["shop", "admin"]
     ids = [attributes["id"] for _, attributes in tags.found if "id" in attributes]
     assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (59.9, "59 s"), (60, "1 min 0 s"), (3600, "1 h 0 min"), (90000, "1 d 1 h"), (864000, "10 d 0 h")],
+)
+def test_uptimes(visit: Visit, seconds: float, text: str) -> None:
+    visit.service.application.site.started = visit.clock.seconds()  # type: ignore[union-attr]
+    visit.clock.advance(seconds)
+    assert f'<span id="uptime">{text}</span>'.encode() in visit.get(b"/")[2]
 
 
 def test_the_page_is_accessible(visit: Visit) -> None:

@@ -261,9 +261,9 @@ def test_a_worker_reads_what_the_parent_issued(tmp_path: Path, clock: Clock) -> 
     worker = store(tmp_path, clock, issues=False)
     shown, _ = handshake(worker.server_context(), parent.client_context())
     clock.advance(25 * DAY)
-    assert worker.reload() == ["certificates reloaded: none has changed"]
-    assert parent.reload() == ["certificates reloaded: site.pem"]
-    assert worker.reload() == ["certificates reloaded: site.pem"]
+    assert worker.reload() == ["certificates: none has changed"]
+    assert parent.reload() == [f"certificate {tmp_path}/certificates/site.pem: reloaded"]
+    assert worker.reload() == [f"certificate {tmp_path}/certificates/site.pem: reloaded"]
     assert worker.choose(None).expires == parent.choose(None).expires > shown.not_valid_after_utc.timestamp()
 
 
@@ -291,12 +291,25 @@ def test_names_that_a_file_covers_need_no_authority(tmp_path: Path, clock: Clock
     assert not (tmp_path / "data").exists()
 
 
+def test_one_that_has_expired_does_not_keep_others_from_being_renewed(tmp_path: Path, clock: Clock) -> None:
+    files = own(tmp_path / "own", clock, "shop.example")
+    made = store(tmp_path / "data", clock, files=[files])
+    made.server_context()
+    before = made.choose("example.test").expires
+    made.start()
+    for _ in range(31 * 24):
+        clock.advance(3600.0)
+    made.stop()
+    assert made.choose("shop.example").expires < clock.seconds()
+    assert made.choose("example.test").expires > before
+
+
 def test_strangers_names_never_lead_to_the_disk(tmp_path: Path, clock: Clock) -> None:
-    made = store(tmp_path, clock)
+    made = store(tmp_path / "data", clock, files=[own(tmp_path / "own", clock, "shop.example")])
     server, client = made.server_context(), made.client_context(verify=False)
     shutil.rmtree(tmp_path)
-    for number in range(50):
-        handshake(server, client, f"{number}.stranger.org")
+    for name in ("shop.example", "example.test", *(f"{number}.stranger.org" for number in range(50))):
+        handshake(server, client, name)
     assert not tmp_path.exists()
 
 
@@ -306,7 +319,9 @@ def test_a_reload_swaps_behind_the_contexts_handed_out(tmp_path: Path, clock: Cl
     server, other = made.server_context(), made.server_context(["h2", "http/1.1"])
     clock.advance(21 * DAY)
     own(tmp_path / "own", clock, "shop.example")
-    assert made.reload() == ["certificates reloaded: site.pem, site.pem"]
+    assert made.reload() == [
+        f"certificate {tmp_path}/{folder}/certificates/site.pem: reloaded" for folder in ("own", "data")
+    ]
     client = made.client_context(verify=False)
     for context in (server, other):
         shown = handshake(context, client, "shop.example")[0]
@@ -319,7 +334,7 @@ def test_what_cannot_be_reloaded_leaves_the_old_serving(tmp_path: Path, clock: C
     server = made.server_context()
     files.file.write_text("half a certif")
     (said,) = made.reload()
-    assert said.startswith(f"certificates stay as they were: {files.file} holds no PEM certificate")
+    assert said.startswith(f"certificate {files.file} stays as it was: {files.file} holds no PEM certificate")
     assert subject_names(handshake(server, made.client_context(verify=False), "shop.example")[0]) == ["shop.example"]
 
 
@@ -365,6 +380,9 @@ class TestFilesThatCannotBeUsed:
     def refusal(self, tmp_path: Path, clock: Clock, files: Files) -> str:
         with pytest.raises(StartError) as refusal:
             store(tmp_path / "data", clock, files=[files]).server_context()
+        with pytest.raises(StartError):
+            store(tmp_path / "checked", clock, files=[files]).check()
+        assert not (tmp_path / "checked").exists()
         assert "\n" not in str(refusal.value)
         return str(refusal.value)
 

@@ -205,6 +205,15 @@ def test_a_full_disk_is_said_once_and_survived(
     assert [event["log_format"] for event in logged[1:]] == ["events are written again; {count} were dropped"]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this platform has no /dev/full")
+def test_the_kernels_own_full_disk(clock: Clock, tmp_path: Path, logged: list[dict[str, Any]]) -> None:
+    journal = Journal(clock, DataDirectory(tmp_path), paths={"access": Path("/dev/full")})
+    journal.kind("access", ("status", "path"), line)(200, "/")
+    journal.stop()
+    assert journal.dropped() == 1
+    assert logged[0]["trouble"] == "cannot write /dev/full (No space left on device)"
+
+
 def test_a_disk_that_is_stuck_costs_events_not_memory(
     journal: Journal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -81,3 +83,11 @@ def test_what_is_no_address_is_one_line(text: str, reason: str) -> None:
         parse(text)
     assert reason in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_the_reference_page_tells_the_truth() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "addresses.md").read_text()
+    texts = re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE)
+    assert len(texts) >= 12
+    for text in texts:
+        parse(text)

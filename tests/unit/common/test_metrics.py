@@ -10,8 +10,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 
-from netsuite.common.metrics import Histogram, Metrics
+from netsuite.common.metrics import Family, Histogram, Metrics, retain
 from netsuite.common.process import ProcessFigures
+from netsuite.common.sharing import GONE
 
 
 def samples(text: bytes) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -118,6 +119,25 @@ def test_workers_are_summed_but_for_what_is_a_processs_own() -> None:
     assert found["netsuite_took_seconds_count", ()] == 3
     assert found["netsuite_took_seconds_bucket", (("le", "+Inf"),)] == 3
     assert [found["process_memory_bytes", (("worker", str(index)),)] for index in range(3)] == [5, 5, 5]
+
+
+def test_what_a_process_counted_stays_when_it_is_gone() -> None:
+    """A counter of the site never falls."""
+    worker, parent, gone = Metrics(Clock()), Metrics(Clock()), dict[str, Family]()
+    histogram = Histogram((1.0,))
+    histogram.observe(0.5)
+    for metrics in (worker, parent):
+        metrics.add("netsuite_things", "Things.", "counter", lambda: {("a",): 3}, ("of",))
+        metrics.add("netsuite_connections", "Connections.", "gauge", lambda: 2)
+        metrics.add("netsuite_took_seconds", "Took.", "histogram", histogram.read)
+        metrics.add("process_cpu_seconds", "CPU.", "counter", lambda: 5, per_process=True)
+    for _ in range(2):
+        retain(gone, json.loads(json.dumps(worker.snapshot())))
+    found = samples(parent.exposition({1: worker.snapshot(), GONE: list(gone.values())}))
+    assert found["netsuite_things_total", (("of", "a"),)] == 12
+    assert found["netsuite_took_seconds_count", ()] == 4
+    assert found["netsuite_connections", ()] == 4
+    assert {labels for name, labels in found if name.startswith("process_")} == {(("worker", "0"),), (("worker", "1"),)}
 
 
 def test_a_metric_that_only_a_worker_has_is_shown() -> None:

@@ -52,6 +52,17 @@ def test_a_port_in_use_is_the_parents_failure(closing: list[Sharing | socket.soc
     assert parent.groups == []
 
 
+@pytest.mark.parametrize("kind", ["tcp", "udp"])
+def test_another_site_that_shares_the_port_is_noticed(kind: str, closing: list[Sharing | socket.socket]) -> None:
+    """The kernel itself would let one user's processes share it."""
+    one, other = Sharing(count=2, tables=["dns"]), Sharing(count=2, tables=["dns"])
+    own = one.socket(kind, "127.0.0.1", 0)  # type: ignore[arg-type]
+    assert own is not None
+    closing += [one, other, own]
+    with pytest.raises(OSError, match="in use"):
+        other.socket(kind, "127.0.0.1", own.getsockname()[1])  # type: ignore[arg-type]
+
+
 def test_a_worker_takes_its_own_in_order(closing: list[Sharing | socket.socket]) -> None:
     key: Key = ("tcp", "127.0.0.1", 0)
     one, other = socket.socket(), socket.socket()
@@ -85,6 +96,8 @@ def test_sockets_with_a_name(closing: list[Sharing | socket.socket]) -> None:
         assert found is not None
         closing.append(found)
         assert found.getsockname() == web.getsockname()
+        assert not found.getblocking()
+        assert not os.get_blocking(web.fileno()), "nobody's copy may block"
         assert list(parent.taken) == taken
     assert parent.named("other") is None
 

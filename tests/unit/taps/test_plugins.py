@@ -157,8 +157,8 @@ def test_explain():
     ]
     _, table = said("netsuite", "--explain", "dns.zone")
     assert "[[dns.zone]]" in table
-    assert said("netsuite", "--explain", "upper.idel")[0] == "--explain: upper.idel: unknown; did you mean upper.idle?"
-    assert said("netsuite", "--explain", "uper")[0] == "--explain: uper: unknown; did you mean upper?"
+    assert said("netsuite", "--explain", "upper.idel")[0] == "explain: upper.idel: unknown; did you mean upper.idle?"
+    assert said("netsuite", "--explain", "uper")[0] == "explain: uper: unknown; did you mean upper?"
 
 
 def test_every_key_can_be_explained():

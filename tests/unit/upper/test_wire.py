@@ -6,7 +6,7 @@ import pytest
 
 from netsuite.sansio.connection import NEED_DATA, PAUSED, Close, Drain, StateError
 from netsuite.testing.connection_case import START, ConnectionCase, Conversation
-from netsuite.upper.wire import Line, LineConnection
+from netsuite.upper.wire import MOST_WAITING, Line, LineConnection
 
 
 class TestServer(ConnectionCase):
@@ -83,3 +83,13 @@ def test_a_drain_answers_what_has_come():
     machine.send(Line(b"ONE"), START)
     assert type(machine.next_event()) is Close
     assert machine.outgoing() == [b"ONE\n"]
+
+
+def test_more_than_can_wait_ends_the_connection():
+    machine = LineConnection(START, answers=True)
+    machine.receive(b"one\n", START)
+    assert machine.next_event() == Line(b"one")
+    machine.receive(b"x\n" * (MOST_WAITING // 2 + 1), START)
+    assert machine.next_event() == Close("the peer sends more than can wait")
+    assert machine.next_event() is NEED_DATA
+    assert machine.backlog() == 0

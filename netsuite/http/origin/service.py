@@ -1,0 +1,207 @@
+"""The origin server as a service of the suite, and the suite's HTTP server for everyone else's applications."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+from twisted.internet.defer import Deferred, gatherResults
+from zope.interface import implementer
+
+from netsuite.common.commons import Commons
+from netsuite.common.errors import StartError
+from netsuite.common.listen import StreamListener
+from netsuite.common.service import NetsuiteService
+from netsuite.http.origin.files import Files
+from netsuite.http.origin.settings import HttpSettings
+from netsuite.http.server import HttpServer
+from netsuite.http.wire.framing import Http1Limits
+from netsuite.interfaces import Address, Health, IHttpApplication, IHttpServer, IOffers
+
+__all__ = ["OriginService", "build"]
+
+
+@implementer(IHttpServer)
+class OriginService(NetsuiteService):
+    """Files (where a root is set) and mounts on its own ports; applications on ports of theirs."""
+
+    workers = "any"
+
+    def __init__(self, settings: HttpSettings, commons: Commons) -> None:
+        super().__init__("http", commons)
+        self.settings = settings
+        self._http1 = Http1Limits(body=settings.body_limit, head_time=settings.head_time, idle_time=settings.idle_time)
+        self.server = HttpServer(
+            commons,
+            "http",
+            hosts=settings.hosts,
+            http1=self._http1,
+            rule=commons.access.rule(settings.allow),
+            concurrency=commons.access.concurrency(settings.connections, settings.connections_per_address),
+            memory=settings.memory // 2,
+        )
+        self._listeners = [
+            StreamListener(text, self.server.factory, commons, "http.listen") for text in settings.listen
+        ]
+        self._others: list[tuple[HttpServer, list[StreamListener]]] = []
+        self._files: Files | None = None
+        if settings.root is not None:
+            self._files = Files(
+                commons,
+                settings.root,
+                index=settings.index,
+                listing=settings.listing,
+                types=settings.types,
+                max_age=settings.max_age,
+                memory=settings.memory // 2,
+            )
+            self.server.mount("/", self._files)
+        self._measure("http", self.server)
+
+    # -- IHttpServer
+
+    def mount(self, path: str, app: IHttpApplication) -> None:
+        """Answer every request whose path is ``path`` or lies below it."""
+        self.server.mount(path, app)
+
+    def listen(self, name: str, addresses: Sequence[str], app: IHttpApplication) -> Callable[[], Sequence[Address]]:
+        """Give an application ports of its own, opened and closed with this service."""
+        server = HttpServer(self.commons, name, http1=self._http1)
+        server.mount("/", app)
+        listeners = [StreamListener(text, server.factory, self.commons, f"{name}.listen") for text in addresses]
+        self._others.append((server, listeners))
+        self._measure(name, server)
+        return lambda: _addresses(listeners)
+
+    # -- INetsuiteService
+
+    def register(self, offers: IOffers) -> None:
+        """Offer the HTTP server."""
+        offers.provide(IHttpServer, self, "http")
+
+    def check(self) -> None:
+        """The root must be a folder that can be read."""
+        root = self.settings.root
+        if root is None:
+            return
+        if not root.is_dir():
+            raise StartError(f"http.root: {root} is not a folder; make it, or choose another with --root or http.root")
+        if not os.access(root, os.R_OK | os.X_OK):
+            raise StartError(f"http.root: {root} cannot be read; mend its permissions, or choose another")
+
+    def open(self) -> None:
+        """Bind and listen on all addresses, those of other applications too."""
+        self.check()
+        for listener in self._all():
+            listener.open()
+
+    def startService(self) -> None:
+        """Accept."""
+        super().startService()
+        for listener in self._all():
+            listener.accept()
+
+    def stopService(self) -> Deferred[None] | None:
+        """End the threads that read files."""
+        super().stopService()
+        if self._files is not None:
+            self._files.stop()
+        return None
+
+    def addresses(self) -> Sequence[Address]:
+        """Its own addresses, each with a line to try; those of other applications are for them to tell."""
+        return [
+            address._replace(hint=_hint(address, self.commons.certificates.ca_path))
+            if address.kind != "unix"
+            else address
+            for address in _addresses(self._listeners)
+        ]
+
+    def health(self) -> Health:
+        """Well while it runs and its folder can be read."""
+        root = self.settings.root
+        if not self.running:
+            return Health(False, "not running")
+        if root is not None and not os.access(root, os.R_OK | os.X_OK):
+            return Health(False, f"{root} cannot be read")
+        return Health(True)
+
+    def figures(self) -> Sequence[tuple[str, float]]:
+        """What its own ports did."""
+        server, factory = self.server, self.server.factory
+        return (
+            ("requests", server.requests + server.hot.hits),
+            ("from memory", server.hot.hits),
+            ("client errors", server.statuses[4]),
+            ("server errors", server.statuses[5]),
+            ("connections", len(factory.adapters)),
+            ("bytes out", factory.bytes_out),
+        )
+
+    def drain(self, deadline: float) -> Awaitable[None]:
+        """Accept no more; requests in flight are answered and their connections closed."""
+        return Deferred.fromCoroutine(self._drain(deadline))
+
+    async def _drain(self, deadline: float) -> None:
+        for listener in self._all():
+            await listener.close()
+        servers = [self.server, *(server for server, _ in self._others)]
+        await gatherResults([server.factory.drain(deadline) for server in servers])
+
+    def _all(self) -> list[StreamListener]:
+        return [*self._listeners, *(listener for _, listeners in self._others for listener in listeners)]
+
+    def _measure(self, name: str, server: HttpServer) -> None:
+        """Offer a server's counters as metrics."""
+        add, factory = self.commons.metrics.add, server.factory
+        add(
+            "netsuite_http_responses",
+            "Responses, by server and hundred of their status.",
+            "counter",
+            lambda: {(name, f"{hundred}xx"): server.statuses[hundred] for hundred in range(1, 6)},
+            labels=("server", "status"),
+        )
+        add(
+            "netsuite_http_memory_hits",
+            "Responses that were kept ready, by server.",
+            "counter",
+            lambda: {(name,): server.hot.hits},
+            labels=("server",),
+        )
+        add(
+            "netsuite_http_connections",
+            "Open connections, by server.",
+            "gauge",
+            lambda: {(name,): len(factory.adapters)},
+            labels=("server",),
+        )
+        add(
+            "netsuite_http_bytes",
+            "Bytes over the wire, by server and direction.",
+            "counter",
+            lambda: {(name, "in"): factory.bytes_in, (name, "out"): factory.bytes_out},
+            labels=("server", "direction"),
+        )
+
+
+def _addresses(listeners: Sequence[StreamListener]) -> list[Address]:
+    return [
+        Address(
+            "unix" if listener.spec.form == "unix" else "https" if listener.secure else "http",
+            listener.host,
+            listener.port,
+        )
+        for listener in listeners
+    ]
+
+
+def _hint(address: Address, authority: Path) -> str:
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    trust = f" --cacert {authority}" if address.kind == "https" else ""
+    return f"curl{trust} {address.kind}://{host}:{address.port}/"
+
+
+def build(settings: HttpSettings, commons: Commons) -> OriginService:
+    """The ``[http]`` table's service."""
+    return OriginService(settings, commons)

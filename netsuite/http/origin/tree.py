@@ -1,0 +1,117 @@
+"""A folder of files as it may be shown: paths resolved so that nothing outside it is ever opened.
+
+What is not to be seen does not exist: everything refused here is None, and becomes a 404.
+
+* Segments are decoded once; ``.``, ``..``, empty and hidden ones (a leading dot, but for ``.well-known``), NUL,
+  backslashes and encoded slashes are refused, however they are written.
+* Symbolic links are followed while they stay below the root. The path that this leads to is then opened
+  component by component without following any link, so a link swapped in between is refused too.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Final, NamedTuple
+from urllib.parse import unquote_to_bytes
+
+__all__ = ["Signature", "Tree", "segments"]
+
+_OPEN: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_FORBIDDEN: Final = (b"\0", b"\\", b"/")
+
+
+class Signature(NamedTuple):
+    """What changes when a file does."""
+
+    device: int
+    inode: int
+    size: int
+    modified: int
+    """Nanoseconds since the epoch."""
+
+    @classmethod
+    def of(cls, found: os.stat_result) -> Signature:
+        """The signature in a stat result."""
+        return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def segments(path: bytes) -> list[bytes] | None:
+    """The decoded segments of a request's path, ``[]`` for the root; a trailing slash leaves an empty last one.
+
+    None for what no file may be called.
+    """
+    if path[:1] != b"/":
+        return None
+    found = [unquote_to_bytes(raw) if b"%" in raw else raw for raw in path[1:].split(b"/")]
+    for segment in found[:-1] if not found[-1] else found:
+        if not segment or (segment[:1] == b"." and segment != b".well-known"):
+            return None
+        for forbidden in _FORBIDDEN:
+            if forbidden in segment:
+                return None
+    return found
+
+
+class Tree:
+    """The files below ``root``."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = os.fsencode(root)
+
+    def place(self, names: list[bytes]) -> bytes:
+        """Where these segments lead, links not yet followed."""
+        return b"/".join((self.root, *names))
+
+    def below(self, place: bytes, name: bytes) -> bytes:
+        """Where a name in a folder leads."""
+        return place.rstrip(b"/") + b"/" + name
+
+    def open(self, place: bytes) -> int | None:
+        """A descriptor for what stands there; None if there is nothing, or nothing that may be read."""
+        root = os.path.realpath(self.root)
+        try:
+            real = os.path.realpath(place, strict=True)
+        except (OSError, ValueError):
+            return None
+        if real != root and not real.startswith(root.rstrip(b"/") + b"/"):
+            return None
+        try:
+            at = os.open(root, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
+        except OSError:
+            return None
+        for name in real[len(root) :].split(b"/"):
+            if not name:
+                continue
+            try:
+                below = os.open(name, _OPEN, dir_fd=at)
+            except OSError:
+                return None
+            finally:
+                os.close(at)
+            at = below
+        return at
+
+    def stat(self, place: bytes) -> os.stat_result | None:
+        """What stands there, links followed; None if nothing does."""
+        try:
+            return os.stat(place)  # noqa: PTH116 - a path in bytes
+        except (OSError, ValueError):
+            return None
+
+    def names(self, descriptor: int) -> list[tuple[bytes, bool]]:
+        """The visible names in an open folder, sorted, and whether each is a folder."""
+        found = []
+        with os.scandir(descriptor) as entries:
+            for entry in entries:
+                name = os.fsencode(entry.name)
+                if segments(b"/" + name.replace(b"%", b"%25")) is None:
+                    continue
+                try:
+                    kind = entry.stat().st_mode
+                except OSError:
+                    continue
+                if stat.S_ISDIR(kind) or stat.S_ISREG(kind):
+                    found.append((name, stat.S_ISDIR(kind)))
+        return sorted(found, key=lambda pair: (not pair[1], pair[0]))

@@ -1,0 +1,65 @@
+"""Stored responses as the hot path gives them: everything ready but the figures that change each second.
+
+Implements: RFC 9111 section 5.1; RFC 9211 section 2
+"""
+
+from __future__ import annotations
+
+from netsuite.http.proxy.cachecontrol import NO_DIRECTIVES
+from netsuite.http.proxy.decision import fresh_until
+from netsuite.http.proxy.stored import Field, Request, StoredResponse
+from netsuite.http.wire.lines import prefixes, status_line
+
+__all__ = ["StoredAnswer", "hit_marks", "is_plain"]
+
+_ONE_PIECE = 16 * 1024
+
+
+def hit_marks(stored: StoredResponse, now: float, detail: bytes = b"") -> list[Field]:
+    """Age and Cache-Status of an answer from the store."""
+    age = int(stored.age(now))
+    status = b"netsuite; hit; ttl=%d" % (stored.lifetime.seconds - age)
+    return [(b"age", b"%d" % age), (b"cache-status", status + detail)]
+
+
+def is_plain(request: Request) -> bool:
+    """Whether nothing in a request but its target and Vary's fields bears on what it gets, as long as that is fresh."""
+    return (
+        request.method == b"GET"
+        and request.control == NO_DIRECTIVES
+        and b"range" not in request.fields
+        and not any(name.startswith(b"if-") for name in request.fields)
+    )
+
+
+class StoredAnswer:
+    """A :class:`netsuite.http.hotpath.Prepared`: a fresh stored response, for requests that are :func:`is_plain`."""
+
+    __slots__ = ("_body", "_head", "_stored", "_tail", "_until", "size", "status")
+
+    def __init__(self, stored: StoredResponse) -> None:
+        self.status = stored.status
+        self.size = len(stored.body)
+        self._stored = stored
+        self._until = fresh_until(stored)
+        lines = [prefixes[name] + value for name, value in stored.fields if name != b"content-length"]
+        if stored.status != 204:
+            lines.append(b"Content-Length: %d" % len(stored.body))
+        self._head = status_line(stored.status) + b"\r\n".join(lines)
+        whole = len(stored.body) <= _ONE_PIECE
+        self._tail = b"\r\n\r\n" + stored.body if whole else b"\r\n\r\n"
+        self._body = b"" if whole else stored.body
+
+    def render(self, now: float) -> bytes | tuple[bytes, ...] | None:
+        """The response with this second's Age; None once it is stale, replaced or purged."""
+        stored = self._stored
+        if not stored.alive or now >= self._until:
+            return None
+        age = int(stored.age(now))
+        head = b"%b\r\nAge: %d\r\nCache-Status: netsuite; hit; ttl=%d%b" % (
+            self._head,
+            age,
+            stored.lifetime.seconds - age,
+            self._tail,
+        )
+        return (head, self._body) if self._body else head

@@ -1,0 +1,171 @@
+"""The caching proxy as a service of the suite."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Sequence
+
+from twisted.internet.defer import Deferred
+
+from netsuite.common.commons import Commons
+from netsuite.common.listen import StreamListener
+from netsuite.common.service import NetsuiteService
+from netsuite.http.proxy.server import ProxyServer
+from netsuite.http.proxy.settings import ProxySettings
+from netsuite.interfaces import Address, Health, INameResolver, IOffers, LookupFailed
+
+__all__ = ["ProxyService", "build"]
+
+
+class ProxyService(NetsuiteService):
+    """A proxy on its ports; asks the site's resolver for addresses."""
+
+    def __init__(self, settings: ProxySettings, commons: Commons) -> None:
+        super().__init__("proxy", commons)
+        self.settings = settings
+        self._resolver: INameResolver | None = None
+        on_network = commons.access.guards_private(settings.listen)
+        guarded = on_network if settings.internal_targets is None else not settings.internal_targets
+        self.server = ProxyServer(
+            settings,
+            commons,
+            self._addresses,
+            pseudonym=_pseudonym(settings, commons),
+            guarded=guarded,
+            on_network=on_network,
+            rule=commons.access.rule(settings.allow),
+            concurrency=commons.access.concurrency(settings.connections, settings.connections_per_address),
+        )
+        self._listeners = [
+            StreamListener(text, self.server.factory, commons, "proxy.listen") for text in settings.listen
+        ]
+        self._measure()
+
+    def join(self, offers: IOffers) -> None:
+        """Take the resolver of the site."""
+        self._resolver = offers.find(INameResolver)
+
+    def open(self) -> None:
+        """Bind and listen on all addresses."""
+        for listener in self._listeners:
+            listener.open()
+
+    def startService(self) -> None:
+        """Accept."""
+        super().startService()
+        for listener in self._listeners:
+            listener.accept()
+
+    def stopService(self) -> Deferred[None] | None:
+        """Close what is open to origins."""
+        super().stopService()
+        self.server.client.close()
+        return None
+
+    def addresses(self) -> Sequence[Address]:
+        """Where it listens, each with a line to try."""
+        return [
+            Address("https" if listener.secure else "http", listener.host, listener.port, self._hint(listener))
+            for listener in self._listeners
+        ]
+
+    def health(self) -> Health:
+        """Well while it runs and can find its origins."""
+        if not self.running:
+            return Health(False, "not running")
+        return Health(True) if self._resolver is not None else Health(False, "there is no resolver")
+
+    def figures(self) -> Sequence[tuple[str, float]]:
+        """What was asked, and how much of it the store answered."""
+        server = self.server
+        hits = server.hits + server.hot.hits
+        asked = server.requests + server.hot.hits
+        return (
+            ("requests", asked),
+            ("hits", hits),
+            ("hit ratio in per cent", round(100 * hits / asked, 1) if asked else 0),
+            ("stale answers", server.stale_hits),
+            ("collapsed", server.collapsed),
+            ("failed fetches", server.troubles),
+            ("stored responses", len(server.cache.store)),
+            ("stored bytes", server.cache.store.size),
+            ("connections", len(server.factory.adapters)),
+        )
+
+    def drain(self, deadline: float) -> Awaitable[None]:
+        """Accept no more; requests in flight are answered and their connections closed."""
+        return Deferred.fromCoroutine(self._drain(deadline))
+
+    async def _drain(self, deadline: float) -> None:
+        for listener in self._listeners:
+            await listener.close()
+        await self.server.factory.drain(deadline)
+
+    async def _addresses(self, host: str) -> list[str]:
+        if self._resolver is None:
+            raise LookupFailed(f"{host}: there is no resolver")
+        return await self._resolver.addresses(host)
+
+    def _hint(self, listener: StreamListener) -> str:
+        host = f"[{listener.host}]" if ":" in listener.host else listener.host
+        url = f"{'https' if listener.secure else 'http'}://{host}:{listener.port}"
+        return f"curl -i {url}/" if self.settings.origin is not None else f"curl -i -x {url} http://127.0.0.1:10080/"
+
+    def _measure(self) -> None:
+        server, add = self.server, self.commons.metrics.add
+        add(
+            "netsuite_proxy_requests",
+            "Requests, by what became of them.",
+            "counter",
+            lambda: {
+                ("hit",): server.hits + server.hot.hits,
+                ("stale",): server.stale_hits,
+                ("miss",): server.misses,
+                ("validated",): server.validations,
+                ("passed",): server.passes,
+                ("collapsed",): server.collapsed,
+                ("refused",): server.refusals,
+                ("failed",): server.troubles,
+                ("tunnel",): server.tunnels,
+            },
+            labels=("outcome",),
+        )
+        store = server.cache.store
+        add("netsuite_proxy_stored", "Stored responses.", "gauge", lambda: len(store))
+        add("netsuite_proxy_stored_bytes", "Bytes of stored responses.", "gauge", lambda: store.size)
+        add("netsuite_proxy_evictions", "Responses forgotten for want of room.", "counter", lambda: store.evictions)
+        factory = server.factory
+        add("netsuite_proxy_connections", "Open connections of clients.", "gauge", lambda: len(factory.adapters))
+        add(
+            "netsuite_proxy_bytes",
+            "Bytes to and from clients.",
+            "counter",
+            lambda: {("in",): factory.bytes_in, ("out",): factory.bytes_out},
+            labels=("direction",),
+        )
+        client = server.client
+        add(
+            "netsuite_proxy_fetches",
+            "Requests to origins, and what it took.",
+            "counter",
+            lambda: {
+                ("sent",): client.requests,
+                ("connection reused",): client.reuses,
+                ("retried",): client.retries,
+                ("failed",): client.failures,
+            },
+            labels=("what",),
+        )
+
+
+def _pseudonym(settings: ProxySettings, commons: Commons) -> bytes:
+    """A name that is the same in all workers and after a restart, and no other proxy's."""
+    if settings.name:
+        return settings.name.encode()
+    what = "\n".join([str(commons.data.path.absolute()), *settings.listen])
+    return b"netsuite-" + hashlib.sha256(what.encode()).hexdigest()[:8].encode()
+
+
+def build(settings: ProxySettings, commons: Commons) -> ProxyService:
+    """The ``[proxy]`` table's service."""
+    return ProxyService(settings, commons)

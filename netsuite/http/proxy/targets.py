@@ -1,0 +1,84 @@
+"""Where a request leads: the origin to ask, and what its response is stored under.
+
+A forward proxy is told by the request (an absolute target, or CONNECT's authority), a reverse proxy by its settings.
+
+Implements: RFC 9112 section 3.2.2; RFC 9110 sections 7.1, 7.2 and 9.3.6
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+from netsuite.http.client import Origin
+from netsuite.http.proxy.cache import target_key
+from netsuite.http.proxy.store import Key
+from netsuite.http.wire.messages import Request
+
+__all__ = ["Refused", "ReverseTargets", "Target", "forward_target", "tunnel_target"]
+
+_PORTS: Final = {"http": 80, "https": 443}
+
+
+class Target(NamedTuple):
+    """Whom to ask, for what (in origin form), naming which host; and the key of what comes."""
+
+    key: Key
+    origin: Origin
+    path: bytes
+    authority: bytes
+
+
+class Refused(NamedTuple):
+    """A request that is not passed on: the status, and what to tell the client."""
+
+    status: int
+    detail: str
+
+
+def _split(authority: bytes, default: int) -> tuple[str, int] | None:
+    """Host (an IPv6 literal without brackets) and port; None if the port is none."""
+    host, colon, port = authority.rpartition(b":")
+    if not colon or host.endswith(b":") or b"]" in port:
+        host, port = authority, b""
+    number = int(port) if port else default
+    if not 0 < number < 65536:
+        return None
+    return host.strip(b"[]").decode("ascii").lower(), number
+
+
+def _path(request: Request) -> bytes:
+    path = request.path or b"/"
+    return path if request.query is None else path + b"?" + request.query
+
+
+def forward_target(request: Request) -> Target | Refused:
+    """The target that a forward proxy's client names."""
+    if request.target[:1] == b"/" or request.target == b"*":
+        return Refused(400, "This is a proxy: ask it for absolute URIs, http://host/path.")
+    found = _split(request.authority, _PORTS[request.scheme])
+    if found is None:
+        return Refused(400, "The target's port is none.")
+    key = target_key(request.scheme, request.authority, request.path, request.query)
+    return Target(key, Origin(request.scheme, *found), _path(request), request.authority)
+
+
+def tunnel_target(request: Request) -> tuple[str, int] | Refused:
+    """Host and port that CONNECT names."""
+    return _split(request.authority, 0) or Refused(400, "The target's port is none.")
+
+
+class ReverseTargets:
+    """The targets of a reverse proxy: one origin, which sees its own name as Host, or with ``pass_host`` the client's."""
+
+    def __init__(self, origin: str, *, pass_host: bool) -> None:
+        parts = urlsplit(origin)
+        self.origin = Origin(parts.scheme, parts.hostname or "", parts.port or _PORTS[parts.scheme])
+        self._own = parts.netloc.encode("ascii")
+        self._pass_host = pass_host
+
+    def __call__(self, request: Request) -> Target | Refused:
+        """The target of a request."""
+        named = request.authority or self._own
+        key = target_key(request.scheme, named if self._pass_host else self._own, request.path, request.query)
+        return Target(key, self.origin, _path(request), named if self._pass_host else self._own)
