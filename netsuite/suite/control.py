@@ -202,5 +202,5 @@ def ask(data: Path, request: str, timeout: float = 5.0, **details: Any) -> dict[
     except ValueError:
         raise StartError(f"{path}: the answer was cut short") from None
     if not answer.get("ok"):
-        raise StartError(f"{path}: {answer.get('error', 'the request was refused')}")
+        raise StartError(answer.get("error") or f"{path}: the request was refused")
     return answer
