@@ -153,18 +153,8 @@ class Users(TestCase):
         self.user("add", "alice@example.test", "--data", "state", said="pw\n")
         (self.folder / "public").mkdir()
         port = free_port()
-        with Running(
-            "ftp",
-            "--port",
-            str(port),
-            "--root",
-            "public",
-            "--userroot",
-            ".",
-            "--auth",
-            "netsuite:state",
-            cwd=self.folder,
-        ) as running:
+        serving = ["ftp", "--port", str(port), "--root", "public"]
+        with Running(*serving, "--auth", "netsuite:state", cwd=self.folder) as running:
             ftp = until("the FTP server", lambda: connected(port))
             self.assertRaises(ftplib.error_perm, ftp.login, "alice@example.test", "wrong")
             ftp.login("alice@example.test", "pw")
