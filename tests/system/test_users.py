@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -159,8 +160,9 @@ class Users(TestCase):
             self.assertRaises(ftplib.error_perm, ftp.login, "alice@example.test", "wrong")
             ftp.login("alice@example.test", "pw")
             ftp.quit()
-            self.assertEqual(running.end(), 0, running.said())
+            self.assertEqual(running.end(), -signal.SIGTERM, "twistd's own way to end")
             self.assertEqual(running.complaint(), "")
+        self.assertEqual(list((self.folder / "state").glob("netsuite.sqlite-*")), [], "closed in order")
 
     def test_auth_help_names_it_and_a_folder_without_users_is_refused(self) -> None:
         said = subprocess.run(
