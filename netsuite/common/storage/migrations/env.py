@@ -1,4 +1,8 @@
-"""What Alembic runs for every command: here always on a connection, in a transaction, that its caller has begun."""
+"""What Alembic runs for every command: here always on a connection, in a transaction, that its caller has begun.
+
+Alembic finds this file and the steps in ``versions`` by their path; nobody imports them, so these folders are no
+packages.
+"""
 
 from __future__ import annotations
 
