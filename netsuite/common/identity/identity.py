@@ -209,24 +209,17 @@ class Identity:
         digest = self._remembered.digest(account, password)
         if self._remembered.knows(account, digest, self._clock.seconds()):
             return True
-        key = (account, digest)
-        if key in self._checks:  # a client that opens many connections at once has its password checked once
-            answer: Deferred[bool] = Deferred()
-            self._checks[key].append(answer)
-            return await answer
-        others = self._checks[key] = []
-        good = False
-        try:
-            good = await self._checked(account, password, digest)
-        except BaseException as error:
-            del self._checks[key]
-            for other in others:
-                other.errback(Unavailable("the check failed") if not isinstance(error, Unavailable) else error)
-            raise
-        del self._checks[key]
-        for other in others:
-            other.callback(good)
-        return good
+        # a client that opens many connections at once has its password checked once, whichever of them is lost
+        answer: Deferred[bool] = Deferred()
+        waiting = self._checks.setdefault((account, digest), [])
+        waiting.append(answer)
+        if len(waiting) == 1:
+            Deferred.fromCoroutine(self._checked(account, password, digest)).addBoth(self._tell, (account, digest))
+        return await answer
+
+    def _tell(self, outcome: Any, check: tuple[str, bytes]) -> None:
+        for answer in self._checks.pop(check):
+            answer.callback(outcome)
 
     async def _checked(self, account: str, password: str, digest: bytes) -> bool:
         changes = self._changes

@@ -134,6 +134,14 @@ class IdentityCase(TestCase):
         with self.assertRaises(Throttled):
             await self.identity.verify("alice", "apple", AWAY)
 
+    async def test_a_connection_that_is_lost_takes_no_other_with_it(self):
+        await self.identity.add("alice", "apple")
+        first, second = (begun(self.identity.verify("alice", "apple", AWAY)) for _ in range(2))
+        first.cancel()
+        with self.assertRaises(CancelledError):
+            await first
+        self.assertEqual(await second, "alice@example.test")
+
     async def test_a_flood_of_guesses_is_shed(self):
         await self.identity.add("alice", "apple")
         guesses = [begun(self.identity.verify(f"n{n}", "x", f"192.0.2.{n}")) for n in range(200)]

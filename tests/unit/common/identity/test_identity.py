@@ -253,6 +253,15 @@ def test_plain_and_login(site: Site) -> None:
     ]
 
 
+def test_who_is_disabled_exists_and_cannot_log_in(site: Site) -> None:
+    with site.identity._accounts._database.writing() as connection:
+        connection.exec_driver_sql("UPDATE users SET disabled = 1 WHERE account = 'alice@example.test'")
+    assert site.identity.exists("alice")
+    assert site.logs_in() is None
+    assert isinstance(scram(site, "alice", "apple")[0], Rejected)
+    assert site.logs_in("bob", "Grüße")
+
+
 def test_throttled_and_failing_databases_are_temporary(site: Site) -> None:
     for _ in range(4):
         site.logs_in("nobody", "x")
