@@ -21,6 +21,7 @@ __all__ = [
     "IHttpApplication",
     "IHttpRequest",
     "IHttpServer",
+    "IMailDelivery",
     "INameResolver",
     "INetsuiteService",
     "IOffers",
@@ -167,6 +168,20 @@ class IDnsAnswers(Interface):
 
     def answer(query: bytes, peer: tuple[str, int], stream: bool) -> bytes | Awaitable[bytes | None] | None:
         """The response to a query; None to stay silent. ``stream`` lifts UDP's size limit."""
+
+
+class IMailDelivery(Interface):
+    """Where mail for the people of this site goes."""
+
+    def accepts(address: str) -> bool:
+        """Whether somebody here has this address; cheap, to be asked at RCPT TO."""
+
+    def deliver(message: bytes, sender: str, recipients: Sequence[str], token: str) -> Awaitable[None]:
+        """Put a message (trace fields included, as they shall be seen) into the recipients' mailboxes.
+
+        It is durable when this returns; until then it may be tried again, for the same ``token`` and recipient are
+        delivered once. All recipients get it or none does; it raises for one who is not here, and for a full disk.
+        """
 
 
 class Record(NamedTuple):
