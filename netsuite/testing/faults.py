@@ -113,6 +113,10 @@ class FaultyFiles:
         """A file's bytes."""
         return bytes(self._node(path).data)
 
+    def part(self, path: Path, offset: int, length: int, *, wait: bool = True) -> bytes | None:
+        """A piece of a file, always in memory."""
+        return bytes(self._node(path).data[offset : offset + length])
+
     def names(self, folder: Path) -> list[str]:
         """What is in a folder, sorted."""
         return sorted(path.name for path in self._names if path.parent == folder)

@@ -9,6 +9,7 @@ renamed, removed) once :meth:`Files.sync_folder` returned.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Protocol
 __all__ = ["AppendFile", "FileLayer", "Files"]
 
 _IOV = 512
+_AT_ONCE = getattr(os, "RWF_NOWAIT", 0)
 
 
 class AppendFile(Protocol):
@@ -46,6 +48,9 @@ class FileLayer(Protocol):
 
     def read(self, path: Path) -> bytes:
         """A file's bytes."""
+
+    def part(self, path: Path, offset: int, length: int, *, wait: bool = True) -> bytes | None:
+        """A piece of a file, shorter only at its end; None if it is not in memory and one must not ``wait``."""
 
     def names(self, folder: Path) -> list[str]:
         """What is in a folder, sorted."""
@@ -89,6 +94,18 @@ class _File:
         os.close(self._descriptor)
 
 
+def _all(descriptor: int, offset: int, length: int) -> bytes:
+    pieces = []
+    while length:
+        piece = os.pread(descriptor, length, offset)
+        if not piece:
+            break
+        pieces.append(piece)
+        offset += len(piece)
+        length -= len(piece)
+    return b"".join(pieces)
+
+
 class Files:
     """The file system of this machine."""
 
@@ -103,6 +120,23 @@ class Files:
     def read(self, path: Path) -> bytes:
         """A file's bytes."""
         return path.read_bytes()
+
+    def part(self, path: Path, offset: int, length: int, *, wait: bool = True) -> bytes | None:
+        """A piece of a file; what is in memory is told by Linux's RWF_NOWAIT, where the file system knows it."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if wait:
+                return _all(descriptor, offset, length)
+            piece = bytearray(length)
+            try:
+                count = os.preadv(descriptor, [piece], offset, _AT_ONCE)
+            except OSError as problem:
+                if problem.errno in (errno.EAGAIN, errno.EOPNOTSUPP, errno.EINVAL):
+                    return None
+                raise
+            return bytes(piece) if count == length else None
+        finally:
+            os.close(descriptor)
 
     def names(self, folder: Path) -> list[str]:
         """What is in a folder, sorted."""

@@ -16,17 +16,18 @@ At opening, a tail that was never acknowledged is cut off; damage anywhere else 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 
 from netsuite.common.storage.files import AppendFile, FileLayer, Files
-from netsuite.common.storage.records import LONGEST, Damaged, frame, scan
+from netsuite.common.storage.records import HEAD, LONGEST, Damaged, frame, scan
 
-__all__ = ["Journal", "JournalBroken", "StorageFull"]
+__all__ = ["Journal", "JournalBroken", "Placed", "StorageFull"]
 
 _log = Logger()
 
@@ -34,6 +35,14 @@ _SEGMENT: Final = 64 << 20
 
 Defer = Callable[..., Deferred[Any]]
 """Runs a function in a thread: ``defer(function, *arguments)``."""
+
+
+class Placed(NamedTuple):
+    """A record's number, and where its payload is: a file of the journal (the number in its name) and an offset."""
+
+    number: int
+    file: int
+    offset: int
 
 
 class StorageFull(Exception):
@@ -63,7 +72,8 @@ class Journal:
         self._firsts: list[int] = []
         self._size = 0
         self._number = 1
-        self._waiting: list[tuple[bytes, Deferred[int]]] = []
+        self._waiting: list[tuple[bytes, Deferred[Placed]]] = []
+        self._flying = 0
         self._committing: Deferred[None] | None = None
         self._broken: str | None = None
         self._closed = True
@@ -73,13 +83,18 @@ class Journal:
     @property
     def next_number(self) -> int:
         """The number that the next record gets."""
-        return self._number + len(self._waiting)
+        return self._number + self._flying + len(self._waiting)
 
     def open(self, after: int = 0) -> Iterator[tuple[int, bytes]]:
         """Read what there is and make ready to append; blocks. The records with numbers above ``after``, in order.
 
         Exhaust it before anything is appended. Raises Damaged (naming file and offset) and OSError.
         """
+        for placed, payload in self.replay(after):
+            yield placed.number, payload
+
+    def replay(self, after: int = 0) -> Iterator[tuple[Placed, bytes]]:
+        """Open it, as :meth:`open` does, and tell of each record where it is."""
         files = self._files
         files.make_folder(self._folder)
         prefix = self._name + "."
@@ -88,21 +103,24 @@ class Journal:
             for name in files.names(self._folder)
             if name.startswith(prefix) and name[len(prefix) :].isdigit()
         )
-        for at, first in enumerate(self._firsts):
-            last = at + 1 == len(self._firsts)
-            following = None if last else self._firsts[at + 1]
+        for index, first in enumerate(self._firsts):
+            last = index + 1 == len(self._firsts)
+            following = None if last else self._firsts[index + 1]
             if following is not None and following <= after + 1:
                 continue
-            path = self._path(first)
+            path = self.path(first)
             try:
                 found = scan(files.read(path), first, last=last)
             except Damaged as damage:
                 raise Damaged(f"{path}, {damage}; restore it from a backup") from None
             if following is not None and first + len(found.records) != following:
                 raise Damaged(f"{path} ends before record {following}; restore it from a backup")
+            at = 0
             for number, payload in found.records:
+                at += HEAD
                 if number > after:
-                    yield number, payload
+                    yield Placed(number, first, at), payload
+                at += len(payload)
             if last:
                 self._number = first + len(found.records)
                 self._size = found.size
@@ -117,15 +135,26 @@ class Journal:
 
     def append(self, payload: bytes) -> Deferred[int]:
         """Add a record; its number once it is durable. Fails with StorageFull or JournalBroken."""
+        return self.place(payload).addCallback(_number)
+
+    def place(self, payload: bytes) -> Deferred[Placed]:
+        """Add a record, as :meth:`append` does, and tell where it is."""
         if self._broken is not None or self._closed:
             return fail(JournalBroken(self._broken or "the journal is closed"))
         if len(payload) > LONGEST:
             return fail(StorageFull(f"a record of {len(payload)} bytes is longer than {LONGEST}"))
-        durable: Deferred[int] = Deferred()
+        durable: Deferred[Placed] = Deferred()
         self._waiting.append((payload, durable))
         if self._committing is None:
             self._commit()
         return durable
+
+    def place_at_once(self, payload: bytes) -> Placed:
+        """Add a record while nothing else is under way, as at a start; blocks. Raises StorageFull and OSError."""
+        assert self._committing is None, "appends are under way"
+        file, offset = self._write([payload])
+        self._number += 1
+        return Placed(self._number - 1, file, offset + HEAD)
 
     def settled(self) -> Deferred[None]:
         """Fires when all that was appended so far is durable or has failed."""
@@ -146,24 +175,34 @@ class Journal:
 
     def forget(self, before: int) -> None:
         """Remove the files that hold only records with numbers below ``before``; blocks."""
-        kept = [
-            first
-            for at, first in enumerate(self._firsts)
-            if at + 1 == len(self._firsts) or self._firsts[at + 1] > before
-        ]
-        for first in self._firsts:
-            if first not in kept:
-                self._files.remove(self._path(first))
-        if kept != self._firsts:
-            self._files.sync_folder(self._folder)
-            self._firsts = kept
+        self.discard([first for first, last in self.whole() if last < before])
 
-    def _path(self, first: int) -> Path:
+    def whole(self) -> list[tuple[int, int]]:
+        """The files that nothing is added to any more: the numbers of their first and last records."""
+        firsts = tuple(self._firsts)
+        return [(first, following - 1) for first, following in pairwise(firsts)]
+
+    @property
+    def files(self) -> frozenset[int]:
+        """All files, by the numbers of their first records."""
+        return frozenset(self._firsts)
+
+    def discard(self, files: Sequence[int]) -> None:
+        """Remove files, by their first number; blocks. From then on only what is after them can be replayed."""
+        for first in files:
+            self._files.remove(self.path(first))
+        if files:
+            self._files.sync_folder(self._folder)
+        for first in files:
+            self._firsts.remove(first)
+
+    def path(self, first: int) -> Path:
+        """Where a file is."""
         return self._folder / f"{self._name}.{first:016d}"
 
     def _begin(self, first: int) -> None:
         """A new file, whose name is durable before its first record is."""
-        path = self._path(first)
+        path = self.path(first)
         file = self._files.create(path)
         try:
             self._files.sync_folder(self._folder)
@@ -181,18 +220,24 @@ class Journal:
     def _commit(self) -> None:
         """Write and sync all that waits, in the thread; then what has come meanwhile."""
         batch, self._waiting = self._waiting, []
+        self._flying = len(batch)
         settled: Deferred[None] = Deferred()
         self._committing = settled
 
         def done(result: Any) -> None:
             self._committing = None
-            first = self._number
-            if result is None:
+            self._flying = 0
+            if isinstance(result, tuple):
+                file, offset = result
+                number = self._number
                 self._number += len(batch)
                 self.commits += 1
                 self.records += len(batch)
-                for at, (_, durable) in enumerate(batch):
-                    durable.callback(first + at)
+                for payload, durable in batch:
+                    offset += HEAD
+                    durable.callback(Placed(number, file, offset))
+                    number += 1
+                    offset += len(payload)
             else:
                 problem = result.value
                 if not isinstance(problem, StorageFull):
@@ -212,8 +257,11 @@ class Journal:
 
         self._defer(self._write, [payload for payload, _ in batch]).addBoth(done)
 
-    def _write(self, payloads: list[bytes]) -> None:
-        """In the thread: one write, one sync; StorageFull if nothing of it stays, any other error if who knows."""
+    def _write(self, payloads: list[bytes]) -> tuple[int, int]:
+        """In the thread: one write, one sync; to which file, and where.
+
+        StorageFull if nothing of it stays, any other error if who knows.
+        """
         if self._size >= self._segment:
             try:
                 self._begin(self._number)
@@ -234,3 +282,8 @@ class Journal:
             raise StorageFull(f"{self._folder}: {reason}")
         file.sync()
         self._size += size
+        return self._firsts[-1], self._size - size
+
+
+def _number(placed: Placed) -> int:
+    return placed.number

@@ -14,11 +14,13 @@ import struct
 import zlib
 from typing import Final, NamedTuple
 
-__all__ = ["LONGEST", "Damaged", "Scan", "frame", "scan"]
+__all__ = ["HEAD", "LONGEST", "Damaged", "Scan", "frame", "scan"]
 
 _MARK: Final = b"\xa9NSJ"
 _HEAD: Final = struct.Struct(">4sIIQQ")
 _COVERED: Final = struct.Struct(">QQ")
+HEAD: Final = _HEAD.size
+"""The bytes before a payload."""
 LONGEST: Final = 1 << 30
 """The longest payload, in bytes."""
 

@@ -1,6 +1,6 @@
 """Everybody's mail: accounts, mailboxes, messages with UIDs and flags; durable, and watched.
 
-:class:`MailStore` on a log of one's own choice (:class:`DiskLog`), :class:`MemoryStore` for tests.
+:class:`DiskStore` keeps it in a data directory, :class:`MemoryStore` in memory, under the same contract.
 """
 
 from netsuite.mail.store.account import Account
@@ -18,7 +18,7 @@ from netsuite.mail.store.errors import (
     UnknownRecipient,
 )
 from netsuite.mail.store.mailbox import Mailbox
-from netsuite.mail.store.store import MailStore, MemoryStore
+from netsuite.mail.store.store import DiskStore, MailStore, MemoryStore
 from netsuite.mail.store.values import Appeared, Change, Entry, FlagsChanged, Folder, Limits, Removed, Vanished
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "CannotChange",
     "Change",
     "Delivery",
+    "DiskStore",
     "Entry",
     "FlagsChanged",
     "Folder",

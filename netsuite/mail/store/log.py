@@ -16,10 +16,10 @@ __all__ = ["Log", "MemoryLog"]
 class Log(Protocol):
     """Keeps records in order."""
 
-    def open(self, model: Model, now: int) -> None:
-        """Bring a fresh model to the state that all records make; blocks. Raises StartError.
+    def open(self, now: int) -> Model:
+        """The state that all records make; blocks. A new log begins with the epoch, the time ``now``.
 
-        A new log begins with the epoch, the time ``now``.
+        Raises StartError.
         """
 
     def write(self, head: Sequence[Any], body: bytes = b"") -> Deferred[tuple[int, Place]]:
@@ -54,12 +54,15 @@ class MemoryLog:
         self._records: list[str] = []
         self._bodies: dict[int, bytes] = {}
 
-    def open(self, model: Model, now: int) -> None:
+    def open(self, now: int) -> Model:
         """Apply all there is."""
+        model = Model()
         if not self._records:
             self._records.append(json.dumps(["epoch", now]))
         for number, head in enumerate(self._records, 1):
             model.replay(number, json.loads(head), (number, 0))
+        model.dropped.clear()
+        return model
 
     def write(self, head: Sequence[Any], body: bytes = b"") -> Deferred[tuple[int, Place]]:
         """Keep it, at once."""

@@ -98,9 +98,7 @@ class Model:
             state = self.accounts[user] = AccountState(self.epoch)
         return state
 
-    def apply(
-        self, number: int, head: Sequence[Any], place: Place | None, origin: object = None
-    ) -> tuple[Any, Changes]:
+    def apply(self, number: int, head: Sequence[Any], place: Place, origin: object = None) -> tuple[Any, Changes]:
         """Do what a record says: what came of it, and what watchers are told. Raises Refused."""
         self.applied = number
         changes: Changes = []
@@ -238,16 +236,12 @@ class Model:
     def _rehouse(self, turn: _Turn, number: int) -> None:
         """A blob's bytes are here too from now on; where they were may go."""
         blob = self.blobs.get(number)
-        if blob is None or turn.place is None:
-            return
-        self._settle(blob)
-        blob.place = turn.place
-        self.hold(number, blob)
+        if blob is not None:
+            self._settle(blob)
+            self.hold(number, Blob(turn.place, blob.length, blob.refs))
 
     def _new(self, turn: _Turn, length: int, name: str | None) -> None:
-        place = turn.place if name is None else name
-        assert place is not None, "a message without a place"
-        self.hold(turn.number, Blob(place, length))
+        self.hold(turn.number, Blob(turn.place if name is None else name, length))
 
     def _waste(self, turn: _Turn, length: int, name: str | None) -> None:
         self._new(turn, length, name)
@@ -298,7 +292,7 @@ class _Turn:
 
     __slots__ = ("changes", "number", "origin", "place")
 
-    def __init__(self, number: int, place: Place | None, origin: object, changes: Changes) -> None:
+    def __init__(self, number: int, place: Place, origin: object, changes: Changes) -> None:
         self.number = number
         self.place = place
         self.origin = origin

@@ -14,17 +14,22 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from netsuite.common.datadir import DataDirectory
+from netsuite.common.threads import Threads
 from netsuite.mail.store.account import Account
 from netsuite.mail.store.cache import Recent
+from netsuite.mail.store.disk import DiskLog
 from netsuite.mail.store.errors import LimitReached, NoSuchMessage, Refused
 from netsuite.mail.store.log import Log, MemoryLog
 from netsuite.mail.store.model import Changes, Model, Place
 from netsuite.mail.store.values import Change, Limits
 
-__all__ = ["MailStore", "MemoryStore"]
+__all__ = ["DiskStore", "MailStore", "MemoryStore"]
 
 _log = Logger()
 
+NAME: Final = "mail"
+"""The store's folder and lock in a data directory."""
 CACHED: Final = 16 << 20
 """Bytes of messages that are held in memory."""
 PARSED: Final = 20_000
@@ -48,9 +53,7 @@ class MailStore:
 
     def open(self) -> None:
         """Read the state; blocks. Raises StartError."""
-        self._model = Model()
-        self._log.open(self._model, self.now())
-        self._model.dropped.clear()
+        self._model = self._log.open(self.now())
 
     async def close(self) -> None:
         """Let what is under way become durable, and close."""
@@ -175,6 +178,34 @@ class MailStore:
                     watcher(change)
                 except Exception:
                     _log.failure("a watcher of {user} fails", user=user)
+
+
+class DiskStore(MailStore):
+    """The store in ``mail/`` of a data directory, which it locks while it is open."""
+
+    def __init__(
+        self,
+        data: DataDirectory,
+        reactor: Any,
+        clock: IReactorTime,
+        limits: Limits = Limits(),
+    ) -> None:
+        self._data = data
+        self._commits = Threads(reactor, "mail journal", most=1, waiting=1)
+        self._work = Threads(reactor, "mail files", most=4, waiting=10_000)
+        super().__init__(DiskLog(data.at(NAME), self._commits.run, self._work.run), clock, limits)
+
+    def open(self) -> None:
+        """Lock it, and read the state; blocks. Raises StartError."""
+        self._data.lock(NAME)
+        super().open()
+
+    async def close(self) -> None:
+        """Let what is under way become durable, close, and unlock."""
+        await super().close()
+        self._commits.close()
+        self._work.close()
+        self._data.release(NAME)
 
 
 class MemoryStore(MailStore):
