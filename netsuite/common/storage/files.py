@@ -56,7 +56,7 @@ class FileLayer(Protocol):
         """What is in a folder, sorted."""
 
     def make_folder(self, folder: Path) -> None:
-        """A folder for its owner alone, if it is not there."""
+        """A folder for its owner alone, durable, if it is not there."""
 
     def rename(self, old: Path, new: Path) -> None:
         """Give a file another name, replacing what has it."""
@@ -144,7 +144,10 @@ class Files:
 
     def make_folder(self, folder: Path) -> None:
         """A folder for its owner alone, if it is not there."""
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not folder.is_dir():
+            self.make_folder(folder.parent)
+            folder.mkdir(mode=0o700, exist_ok=True)
+            self.sync_folder(folder.parent)
 
     def rename(self, old: Path, new: Path) -> None:
         """Give a file another name, replacing what has it."""

@@ -97,6 +97,7 @@ class Journal:
         """Open it, as :meth:`open` does, and tell of each record where it is."""
         files = self._files
         files.make_folder(self._folder)
+        files.sync_folder(self._folder)
         prefix = self._name + "."
         self._firsts = sorted(
             int(name[len(prefix) :])
@@ -128,7 +129,7 @@ class Journal:
                 if found.torn:
                     _log.info("{path}: a tail that was never acknowledged is cut at {size}", path=path, size=found.size)
                     self._file.truncate(found.size)
-                    self._file.sync()
+                self._file.sync()  # a process that died may have left what only memory holds
         if self._file is None:
             self._begin(after + 1)
         self._closed = False
@@ -203,6 +204,7 @@ class Journal:
     def _begin(self, first: int) -> None:
         """A new file, whose name is durable before its first record is."""
         path = self.path(first)
+        self._files.remove(path)  # what a failed beginning may have left; it has no record yet
         file = self._files.create(path)
         try:
             self._files.sync_folder(self._folder)
@@ -225,7 +227,6 @@ class Journal:
         self._committing = settled
 
         def done(result: Any) -> None:
-            self._committing = None
             self._flying = 0
             if isinstance(result, tuple):
                 file, offset = result
@@ -246,6 +247,7 @@ class Journal:
                     problem = JournalBroken(self._broken)
                 for _, durable in batch:
                     durable.errback(problem)
+            self._committing = None  # only now: what the callbacks appended belongs to one next commit
             if self._waiting:
                 if self._broken is None:
                     self._commit()

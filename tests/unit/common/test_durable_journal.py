@@ -68,6 +68,49 @@ def test_those_who_wait_share_a_sync():
     assert (journal.commits, journal.records) == (2, 100)
 
 
+def test_who_appends_again_when_told_shares_the_next_commit():
+    files, thread = FaultyFiles(), Held()
+    journal, _ = opened(files, thread)
+    more = []
+    for n in range(3):
+        journal.append(b"%d" % n).addCallback(lambda _: more.append(journal.append(b"more")))
+    while thread.waiting:
+        assert len(thread.waiting) == 1, "commits run one at a time"
+        function, arguments, result = thread.waiting.pop()
+        maybeDeferred(function, *arguments).chainDeferred(result)
+    assert sorted(map(outcome, more)) == [4, 5, 6]
+    assert [number for number, _ in opened(files.crashed())[1]] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_record_is_where_it_is_said_to_be():
+    files, thread = FaultyFiles(), Held()
+    journal, _ = opened(files, thread, segment=100)
+    first = journal.place_at_once(b"first")
+    texts = [b"%d" % n * n for n in range(20)]
+    told = [(first, b"first")]
+    for text in texts:
+        journal.place(text).addCallback(lambda placed, text=text: told.append((placed, text)))
+        if len(text) % 3:
+            thread.run()
+    thread.run()
+    assert journal.next_number == 22
+    for placed, text in told:
+        assert files.part(journal.path(placed.file), placed.offset, len(text)) == text
+    assert list(Journal(FOLDER, "log", at_once, files=files).replay()) == told
+    assert {placed.file for placed, _ in told} == journal.files
+
+
+def test_any_old_file_can_be_discarded():
+    files = FaultyFiles()
+    journal, _ = opened(files, segment=50)
+    for _ in range(6):
+        outcome(journal.append(b"x" * 30))
+    whole = journal.whole()
+    journal.discard([whole[1][0]])
+    assert whole[1][0] not in journal.files
+    assert [n for n, _ in Journal(FOLDER, "log", at_once, files=files.crashed()).open(after=whole[1][1])] == [3, 4, 5, 6]
+
+
 def test_nothing_is_acknowledged_before_its_sync():
     files, thread = FaultyFiles(), Held()
     journal, _ = opened(files, thread)
@@ -222,5 +265,10 @@ def test_on_a_real_disk(tmp_path):
     for n in range(100):
         assert outcome(journal.append(b"record %d" % n)) == n + 1
     again = Journal(tmp_path / "journal", "log", at_once)
-    assert [payload for _, payload in again.open()] == [b"record %d" % n for n in range(100)]
+    placed = list(again.replay())
+    assert [payload for _, payload in placed] == [b"record %d" % n for n in range(100)]
+    for (_, file, offset), payload in placed:
+        assert Files().part(again.path(file), offset, len(payload)) == payload
+        assert Files().part(again.path(file), offset, len(payload), wait=False) in (payload, None)
+    assert Files().part(again.path(file), offset, 1000) == payload
     assert (tmp_path / "journal").stat().st_mode & 0o777 == 0o700
