@@ -41,9 +41,7 @@ def bounce(entry: Entry, failed: Sequence[Recipient], header: bytes, name: str, 
     ]
     for each in failed:
         lines.append(f"<{each.address}>")
-        lines += textwrap.wrap(
-            _line(each.said) or "no reason was given", 72, initial_indent="  ", subsequent_indent="  "
-        )
+        lines += ["  " + line for line in textwrap.wrap(_line(each.said) or "no reason was given", 70)]
         lines.append("")
     kind = "message/global-delivery-status" if wide else "message/delivery-status"
     lines += [

@@ -50,7 +50,7 @@ class SmtpPolicy:
     domains: frozenset[str]
     relay: frozenset[str]
     delivery: Callable[[], IMailDelivery | None]
-    limits: SmtpLimits = SmtpLimits()
+    limits: SmtpLimits
 
 
 class _TooManyHops(Exception):
@@ -233,10 +233,8 @@ class SmtpServer:
         return Reply(250, f"queued as {ident}", "2.0.0")
 
     def _addresses(self, envelope: Envelope) -> list[str]:
-        whole = []
-        for address in envelope.recipients:
-            whole.append(address if "@" in address else f"{address}@{min(self._policy.domains)}")
-        return whole
+        """The recipients, ``postmaster`` with a domain."""
+        return [each if "@" in each else f"{each}@{min(self._policy.domains)}" for each in envelope.recipients]
 
     def _head(self, envelope: Envelope, channel: Channel, ident: str, beginning: bytes) -> bytes:
         """What goes before a message; refuses one that loops."""

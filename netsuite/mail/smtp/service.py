@@ -111,8 +111,8 @@ class SmtpService(NetsuiteService):
         """Mail for own domains needs a place to go to."""
         if self._domains and self._delivery is None:
             raise StartError(
-                f"smtp.domains: mail for {min(self._domains)} has nowhere to go; add a [mail] table, or name the domain "
-                "in smtp.relay_domains and smtp.route"
+                f"smtp.domains: mail for {min(self._domains)} has nowhere to go; add a [mail] table, or name the "
+                "domain in smtp.relay_domains and smtp.route"
             )
 
     def open(self) -> None:

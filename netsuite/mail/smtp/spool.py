@@ -1,14 +1,15 @@
 """Where the content of messages is: small ones in memory (and in the journal), big ones in files of their own.
 
-A :class:`Draft` collects what a client sends, in memory up to 64 KiB, then in a file that is complete and durable before
-the journal speaks of it. :class:`Spool` keeps the content of what waits: of small messages as much as fits
-into its memory, the rest in files that need not survive, since the journal has them.
+A :class:`Draft` collects what a client sends, in memory up to 64 KiB, then in a file that is complete and durable
+before the journal speaks of it. :class:`Spool` keeps the content of what waits: of small messages as much as fits into
+its memory, the rest in files that need not survive, since the journal has them.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -41,6 +42,9 @@ class Draft:
         self._file: AppendFile | None = None
         self.spooled = False
         """Whether it has a file."""
+        # a client may go while a thread writes what it said
+        self._lock = Lock()
+        self._discarded = False
 
     def add(self, chunk: bytes) -> bool:
         """Take a chunk; true if :meth:`write` should be awaited before the next."""
@@ -53,6 +57,7 @@ class Draft:
         """Move what has come to the file. Raises StorageFull."""
         self._settle_head()
         chunks, self._chunks, self._waiting = self._chunks, [], 0
+        self.spooled = True
         await self._spool.run(self._append, chunks)
 
     async def finish(self) -> bytes:
@@ -81,26 +86,30 @@ class Draft:
         """In a thread."""
         files, path = self._spool.files, self._spool.path(self.id)
         try:
-            if self._file is None:
-                self._file = files.create(path)
-                self.spooled = True
-            size = sum(map(len, chunks))
-            if size and self._file.append(chunks) < size:
-                raise StorageFull(f"{path}: a write was cut short")
-            if last:
-                file, self._file = self._file, None
-                file.sync()
-                file.close()
-                files.sync_folder(path.parent)
+            with self._lock:
+                if self._discarded:
+                    return
+                if self._file is None:
+                    self._file = files.create(path)
+                size = sum(map(len, chunks))
+                if size and self._file.append(chunks) < size:
+                    raise StorageFull(f"{path}: a write was cut short")
+                if last:
+                    file, self._file = self._file, None
+                    file.sync()
+                    file.close()
+                    files.sync_folder(path.parent)
         except OSError as problem:
             raise StorageFull(f"{path}: {problem.strerror or problem}") from problem
 
     def _remove(self) -> None:
         """In a thread."""
-        file, self._file = self._file, None
-        if file is not None:
-            file.close()
-        self._spool.files.remove(self._spool.path(self.id))
+        with self._lock:
+            self._discarded = True
+            file, self._file = self._file, None
+            if file is not None:
+                file.close()
+            self._spool.files.remove(self._spool.path(self.id))
 
 
 class Spool:
