@@ -22,7 +22,7 @@ __all__ = ["body_texts", "decoded_text", "decoded_words", "folded", "known_chars
 _WORD: Final = re.compile(rb"=\?([^?\s]{1,64})\?([BbQq])\?([^?\s]*)\?=")
 _HEX: Final = re.compile(rb"=([0-9A-Fa-f]{2})")
 _NOT_BASE64: Final = re.compile(rb"[^A-Za-z0-9+/]+")
-_UNFIT: Final = frozenset(("idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "utf-7"))
+_UNFIT: Final = frozenset(("idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "utf_7"))
 MOST_TEXT: Final = 16 << 20
 """Bytes of a part that are looked at."""
 
@@ -33,7 +33,7 @@ def known_charset(name: bytes) -> str | None:
         info = codecs.lookup(name.decode("ascii"))
     except (LookupError, UnicodeDecodeError, ValueError):
         return None
-    if not getattr(info, "_is_text_encoding", True) or info.name in _UNFIT:
+    if not getattr(info, "_is_text_encoding", True) or info.name.replace("-", "_") in _UNFIT:
         return None
     return info.name
 
