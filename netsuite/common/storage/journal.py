@@ -81,6 +81,11 @@ class Journal:
         self.records = 0
 
     @property
+    def broken(self) -> str | None:
+        """Why it takes nothing more, if so."""
+        return self._broken
+
+    @property
     def next_number(self) -> int:
         """The number that the next record gets."""
         return self._number + self._flying + len(self._waiting)

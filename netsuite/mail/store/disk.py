@@ -38,7 +38,9 @@ INLINE: Final = 64 << 10
 """A message of more bytes is a file of its own."""
 SEGMENT: Final = 16 << 20
 EVERY: Final = 20_000
-"""Records between two snapshots."""
+"""Records between two snapshots, at least; of a big store as many as half its messages."""
+MANY: Final = 16
+"""Journal files between two snapshots at most."""
 WASTE: Final = 4
 """A journal file is written anew when less than one part in so many is needed."""
 BATCH: Final = 8 << 20
@@ -76,6 +78,7 @@ class DiskLog:
         self._segment = segment
         self._every = every
         self._since = 0
+        self._written = 0
         self._snapshots: list[int] = []
         self._dead: list[str] = []
         self._tidying: Deferred[None] | None = None
@@ -98,6 +101,7 @@ class DiskLog:
     def write(self, head: Sequence[Any], body: bytes = b"") -> Deferred[tuple[int, Place]]:
         """Append a record."""
         start = json.dumps(head, separators=(",", ":"), ensure_ascii=False).encode()
+        self._written += len(start) + len(body)
         record = self._journal.place(b"".join((_LENGTH.pack(len(start)), start, body)))
         return record.addCallback(_written, _LENGTH.size + len(start))
 
@@ -133,8 +137,15 @@ class DiskLog:
     def tidy(self, model: Model) -> None:
         """Take a snapshot when there are enough new records, and remove what nobody needs."""
         self._since += 1
-        if self._since >= self._every and self._tidying is None:
+        if self._tidying is None and (
+            self._since >= max(self._every, len(model.blobs) // 2) or self._written >= MANY * self._segment
+        ):
             self._tidy(model)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing more can be kept, if so."""
+        return self._journal.broken
 
     async def close(self, model: Model) -> None:
         """Let everything become durable, take a snapshot, and close."""
@@ -206,7 +217,7 @@ class DiskLog:
             )
 
     def _tidy(self, model: Model, *, closing: bool = False) -> None:
-        self._since = 0
+        self._since = self._written = 0
         frozen = freeze(model)
         dead, self._dead = self._dead, []
         elder = self._snapshots[-1] if self._snapshots else 0

@@ -43,6 +43,10 @@ class Log(Protocol):
     def tidy(self, model: Model) -> None:
         """Records were applied: clean up, if it is time."""
 
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing more can be kept, if so."""
+
     async def close(self, model: Model) -> None:
         """Finish what is under way, and close."""
 
@@ -90,6 +94,11 @@ class MemoryLog:
 
     def tidy(self, model: Model) -> None:
         """There is nothing to clean up."""
+
+    @property
+    def trouble(self) -> str | None:
+        """Memory gives none."""
+        return None
 
     async def close(self, model: Model) -> None:
         """Nothing is under way."""

@@ -6,7 +6,7 @@ the log; then watchers are told, then the caller has its answer. So nobody ever 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar, cast
 
 from twisted.internet.defer import Deferred
@@ -62,6 +62,19 @@ class MailStore:
     def account(self, user: str) -> Account:
         """The mail of a user, by canonical address. Everyone who is asked for has an account."""
         return Account(self, user, self._model.account(user))
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing can be changed any more until it is opened anew, if so; all can still be read."""
+        return self._log.trouble
+
+    def figures(self) -> Sequence[tuple[str, float]]:
+        """What the service may show."""
+        return [
+            ("accounts", len(self._model.accounts)),
+            ("messages", len(self._model.blobs)),
+            ("watchers", sum(map(len, self._watchers.values()))),
+        ]
 
     def now(self) -> int:
         """The time, in whole seconds since the epoch."""
@@ -198,7 +211,11 @@ class DiskStore(MailStore):
     def open(self) -> None:
         """Lock it, and read the state; blocks. Raises StartError."""
         self._data.lock(NAME)
-        super().open()
+        try:
+            super().open()
+        except BaseException:
+            self._data.release(NAME)
+            raise
 
     async def close(self) -> None:
         """Let what is under way become durable, close, and unlock."""
