@@ -26,8 +26,6 @@ __all__ = ["SmtpClient"]
 Place = tuple[str, int]
 Opened = Callable[[], AsyncIterator[bytes]]
 
-_KEPT: Final = 2
-"""Idle connections to one place that are worth keeping."""
 _TLS_FAILED: Final = "TLS failed"
 
 
@@ -58,7 +56,8 @@ class _Session:
 class SmtpClient:
     """``name`` is what EHLO says; ``tls`` makes the context for STARTTLS, None never asks for it.
 
-    ``sent`` counts messages, ``connected`` connections, and ``secured`` those of them under TLS.
+    At most ``most_kept`` idle connections to one place are kept. ``sent`` counts messages, ``connected`` connections,
+    and ``secured`` those of them under TLS.
     """
 
     def __init__(
@@ -69,6 +68,7 @@ class SmtpClient:
         tls: Callable[[], ssl.SSLContext] | None = None,
         patience: Patience = Patience(),
         connect_time: float = 30.0,
+        most_kept: int = 10,
     ) -> None:
         self._runtime = runtime
         self._name = name
@@ -76,6 +76,7 @@ class SmtpClient:
         self._context: ssl.SSLContext | None = None
         self._patience = patience
         self._connect_time = connect_time
+        self._most_kept = most_kept
         self._kept: dict[Place, list[_Session]] = {}
         self._factories = {True: self._factory(secure=True), False: self._factory(secure=False)}
         self.sent = 0
@@ -185,7 +186,7 @@ class SmtpClient:
             self.sent += any(reply.good for reply in message.replies)
             session.content = None
             kept = self._kept.setdefault(session.place, [])
-            if not message.last and len(kept) < _KEPT:
+            if not message.last and len(kept) < self._most_kept:
                 kept.append(session)
             elif not message.last:
                 self._runtime.clock.callLater(0, _part, adapter)

@@ -14,7 +14,7 @@ import attrs
 from twisted.logger import Logger
 
 from netsuite.common.access import ConcurrencyLimit, Rule
-from netsuite.common.body import Body, BodyFailed
+from netsuite.common.body import Body
 from netsuite.common.commons import Commons
 from netsuite.common.identity.authentication import Accepted, Authentication, Rejected
 from netsuite.common.storage.journal import JournalBroken, StorageFull
@@ -195,7 +195,10 @@ class SmtpServer:
     # -- messages
 
     async def _take(self, envelope: Envelope, body: Body, channel: Channel) -> Reply:
-        """Collect a message and hand it to the queue."""
+        """Collect a message and hand it to the queue.
+
+        If the body fails, so does this: the machine knows best what was wrong with it.
+        """
         ident = self._queue.new_id()
         draft = Draft(self._queue.spool, ident, partial(self._head, envelope, channel, ident))
         taken = False
@@ -223,12 +226,9 @@ class SmtpServer:
         except JournalBroken as broken:
             _log.error("a message is put off: {broken}", broken=broken)
             return Reply(451, "local error, try again later", "4.3.0")
-        except BodyFailed:
-            # the machine has said, or will say, what was wrong with it
-            return Reply(451, "the message did not come to its end", "4.3.0")
         finally:
             if not taken:
-                await draft.discard()
+                draft.discard()
         self.messages += 1
         return Reply(250, f"queued as {ident}", "2.0.0")
 

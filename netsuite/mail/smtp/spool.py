@@ -13,11 +13,14 @@ from threading import Lock
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 
 from netsuite.common.storage.files import AppendFile, FileLayer
 from netsuite.common.storage.journal import StorageFull
 
 __all__ = ["SMALL", "Draft", "Spool"]
+
+_log = Logger()
 
 SMALL: Final = 64 * 1024
 """Bytes up to which a message lives in the journal."""
@@ -69,11 +72,11 @@ class Draft:
         await self._spool.run(self._append, chunks, last=True)
         return b""
 
-    async def discard(self) -> None:
-        """It will not be taken."""
+    def discard(self) -> None:
+        """It will not be taken; nobody need wait for its file to go."""
         self._chunks = []
         if self.spooled:
-            await self._spool.run(self._remove)
+            self._spool.later(self._remove)
 
     def _settle_head(self) -> None:
         if not self._headed:
@@ -126,6 +129,10 @@ class Spool:
     async def run(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         """Run something that blocks."""
         return await self._defer(lambda: function(*arguments, **named))
+
+    def later(self, function: Callable[..., Any], *arguments: Any) -> None:
+        """Run something that blocks and that nobody waits for; a file that stays goes at the next start."""
+        self._defer(function, *arguments).addErrback(lambda failure: _log.warn("{failure}", failure=failure.value))
 
     def path(self, ident: str) -> Path:
         """A message's file."""
@@ -186,4 +193,4 @@ class Spool:
             self._room += len(found)
         elif ident in self._filed:
             self._filed.discard(ident)
-            self._defer(self.files.remove, self.path(ident)).addErrback(lambda _: None)
+            self.later(self.files.remove, self.path(ident))
