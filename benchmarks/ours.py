@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import configparser
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.contest import OURS, Contender, Scene
+from netsuite import __version__
 
 __all__ = ["ours"]
 
@@ -15,18 +15,12 @@ ROOT = Path(__file__).resolve().parent.parent
 TWISTD = Path(sys.executable).parent / "twistd"
 
 
-def _version() -> str:
-    setup = configparser.ConfigParser()
-    setup.read(ROOT / "setup.cfg")
-    return setup["metadata"]["version"]
-
-
 def ours(server: str, options: Callable[[Scene, Path, int], Sequence[str | Path]]) -> Contender[Scene]:
     """A server of the suite with these options, without an access log, its data in its own folder."""
     return Contender(
         name=OURS,
         program=str(TWISTD),
-        version_command=["echo", _version()],
+        version_command=["echo", __version__],
         command=lambda scene, folder, port: [
             TWISTD, "-n", "--pidfile=", server,
             "--set", f"common.data={folder / 'data'}", "--set", "common.access_log=off",

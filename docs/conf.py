@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import configparser
+import re
 from pathlib import Path
 
-_setup = configparser.ConfigParser()
-_setup.read(Path(__file__).parent.parent / "setup.cfg")
+_package = (Path(__file__).parent.parent / "netsuite" / "__init__.py").read_text()
 
 project = "netsuite"
 author = "the netsuite authors"
 copyright = f"2026, {author}"  # noqa: A001 Sphinx's name for it
-release = version = _setup["metadata"]["version"]
+release = version = re.findall(r'__version__ = "(.+)"', _package)[0]
 
 extensions = ["myst_parser"]
 myst_enable_extensions = ["colon_fence", "deflist"]

@@ -185,7 +185,7 @@ class IMailDelivery(Interface):
 
 
 class Record(NamedTuple):
-    """One resource record in presentation form (``data`` as in a master file)."""
+    """One resource record in presentation form: ``name`` absolute, with its last dot; ``data`` as in a master file."""
 
     name: str
     type: str

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +22,8 @@ from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / ".tox" / "results"
+SHOWN = 4
+"""Skipped cases that are named for each reason."""
 SETUP_LIMIT = 600.0
 """Seconds that making the environments may take."""
 
@@ -116,6 +118,18 @@ def run(check: Check) -> tuple[Count, str, float]:
     return count, output, seconds
 
 
+def skips(skipped: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """What was skipped, as lines: each reason once, with its cases, or a few of them where they are many."""
+    if skipped:
+        yield f"skipped {len(skipped)}:"
+    cases: dict[str, list[str]] = {}
+    for name, reason in skipped:
+        cases.setdefault(reason, []).append(name)
+    for reason, names in cases.items():
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        yield f"  {len(names)} x {reason}: {', '.join(names[:SHOWN])}{more}"
+
+
 def main() -> int:
     """Run what is asked for (everything by default) and print the sum."""
     known = {check.env: check for check in (*QUIET, *REAL)}
@@ -152,10 +166,8 @@ def main() -> int:
     passed = sum(count.passed for count in counts.values())
     failed = [name for count in counts.values() for name in count.failed]
     skipped = [case for count in counts.values() for case in count.skipped]
-    if skipped:
-        print(f"skipped {len(skipped)}:")
-        for name, reason in skipped:
-            print(f"  {name}: {reason}")
+    for line in skips(skipped):
+        print(line)
     for name in failed:
         print(f"FAILED {name}")
     print(f"{passed} passed, {len(failed)} failed", flush=True)

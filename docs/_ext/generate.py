@@ -10,7 +10,6 @@ from pathlib import Path
 from benchmarks import report
 from docs._ext import commands, conformance, coverage_table
 from netsuite.suite import schema
-from netsuite.suite import schema
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 REFERENCE = ROOT / "docs" / "reference"
@@ -22,7 +21,6 @@ def pages() -> dict[Path, str]:
         REFERENCE / "protocols.md": coverage_table.page(),
         REFERENCE / "conformance.md": conformance.page(),
         REFERENCE / "commands.md": commands.page(),
-        **schema.pages(REFERENCE),
         **schema.pages(REFERENCE),
         **report.pages(),
     }

@@ -43,7 +43,7 @@ class SystemResolver:
                 f"{name} {rdtype}: the system finds addresses only; add a [resolver], or set common.resolver"
             )
         found = await self._ask(name, family)
-        records = tuple(Record(name, rdtype.upper(), 0, address) for address in found)
+        records = tuple(Record(f"{name.rstrip('.')}.", rdtype.upper(), 0, address) for address in found)
         return NameAnswer("NOERROR" if records else "NXDOMAIN", records)
 
     async def addresses(self, host: str) -> list[str]:

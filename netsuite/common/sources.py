@@ -114,14 +114,19 @@ class Layers:
 
     def lay(self, key: Key, value: Any, origin: str) -> None:
         """Lay a value (a table is merged) under a key."""
+        # a plain value where a table is wanted now was replaced by it
+        for length in range(1, len(key)):
+            self._origins.pop(key[:length], None)
         if isinstance(value, Mapping):
+            self._origins.pop(key, None)
             self._tables.setdefault(key, origin)
             self._table(key)
             for name, each in value.items():
                 self.lay((*key, name), each, origin)
             return
-        for known in [known for known in self._origins if known[: len(key)] == key]:
-            del self._origins[known]
+        for origins in (self._origins, self._tables):
+            for below in [known for known in origins if known[: len(key)] == key]:
+                del origins[below]
         self._origins[key] = origin
         self._table(key[:-1])[key[-1]] = value
 

@@ -99,11 +99,11 @@ class _Exchange:
 class _Pool:
     """The connections to one origin."""
 
-    __slots__ = ("idle", "opened", "waiters")
+    __slots__ = ("adapters", "opened", "waiters")
 
     def __init__(self) -> None:
-        self.opened = 0
-        self.idle: list[StreamAdapter] = []
+        self.opened = 0  # with those that are being connected
+        self.adapters: list[StreamAdapter] = []
         self.waiters: deque[Deferred[StreamAdapter | None]] = deque()
 
 
@@ -117,6 +117,11 @@ class _Use:
         self.machine = machine
         self.exchange: _Exchange | None = None
         self.reused = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether another request may be sent: the machine is idle, and the last response has been handed over."""
+        return self.machine.idle and (self.exchange is None or self.exchange.final.called)
 
 
 class HttpClient:
@@ -197,6 +202,11 @@ class HttpClient:
         adapter.send(Outflow(source))
         return await opened
 
+    @property
+    def open(self) -> int:
+        """How many connections stand."""
+        return len(self._factory.adapters) + len(self._tunnels.adapters)
+
     def close(self) -> None:
         """Close every connection."""
         for adapter in [*self._factory.adapters, *self._tunnels.adapters]:
@@ -225,10 +235,8 @@ class HttpClient:
 
     async def _taken(self, origin: Origin) -> StreamAdapter:
         pool = self._pool(origin)
-        while pool.idle:
-            adapter = pool.idle.pop()
-            connection = adapter.connection
-            if connection is not None and connection.idle and not adapter.closed:
+        for adapter in reversed(pool.adapters):
+            if adapter.data.idle and not adapter.closed:
                 adapter.data.reused = True
                 self.reuses += 1
                 return adapter
@@ -250,6 +258,7 @@ class HttpClient:
             self._vacate(pool)
             raise FetchFailed("closed", f"{origin.host}:{origin.port} closed at once")
         adapter.data = _Use(pool, machine)
+        pool.adapters.append(adapter)
         self.connections += 1
         return adapter
 
@@ -297,15 +306,16 @@ class HttpClient:
 
     def _release(self, adapter: StreamAdapter) -> None:
         """An exchange is complete: the connection serves who waits, or is kept."""
-        pool = adapter.data.pool
+        use: _Use = adapter.data
+        pool = use.pool
+        if not use.idle:
+            return  # whoever took the end of the last response has sent another request at once
         while pool.waiters:
             waiter = pool.waiters.popleft()
             if not waiter.called:
                 waiter.callback(adapter)
                 return
-        if len(pool.idle) < self._limits.kept:
-            pool.idle.append(adapter)
-        else:
+        if sum(each.data.idle for each in pool.adapters) > self._limits.kept:
             adapter.close("enough connections are kept")
 
     def _vacate(self, pool: _Pool) -> None:
@@ -364,8 +374,7 @@ class HttpClient:
         if not isinstance(use, _Use):
             return
         pool = use.pool
-        if adapter in pool.idle:
-            pool.idle.remove(adapter)
+        pool.adapters.remove(adapter)
         self._fail(adapter, reason)
         self._vacate(pool)
         if not pool.opened:

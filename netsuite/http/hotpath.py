@@ -10,6 +10,7 @@ The map is bounded in bytes and forgets what is least asked for (:mod:`netsuite.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
@@ -28,10 +29,14 @@ _ONE_PIECE: Final = 16 * 1024
 
 
 class Prepared(Protocol):
-    """An answer that can be given again; ``status`` and ``size`` (of its body) are for the log."""
+    """An answer that can be given again; ``status`` and ``size`` (of its body) are for the log.
+
+    It is not given from ``until`` on (clock time).
+    """
 
     status: int
     size: int
+    until: float
 
     def render(self, now: float) -> bytes | tuple[bytes, ...] | None:
         """The whole response as it is to be sent in this second, or None if it does not stand any more."""
@@ -44,28 +49,41 @@ class StandingAnswer:
     is not None; ``body`` is what is sent, nothing for HEAD and 304.
     """
 
-    __slots__ = ("_after", "_before", "_body", "_valid", "size", "status")
+    __slots__ = ("_after", "_before", "_body", "_headers", "_length", "_valid", "size", "status")
+
+    until: float = math.inf
 
     def __init__(
         self, status: int, headers: Fields, body: bytes, length: int | None, valid: Callable[[], bool]
     ) -> None:
         self.status = status
         self.size = len(body)
-        self._before = status_line(status) + prefixes[b"date"]
-        lines = [b"", *(prefixes[name] + value for name, value in headers)]
-        if length is not None:
-            lines.append(b"Content-Length: %d" % length)
-        after = b"\r\n".join(lines) + b"\r\n\r\n"
-        self._body = body if len(body) > _ONE_PIECE else b""
-        self._after = after if self._body else after + body
+        self._headers: Fields | None = headers
+        self._body = body
+        self._length = length
         self._valid = valid
+        self._before = self._after = b""
 
     def render(self, now: float) -> bytes | tuple[bytes, ...] | None:
         """The response with this second's Date."""
         if not self._valid():
             return None
+        if self._headers is not None:
+            # not before it is asked for: most answers that are taught never are
+            self._compose(self._headers)
         head = self._before + format_date(now) + self._after
         return (head, self._body) if self._body else head
+
+    def _compose(self, headers: Fields) -> None:
+        self._headers = None
+        self._before = status_line(self.status) + prefixes[b"date"]
+        lines = [b"", *(prefixes[name] + value for name, value in headers)]
+        if self._length is not None:
+            lines.append(b"Content-Length: %d" % self._length)
+        self._after = b"\r\n".join(lines) + b"\r\n\r\n"
+        if len(self._body) <= _ONE_PIECE:
+            self._after += self._body
+            self._body = b""
 
 
 class _Hot:
@@ -127,20 +145,28 @@ class HotPath:
             self._record(hot.note, hot.prepared, channel)
         return hot.message
 
-    def teach(self, request: Request, prepared: Prepared, channel: Channel, note: Any = None) -> None:
-        """Keep an answer for requests of the same bytes, if they are :func:`teachable`; ``note`` is for the log."""
+    def teach(self, request: Request, prepared: Prepared, channel: Channel, note: Any = None) -> bytes:
+        """Keep an answer for requests of the same bytes, if they are :func:`teachable`; ``note`` is for the log.
+
+        Answers the key by which :meth:`forget` drops it.
+        """
         key = request.head if channel.tls is None else b"s" + request.head
         self._known.put(key, _Hot(prepared, note), len(key) + prepared.size + _ENTRY_COST)
+        return key
 
-    def forget(self) -> None:
-        """Drop all that was learnt."""
-        self._known.clear()
+    def forget(self, key: bytes | None = None) -> None:
+        """Drop one answer, or all that was learnt."""
+        if key is None:
+            self._known.clear()
+        else:
+            self._known.discard(key)
 
     def _refreshed(self, key: bytes, hot: _Hot, now: float) -> bool:
-        message = hot.prepared.render(now)
+        prepared = hot.prepared
+        message = prepared.render(now)
         if message is None:
             self._known.discard(key)
             return False
         hot.message = message
-        hot.until = float(int(now) + 1)
+        hot.until = min(float(int(now) + 1), prepared.until)
         return True

@@ -43,6 +43,7 @@ class NameResolverContract:
             _hold(answer.rcode == "NOERROR", f"{name} {rdtype}: {answer}")
             _hold("127.0.0.1" in [record.data for record in answer.records], f"{name} {rdtype}: {answer}")
             _hold({record.type for record in answer.records} == {"A"}, f"{name} {rdtype}: {answer}")
+            _hold({record.name.lower() for record in answer.records} == {"localhost."}, f"{name} {rdtype}: {answer}")
 
     async def test_what_is_no_name_fails(self) -> None:
         """A label of more than 63 octets."""

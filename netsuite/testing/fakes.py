@@ -49,8 +49,9 @@ class KnownNames:
         self.asked.append((name, rdtype))
         if any(not 0 < len(label) <= _LONGEST_LABEL for label in _key(name).split(".")) or _key(name) in self._broken:
             raise LookupFailed(f"{name} {rdtype}: no answer")
-        found = tuple(Record(name, rdtype, _TTL, data) for data in self._records.get((_key(name), rdtype), ()))
-        exists = any(known == _key(name) for known, _ in self._records)
+        known = self._records.get((_key(name), rdtype), ())
+        found = tuple(Record(f"{_key(name)}.", rdtype, _TTL, data) for data in known)
+        exists = any(each == _key(name) for each, _ in self._records)
         return NameAnswer("NOERROR" if exists else "NXDOMAIN", found)
 
     async def addresses(self, host: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 import tomllib
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from netsuite.common import toml
@@ -86,13 +86,17 @@ def test_any_question(key):
 
 
 @given(st.dictionaries(names, values, max_size=5), st.dictionaries(names, values, max_size=5))
+@example({"a": {}}, {"a": 1})
+@example({"a": 1}, {"a": {"b": 2}})
 def test_the_stronger_wins(weak, strong):
     layers = Layers()
     for source, given_values in (("weak", weak), ("strong", strong)):
         for key, value in given_values.items():
             layers.lay(("dns", key), value, source)
     for key, value in strong.items():
-        assert layers.origin(("dns", key)) in ("strong", "weak")
         if not isinstance(value, dict):
             assert layers.values["dns"][key] is value
             assert layers.origin(("dns", key)) == "strong"
+        elif value:
+            inner = next(iter(value))
+            assert layers.origin(("dns", key, inner)) == "strong" or isinstance(value[inner], dict)

@@ -118,6 +118,6 @@ class Environment:
 def wheel(folder: Path) -> tuple[Environment, Path]:
     """An environment that can build, and the wheel that it built of the checkout."""
     builder = Environment(folder / "builder")
-    builder.copy("setuptools", "wheel")
+    builder.copy("setuptools")
     builder.pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, sources(folder / "sources"))
     return builder, next(folder.glob("netsuite-*.whl"))

@@ -189,7 +189,9 @@ class _File:
             if make is not None:
                 try:
                     return make(words[0], self.origin)
-                except OSError:
+                except BadName:
+                    raise
+                except (OSError, ValueError):
                     raise _Fault(f"{words[0]!r} is no address for {written}") from None
         origin = self._names.get(self.origin)
         if origin is None:
@@ -197,7 +199,7 @@ class _File:
         try:
             made = dns.rdata.from_text("IN", dns.rdatatype.RdataType.make(rdtype), " ".join(words), origin, False)
             return bytes(made.to_wire() or b"")
-        except (dns.exception.DNSException, ValueError, ArithmeticError, LookupError, TypeError) as error:
+        except Exception as error:  # what bad text makes of dnspython's parsers is not one family
             reason = " ".join(str(error).split()) or type(error).__name__
             raise _Fault(f"{written} data {' '.join(words)[:80]!r}: {reason}") from None
 
@@ -225,7 +227,8 @@ def _lines(text: str) -> Iterator[_Line]:
     pending: list[str] | None = None
     start = 0
     blank = False
-    for number, line in enumerate(text.splitlines(), 1):
+    # Only these end a line; str.splitlines would end one within strange data.
+    for number, line in enumerate(re.split(r"\r?\n", text), 1):
         if pending is None and _SPECIAL.search(line) is None:
             words = line.split()
             if words:

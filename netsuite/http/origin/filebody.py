@@ -1,4 +1,4 @@
-"""The bytes of a large file, read by threads ahead of who sends them."""
+"""The bytes of a large file: at once where the kernel has them, else read by threads ahead of who sends them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from netsuite.http.origin.tree import Signature
 __all__ = ["FileBody", "FileChanged"]
 
 _CHUNK: Final = 256 * 1024
+_NO_WAIT: Final = getattr(os, "RWF_NOWAIT", 0)
 
 
 class FileChanged(Exception):
@@ -53,6 +54,9 @@ class FileBody:
                 raise StopAsyncIteration
             if isinstance(piece, bytes):
                 return piece
+            ready = _read_now(self._descriptor, self._signature, *piece)
+            if ready is not None:
+                return ready
             self._ahead = self._read(*piece)
         try:
             data = await self._ahead
@@ -92,6 +96,26 @@ class FileBody:
         return deferToThreadPool(self._reactor, self._pool, _pread, self._descriptor, self._signature, start, stop)
 
 
+def _read_now(descriptor: int, signature: Signature, start: int, stop: int) -> bytes | None:
+    """The bytes of a span if the kernel has them all in memory, so that nobody has to wait for a disk."""
+    if not _NO_WAIT:
+        return None
+    buffer = bytearray(stop - start)
+    try:
+        count = os.preadv(descriptor, [buffer], start, _NO_WAIT)
+    except OSError:
+        return None
+    if count < stop - start:
+        return None
+    _check(descriptor, signature)
+    return bytes(buffer)
+
+
+def _check(descriptor: int, signature: Signature) -> None:
+    if Signature.of(os.fstat(descriptor)) != signature:
+        raise FileChanged("the file was changed while it was being sent")
+
+
 def _pread(descriptor: int, signature: Signature, start: int, stop: int) -> bytes:
     """The bytes of a span; raises FileChanged if they are not there, or not those that were promised."""
     data = os.pread(descriptor, stop - start, start)
@@ -100,6 +124,5 @@ def _pread(descriptor: int, signature: Signature, start: int, stop: int) -> byte
         if not more:
             raise FileChanged("the file was cut short while it was being sent")
         data += more
-    if Signature.of(os.fstat(descriptor)) != signature:
-        raise FileChanged("the file was changed while it was being sent")
+    _check(descriptor, signature)
     return data

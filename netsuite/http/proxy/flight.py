@@ -268,6 +268,7 @@ class Flight:
         laggards = [reader for reader in self._readers if reader.position == slowest]
         if len(laggards) < len(self._readers):
             for reader in laggards:
+                self._readers.discard(reader)
                 reader.cut("the client reads too slowly for those who share its response")
             self._trim()
         elif self._room is not None and not self._room.called:

@@ -5,6 +5,8 @@ Implements: RFC 9111 section 5.1; RFC 9211 section 2
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from netsuite.http.proxy.cachecontrol import NO_DIRECTIVES
 from netsuite.http.proxy.decision import fresh_until
 from netsuite.http.proxy.stored import Field, Request, StoredResponse
@@ -33,15 +35,19 @@ def is_plain(request: Request) -> bool:
 
 
 class StoredAnswer:
-    """A :class:`netsuite.http.hotpath.Prepared`: a fresh stored response, for requests that are :func:`is_plain`."""
+    """A :class:`netsuite.http.hotpath.Prepared`: a fresh stored response, for requests that are :func:`is_plain`.
 
-    __slots__ = ("_body", "_head", "_stored", "_tail", "_until", "size", "status")
+    ``use`` is told once for each second in which it is asked for, which is enough for the eviction.
+    """
 
-    def __init__(self, stored: StoredResponse) -> None:
+    __slots__ = ("_body", "_head", "_stored", "_tail", "_use", "size", "status", "until")
+
+    def __init__(self, stored: StoredResponse, use: Callable[[StoredResponse], object]) -> None:
         self.status = stored.status
         self.size = len(stored.body)
         self._stored = stored
-        self._until = fresh_until(stored)
+        self._use = use
+        self.until = fresh_until(stored)
         lines = [prefixes[name] + value for name, value in stored.fields if name != b"content-length"]
         if stored.status != 204:
             lines.append(b"Content-Length: %d" % len(stored.body))
@@ -53,8 +59,9 @@ class StoredAnswer:
     def render(self, now: float) -> bytes | tuple[bytes, ...] | None:
         """The response with this second's Age; None once it is stale, replaced or purged."""
         stored = self._stored
-        if not stored.alive or now >= self._until:
+        if not stored.alive or now >= self.until:
             return None
+        self._use(stored)
         age = int(stored.age(now))
         head = b"%b\r\nAge: %d\r\nCache-Status: netsuite; hit; ttl=%d%b" % (
             self._head,

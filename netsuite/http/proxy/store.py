@@ -7,7 +7,7 @@ too old to be stored.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from netsuite.http.proxy.stored import StoredResponse
@@ -31,10 +31,13 @@ class Store:
     """Stored responses.
 
     ``budget`` is in bytes, as is ``object_limit``, the largest body that is kept. ``purges`` and ``stores`` count.
+    ``on_purge`` and ``on_end`` may be set to be told of every purge, and of every response whose use has ended.
     """
 
     def __init__(self, budget: int, object_limit: int) -> None:
         self.object_limit = min(object_limit, budget // 2)
+        self.on_purge: Callable[[Key], object] = lambda key: None
+        self.on_end: Callable[[StoredResponse], object] = lambda stored: None
         self.purges = 0
         self.stores = 0
         self._targets: dict[Key, list[StoredResponse]] = {}
@@ -60,9 +63,9 @@ class Store:
         """All variants of a target."""
         return self._targets.get(key, ())
 
-    def use(self, key: Key, stored: StoredResponse) -> None:
+    def use(self, stored: StoredResponse) -> None:
         """Count a use, for the eviction."""
-        entry = self._entries.find((key, stored.vary, stored.selection))
+        entry = self._entries.find((stored.key, stored.vary, stored.selection))
         if entry is not None:
             entry.uses += 1
 
@@ -86,6 +89,7 @@ class Store:
             self._drop(key, replaced or variants[: max(0, len(variants) - _VARIANTS_AT_MOST + 1)])
         if not self._entries.put((key, stored.vary, stored.selection), stored, size):
             return False
+        stored.key = key
         self._targets.setdefault(key, []).append(stored)
         self.stores += 1
         return True
@@ -105,18 +109,23 @@ class Store:
             self._oldest = self._generation
         self._generations[key] = self._generation
         self.purges += 1
+        self.on_purge(key)
         return len(variants)
 
     def clear(self) -> None:
         """Forget everything."""
-        for variants in self._targets.values():
-            for stored in variants:
-                stored.alive = False
+        gone = [stored for variants in self._targets.values() for stored in variants]
         self._targets.clear()
         self._entries.clear()
         self._generation += 1
         self._generations.clear()
         self._oldest = self._generation
+        for stored in gone:
+            self._end(stored)
+
+    def _end(self, stored: StoredResponse) -> None:
+        stored.alive = False
+        self.on_end(stored)
 
     def _drop(self, key: Key, stored: Sequence[StoredResponse]) -> None:
         for each in stored:
@@ -125,7 +134,7 @@ class Store:
                 self._evicted((key, each.vary, each.selection), each)
 
     def _evicted(self, variant: VariantKey, stored: StoredResponse) -> None:
-        stored.alive = False
+        self._end(stored)
         key = variant[0]
         variants = self._targets.get(key)
         if variants is not None:

@@ -103,6 +103,7 @@ class StoredResponse:
     """One stored response: never changed once made, a 304 makes a new one around the same body.
 
     ``alive`` turns false when it is evicted, replaced or invalidated; whoever kept it must not use it any more.
+    ``heads`` are the requests that the hot path answers from it.
     """
 
     __slots__ = (
@@ -112,7 +113,9 @@ class StoredResponse:
         "date",
         "etag",
         "fields",
+        "heads",
         "initial_age",
+        "key",
         "last_modified",
         "lifetime",
         "modified",
@@ -125,6 +128,8 @@ class StoredResponse:
 
     def __init__(self, response: Response, body: bytes, selection: tuple[bytes | None, ...]) -> None:
         self.alive = True
+        self.key = b""
+        self.heads: set[bytes] = set()
         self.status = response.status
         self.body = body
         self.control = response.control

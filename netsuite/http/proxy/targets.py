@@ -7,12 +7,14 @@ Implements: RFC 9112 section 3.2.2; RFC 9110 sections 7.1, 7.2 and 9.3.6
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from netsuite.http.client import Origin
 from netsuite.http.proxy.cache import target_key
 from netsuite.http.proxy.store import Key
+from netsuite.http.proxy.stored import Field
 from netsuite.http.wire.messages import Request
 
 __all__ = ["Refused", "ReverseTargets", "Target", "forward_target", "tunnel_target"]
@@ -27,6 +29,17 @@ class Target(NamedTuple):
     origin: Origin
     path: bytes
     authority: bytes
+
+    def relative(self, lines: Sequence[Field]) -> list[Field]:
+        """Fields of the origin's response, where Location speaks of the origin's own URLs as paths.
+
+        A reverse proxy's clients know these under another name, which is that of the key.
+        """
+        own = b"%b://%b/" % (self.origin.scheme.encode(), self.authority)
+        return [
+            (name, value[len(own) - 1 :]) if name.endswith(b"location") and value.startswith(own) else (name, value)
+            for name, value in lines
+        ]
 
 
 class Refused(NamedTuple):
@@ -69,7 +82,7 @@ def tunnel_target(request: Request) -> tuple[str, int] | Refused:
 
 
 class ReverseTargets:
-    """The targets of a reverse proxy: one origin, which sees its own name as Host, or with ``pass_host`` the client's."""
+    """The targets of a reverse proxy: one origin, which sees its own Host, or with ``pass_host`` the client's."""
 
     def __init__(self, origin: str, *, pass_host: bool) -> None:
         parts = urlsplit(origin)
@@ -80,5 +93,6 @@ class ReverseTargets:
     def __call__(self, request: Request) -> Target | Refused:
         """The target of a request."""
         named = request.authority or self._own
-        key = target_key(request.scheme, named if self._pass_host else self._own, request.path, request.query)
+        # the origin is told the client's Host, if only as X-Forwarded-Host: so it is part of the key
+        key = target_key(request.scheme, named, request.path, request.query)
         return Target(key, self.origin, _path(request), named if self._pass_host else self._own)

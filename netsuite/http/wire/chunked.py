@@ -17,8 +17,8 @@ _SIZE_LINE_BEGUN: Final = re.compile(rb"[0-9A-Fa-f]{1,15}[ \t]*(?:;[\t\x20-\x7e\
 _MOST_IN_A_LINE: Final = 256
 _TRAILER: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)\r\n")
 _NOT_IN_TRAILERS: Final = frozenset(
-    [b"transfer-encoding", b"content-length", b"host", b"content-encoding", b"content-type", b"content-range"]
-    + [b"trailer", b"authorization", b"cookie", b"set-cookie", b"connection", b"te", b"upgrade", b"expect"]
+    b"transfer-encoding content-length host content-encoding content-type content-range trailer authorization cookie"
+    b" set-cookie connection te upgrade expect".split()
 )
 _SIZE, _DATA, _DATA_END, _TRAILERS = range(4)
 _FREE_OVERHEAD: Final = 16 * 1024

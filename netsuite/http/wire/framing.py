@@ -24,7 +24,12 @@ from netsuite.sansio.connection import (
     StateError,
 )
 
-__all__ = ["Http1Limits", "Http1Machine"]
+__all__ = ["OWN_FIELDS", "Http1Limits", "Http1Machine"]
+
+OWN_FIELDS: Final = frozenset(
+    [b"connection", b"keep-alive", b"transfer-encoding", b"content-length", b"proxy-connection"]
+)
+"""Fields that say how a message is framed: the machines write them, or check what they are given."""
 
 
 @attrs.frozen

@@ -18,7 +18,7 @@ from netsuite.http.wire.messages import Fields, Request, Response
 from netsuite.http.wire.target import is_authority, split_target
 from netsuite.sansio.fields import is_token, split_list
 
-__all__ = ["BARE_LINE_END", "CHUNKED", "UNTIL_CLOSE", "Refused", "RequestHeads", "ResponseHeads"]
+__all__ = ["BARE_LINE_END", "CHUNKED", "UNTIL_CLOSE", "Refused", "RequestHeads", "ResponseHeads", "fault_of"]
 
 CHUNKED: Final = -1
 """The length of a body in chunks."""
@@ -46,6 +46,11 @@ class Refused(Exception):
         super().__init__(reason)
         self.status = status
         self.reason = reason
+
+
+def fault_of(head: bytes | None, refused: Refused) -> str:
+    """What is wrong with a head: bare line ends come first, however the bytes were split."""
+    return "a line does not end with CRLF" if head is not None and BARE_LINE_END.search(head) else refused.reason
 
 
 class _Heads:
@@ -160,20 +165,19 @@ class RequestHeads(_Heads):
             host = b""
         elif not is_authority(host):
             raise Refused(400, "the Host is malformed")
-        request = Request(
-            method,
-            target,
-            self._headers,
-            path=parts.path,
-            query=parts.query,
-            scheme=parts.scheme or self._scheme,
-            authority=parts.authority or host,
-            peer=self.peer,
-            version=(1, int(minor)),
-            stream=stream,
-            head=head,
-            keep_alive=newer,
-        )
+        request = Request(method, target, self._headers)
+        request.path = parts.path
+        request.query = parts.query
+        request.scheme = parts.scheme or self._scheme
+        request.authority = parts.authority or host
+        request.peer = self.peer
+        request.stream = stream
+        request.head = head
+        if not plain:
+            request.version = (1, int(minor))
+        elif not newer:
+            request.version = (1, 0)
+            request.keep_alive = False
         self.length = 0
         if len(framing) > (b"host" in framing) or method == b"CONNECT" or method == b"TRACE":
             self._frame(request, framing)

@@ -47,8 +47,9 @@ class Request:
 
     ``target`` is the request-target as on the wire; ``path``, ``query``, ``scheme`` and ``authority`` are what it
     and Host say together (RFC 9112 section 3.3). ``head`` is the raw head as received (a memo key), empty on
-    requests of our own; ``alone`` is true if it came in one piece with nothing before or behind it. ``has_body`` is true if Data and End follow; for CONNECT and for an acceptable
-    Upgrade it is true as well, and the tunnel's bytes come only after a 2xx or 101 was sent.
+    requests of our own; ``alone`` is true if it came in one piece with nothing before or behind it.
+    ``has_body`` is true if Data and End follow; for CONNECT and for an acceptable Upgrade it is true as well, and the
+    tunnel's bytes come only after a 2xx or 101 was sent.
 
     To send: give ``body`` for a small body, or ``source`` for one to be poured.
     """

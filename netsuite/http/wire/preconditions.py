@@ -43,15 +43,17 @@ def evaluate(
     if if_match is not None:
         if not exists or (if_match.strip() != b"*" and not _any(strongly_equal, if_match, etag)):
             return 412
-    elif (since := _date(header(b"if-unmodified-since"), now)) is not None:
-        if exists and modified is not None and int(modified) > since:
+    elif exists and modified is not None:
+        since = _date(header(b"if-unmodified-since"), now)
+        if since is not None and int(modified) > since:
             return 412
     if_none_match = header(b"if-none-match")
     if if_none_match is not None:
         if exists and (if_none_match.strip() == b"*" or _any(weakly_equal, if_none_match, etag)):
             return 304 if reading else 412
-    elif reading and modified is not None and (since := _date(header(b"if-modified-since"), now)) is not None:
-        if exists and int(modified) <= since:
+    elif reading and exists and modified is not None:
+        since = _date(header(b"if-modified-since"), now)
+        if since is not None and int(modified) <= since:
             return 304
     return 0
 

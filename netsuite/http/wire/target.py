@@ -40,6 +40,11 @@ def split_target(method: bytes, target: bytes) -> Target | None:
 
     For CONNECT the path is empty; for ``OPTIONS *`` it is ``*``.
     """
+    if target[:1] == b"/" and method != b"CONNECT":
+        if _VISIBLE.fullmatch(target) is None:
+            return None
+        path, question, query = target.partition(b"?")
+        return Target(path, query if question else None, None, None)
     if method == b"CONNECT":
         found = _CONNECT.fullmatch(target)
         if found is None or not 0 < int(found[1]) < 65536:
@@ -47,9 +52,6 @@ def split_target(method: bytes, target: bytes) -> Target | None:
         return Target(b"", None, None, target)
     if _VISIBLE.fullmatch(target) is None:
         return None
-    if target[:1] == b"/":
-        path, question, query = target.partition(b"?")
-        return Target(path, query if question else None, None, None)
     if target == b"*":
         return Target(b"*", None, None, None) if method == b"OPTIONS" else None
     whole = _ABSOLUTE.fullmatch(target)

@@ -31,7 +31,7 @@ class System(TestCase):
         self.assertIn("127.0.0.1", await self.resolver.addresses("localhost"))
         self.assertEqual(
             await self.resolver.lookup("localhost", "a"),
-            NameAnswer("NOERROR", (Record("localhost", "A", 0, "127.0.0.1"),)),
+            NameAnswer("NOERROR", (Record("localhost.", "A", 0, "127.0.0.1"),)),
         )
 
     async def test_other_types_are_refused_in_words(self) -> None:

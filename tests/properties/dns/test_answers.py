@@ -56,13 +56,10 @@ def test_case_changes_nothing_but_the_question(text, owner, rdtype):
     assert other.question[0].name.to_text() == mixed.question[0].name.to_text()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(st.text(alphabet='a1.*@ \t\n"();\\$\x00é-', max_size=60) | st.text(max_size=60))
 def test_any_text_is_a_zone_or_a_zone_error(text):
     try:
         loaded("$TTL 1\n@ SOA a b 1 2 3 4 5\n@ NS a\n" + text)
     except ZoneError as error:
         assert "\n" not in str(error)
-    except UnicodeEncodeError:
-        # The text itself could not be written to a file.
-        text.encode()

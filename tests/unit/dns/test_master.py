@@ -102,6 +102,8 @@ def test_include_is_relative_to_its_file_and_keeps_the_origin(tmp_path):
     [
         ("www A 192.0.2.1\n", 1, "no TTL"),
         ("$TTL 1\n\nwww A 192.0.2.300\n", 3, "'192.0.2.300' is no address for A"),
+        ("$TTL 1\nwww a \0\n", 2, "is no address for a"),
+        ("$TTL 1\nwww AAAA ::\u00e9\n", 2, "is no address for AAAA"),
         ("$TTL 1\n@ FOO bar\n", 2, "'FOO' is no record type"),
         ("$TTL 1\n@ CH A 192.0.2.1\n", 2, "class CH"),
         ("$TTL 1\n@ MX 10\n", 2, "MX data '10'"),

@@ -102,7 +102,7 @@ def test_the_last_line_adds_up(monkeypatch, capsys, results):
     outcomes = {"pytest": Count(10, [], [("a", "no dig")]), "trial": Count(5, []), "lint": Count(1, [])}
     status, said = sum_of(monkeypatch, capsys, outcomes)
     assert (status, said.splitlines()[-1]) == (0, "16 passed, 0 failed")
-    assert "a: no dig" in said
+    assert "  1 x no dig: a" in said
 
 
 def test_a_failure_shows_in_line_and_status(monkeypatch, capsys, results):
@@ -110,3 +110,13 @@ def test_a_failure_shows_in_line_and_status(monkeypatch, capsys, results):
     assert (status, said.splitlines()[-1]) == (1, "10 passed, 2 failed")
     assert "FAILED x" in said
     assert "its words" in said
+
+
+def test_skipped_cases_are_told_by_reason():
+    cases = [(f"case {number}", "no peer") for number in range(6)] + [("other", "no dig")]
+    assert list(run_checks.skips(cases)) == [
+        "skipped 7:",
+        "  6 x no peer: case 0, case 1, case 2, case 3 and 2 more",
+        "  1 x no dig: other",
+    ]
+    assert list(run_checks.skips([])) == []

@@ -19,7 +19,7 @@ Fields = Sequence[tuple[str, str]]
 
 
 class Seen:
-    """What came back: the answer, how it came about (``hit``, ``stale``, ``validated``, ``fetched`` ...), and what was asked."""
+    """What came back: the answer, how it came about (``hit``, ``stale``, ``validated`` ...), and what was asked."""
 
     def __init__(self, how, status, headers, body, upstream):
         self.how, self.status, self.headers, self.body, self.upstream = how, status, headers, body, upstream
