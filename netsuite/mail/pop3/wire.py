@@ -228,8 +228,9 @@ class Pop3Connection:
         """Take bytes; ``b""`` ends the input."""
         if self._state == "over":
             return
-        if not self._buffer:
-            # a command that comes byte by byte has no more time than one that never comes
+        if not self._buffer and self._state != "authorization":
+            # a command that comes byte by byte has no more time than one that never comes, nor has a stranger who
+            # says this and that
             self._heard = now
         self._ended = self._ended or not data
         self._buffer.append(data)

@@ -86,7 +86,7 @@ def test_json_lines(clock: Clock, tmp_path: Path) -> None:
     journal = Journal(clock, DataDirectory(tmp_path), as_json=True)
     journal.kind("access", ("status", "path"), line)(200, "/\n")
     journal.stop()
-    text = (tmp_path / "log" / "access.log").read_text()
+    text = (tmp_path / "logs" / "access.log").read_text()
     assert text.count("\n") == 1
     assert json.loads(text) == {"time": 100.0, "kind": "access", "status": 200, "path": "/\n"}
 
