@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
 
 from netsuite.common.storage.files import Files
 from netsuite.common.storage.journal import Journal, JournalBroken, StorageFull
@@ -82,6 +82,24 @@ def test_who_appends_again_when_told_shares_the_next_commit():
     assert [number for number, _ in opened(files.crashed())[1]] == [1, 2, 3, 4, 5, 6]
 
 
+def test_closing_waits_for_all_that_was_appended():
+    files, thread = FaultyFiles(), Held()
+    journal, _ = opened(files, thread)
+    first = journal.append(b"one")
+    second = journal.append(b"two")
+    settled, closed = journal.settled(), ensureDeferred(journal.close())
+    assert outcome(journal.append(b"three")).check(JournalBroken)
+    for deferred in (first, second):
+        assert not settled.called
+        assert not closed.called
+        function, arguments, result = thread.waiting.pop()
+        maybeDeferred(function, *arguments).chainDeferred(result)
+        assert deferred.called
+    assert settled.called
+    assert closed.called
+    assert opened(files.crashed())[1] == [(1, b"one"), (2, b"two")]
+
+
 def test_a_record_is_where_it_is_said_to_be():
     files, thread = FaultyFiles(), Held()
     journal, _ = opened(files, thread, segment=100)
@@ -108,7 +126,8 @@ def test_any_old_file_can_be_discarded():
     whole = journal.whole()
     journal.discard([whole[1][0]])
     assert whole[1][0] not in journal.files
-    assert [n for n, _ in Journal(FOLDER, "log", at_once, files=files.crashed()).open(after=whole[1][1])] == [3, 4, 5, 6]
+    again = Journal(FOLDER, "log", at_once, files=files.crashed())
+    assert [n for n, _ in again.open(after=whole[1][1])] == [3, 4, 5, 6]
 
 
 def test_nothing_is_acknowledged_before_its_sync():

@@ -66,8 +66,8 @@ def test_a_name_without_a_verifier_looks_like_any_other():
 
 @pytest.mark.parametrize(
     "first",
-    [b"p=tls-unique,,n=user,r=rOprNGfwEbeRWgbNEkqO", b"n,,m=x,n=user,r=abcdefgh", b"n,,n=user", b"n,,n=us=er,r=abcdefgh",
-     b"n,a=other,n=user,r=abcdefgh", b"n,,n=user,r=short", b"\xff\xfe", b"", b"x" * 2000],
+    [b"p=tls-unique,,n=user,r=rOprNGfwEbeRWgbNEkqO", b"n,,m=x,n=user,r=abcdefgh", b"n,,n=user",
+     b"n,,n=us=er,r=abcdefgh", b"n,a=other,n=user,r=abcdefgh", b"n,,n=user,r=short", b"\xff\xfe", b"", b"x" * 2000],
 )  # fmt: skip
 def test_a_first_message_that_is_refused(first):
     assert type(server("SCRAM-SHA-256", NONCE, SECRET).respond(first)) is Failure
@@ -80,8 +80,8 @@ def test_a_final_message_that_was_changed(change):
 
 
 @pytest.mark.parametrize(
-    "challenge", [b"r=other,s=QQ==,i=4096", b"r=rOprNGfwEbeRWgbNEkqO,s=QQ==,i=4096", b"r=rOprNGfwEbeRWgbNEkqOx,s=QQ==,i=1",
-                  b"r=rOprNGfwEbeRWgbNEkqOx,s=QQ==,i=99999999", b"nonsense"]
+    "challenge", [b"r=other,s=QQ==,i=4096", b"r=rOprNGfwEbeRWgbNEkqO,s=QQ==,i=4096",
+                  b"r=rOprNGfwEbeRWgbNEkqOx,s=QQ==,i=1", b"r=rOprNGfwEbeRWgbNEkqOx,s=QQ==,i=99999999", b"nonsense"]
 )  # fmt: skip
 def test_a_client_refuses_a_server_that_cheats(challenge):
     with pytest.raises(ValueError):
