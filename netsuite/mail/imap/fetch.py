@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from functools import lru_cache
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.python.failure import Failure
 
 from netsuite.mail.imap.flags import flag_text
 from netsuite.mail.imap.view import View
@@ -85,7 +88,7 @@ def _label(item: Item) -> bytes:
 
 
 def _batches(found: Numbered, items: Sequence[Item]) -> Iterator[Numbered]:
-    reads = any(isinstance(item, BodyItem) for item in items)
+    reads = sum(isinstance(item, BodyItem) for item in items)
     parses = reads or any(item in ("ENVELOPE", "BODY", "BODYSTRUCTURE") for item in items)
     most = PARSED if parses else BATCH
     if not reads:
@@ -94,10 +97,10 @@ def _batches(found: Numbered, items: Sequence[Item]) -> Iterator[Numbered]:
         return
     start = size = 0
     for at, (_, entry) in enumerate(found):
-        if at > start and (size + entry.size > BYTES or at - start >= most):
+        if at > start and (size + entry.size * reads > BYTES or at - start >= most):
             yield found[start:at]
             start, size = at, 0
-        size += entry.size
+        size += entry.size * reads
     if start < len(found):
         yield found[start:]
 
@@ -120,14 +123,22 @@ async def _column(view: View, item: Item, entries: Sequence[Entry]) -> list[byte
     if item == "MODSEQ":
         return [b"(%d)" % entry.modseq for entry in entries]
     if item == "ENVELOPE":
-        return [await _parsed(view.mailbox, entry, envelope_text) for entry in entries]
+        return await _parsed(view.mailbox, entries, envelope_text)
     at = 0 if item == "BODYSTRUCTURE" else 1
-    return [(await _parsed(view.mailbox, entry, structure_texts))[at] for entry in entries]
+    return [texts[at] for texts in await _parsed(view.mailbox, entries, structure_texts)]
 
 
-async def _parsed(mailbox: Mailbox, entry: Entry, parse: Callable[[bytes], T]) -> T:
-    made = mailbox.parsed_at_once(entry.uid, parse)
-    return made if made is not None else await mailbox.parsed(entry.uid, parse)
+async def _parsed(mailbox: Mailbox, entries: Sequence[Entry], parse: Callable[[bytes], T]) -> list[T]:
+    """What a function makes of messages; those that must be read are read side by side. Raises NoSuchMessage."""
+    made = [mailbox.parsed_at_once(entry.uid, parse) for entry in entries]
+    missing = [at for at, each in enumerate(made) if each is None]
+    if missing:
+        reading = [Deferred.fromCoroutine(mailbox.parsed(entries[at].uid, parse)) for at in missing]
+        for at, (good, result) in zip(missing, await DeferredList(reading, consumeErrors=True), strict=True):
+            if not good:
+                cast("Failure", result).raiseException()
+            made[at] = result
+    return cast("list[T]", made)
 
 
 async def _body(mailbox: Mailbox, entry: Entry, item: BodyItem) -> bytes:
@@ -137,7 +148,7 @@ async def _body(mailbox: Mailbox, entry: Entry, item: BodyItem) -> bytes:
         data: bytes | None = await mailbox.read(entry.uid, first, count)
     else:
         whole = await mailbox.read(entry.uid)
-        root: Part = await _parsed(mailbox, entry, scan)
+        root: Part = await mailbox.parsed(entry.uid, scan)
         data = extract(whole, root, section)
         if data is not None and partial is not None:
             data = data[partial[0] : partial[0] + partial[1]]

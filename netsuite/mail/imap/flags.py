@@ -11,5 +11,5 @@ __all__ = ["flag_text"]
 
 @lru_cache(8192)
 def flag_text(flags: frozenset[str], recent: bool = False) -> bytes:
-    """A message's flags in parentheses, with \\Recent if it is so for the session."""
+    r"""A message's flags in parentheses, with \Recent if it is so for the session."""
     return flag_list([*flags, "\\Recent"] if recent else flags)

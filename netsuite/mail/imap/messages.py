@@ -54,8 +54,7 @@ async def expunge(session: Session, command: Command, body: Body) -> Outcome:
     doomed = [entry.uid for entry in entries if "\\Deleted" in entry.flags]
     if doomed:
         await view.mailbox.expunge(doomed, origin=view)
-    code = b"HIGHESTMODSEQ %d" % view.mailbox.highestmodseq if session.condstore and doomed else b""
-    return session.ok(command, "expunged", code=code)
+    return session.ok(command, "expunged")
 
 
 async def fetch(session: Session, command: Command, body: Body) -> Outcome:

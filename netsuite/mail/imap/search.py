@@ -20,6 +20,8 @@ from netsuite.mail.store import Entry, NoSuchMessage
 
 __all__ = ["Search", "modseq_asked"]
 
+STRIDE: Final = 1024
+"""Messages that are judged by their entries alone before others may have their turn."""
 _TEXTUAL: Final = frozenset(("header", "body", "text", "sentbefore", "senton", "sentsince"))
 
 
@@ -59,6 +61,10 @@ class Search:
         view = self._view
         found = []
         for number, entry in view.entries(range(len(view.uids))):
+            if not number % STRIDE:
+                wait = breathe()
+                if wait is not None:
+                    await wait
             verdict = self._judge(self._key, number, entry, None)
             if verdict is None:
                 try:

@@ -38,7 +38,7 @@ KEEPS_NUMBERS: Final = frozenset(("FETCH", "STORE", "SEARCH"))
 
 
 class Session:
-    """What the server knows of one connection since its (secure) beginning; commands are in the modules that add them."""
+    """What the server knows of one connection since its (secure) beginning."""
 
     def __init__(self, server: ImapServer, adapter: StreamAdapter) -> None:
         self.server = server

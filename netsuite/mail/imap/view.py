@@ -1,7 +1,8 @@
 """A mailbox as one session sees it: message sequence numbers, and the news that the client has not been told.
 
 The numbers change only when the client is told so: new messages count from their EXISTS on, expunged ones until their
-EXPUNGE, which must wait while a command that uses the numbers is under way (RFC 3501 sections 2.3.1.2, 5.2, 5.5, 7.4.1).
+EXPUNGE, which must wait while a command that uses the numbers is under way (RFC 3501 sections 2.3.1.2, 5.2, 5.5 and
+7.4.1).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ class NoSuchNumber(Exception):
 
 
 class View:
-    """A selected mailbox. ``told`` is called when there is news; ``recent`` are the UIDs that are so for this session."""
+    """A selected mailbox; ``told`` is called when there is news, ``recent`` are the UIDs that are so for it."""
 
     def __init__(self, mailbox: Mailbox, told: Callable[[], object], *, read_only: bool, recent_from: int) -> None:
         self.mailbox = mailbox
@@ -62,9 +63,12 @@ class View:
                 if high > count:
                     raise NoSuchNumber
                 spans.append((low - 1, high))
-        if len(spans) == 1:
-            return list(range(*spans[0]))
-        return sorted({place for span in spans for place in range(*span)})
+        made: list[int] = []
+        done = 0
+        for begin, end in sorted(spans):  # however often a number is named, it counts once
+            made += range(max(begin, done), end)
+            done = max(done, end)
+        return made
 
     def entries(self, places: Sequence[int]) -> list[tuple[int, Entry]]:
         """Sequence numbers with their messages; those that are gone already are left out."""

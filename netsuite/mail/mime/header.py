@@ -16,7 +16,9 @@ __all__ = ["Field", "block_end", "fields", "first", "unfolded"]
 _END: Final = re.compile(rb"\n\r?\n")
 _FIELD: Final = re.compile(rb"(?:([!-9;-~]+)[ \t]*:)?([^\n]*(?:\n[ \t][^\n]*)*)(?:\n|\Z)")
 _FOLD: Final = re.compile(rb"\r?\n(?=[ \t])")
-MOST_FIELDS: Final = 4096
+MOST_FIELDS: Final = 8192
+LONGEST: Final = 1 << 20
+"""Bytes of a header that are looked at."""
 
 
 class Field(NamedTuple):
@@ -39,19 +41,17 @@ def block_end(data: bytes, start: int, end: int) -> int:
 
 
 def fields(data: bytes, start: int, end: int) -> list[Field]:
-    """The fields between two offsets, in order; at most MOST_FIELDS."""
-    return list(_fields(data, start, end))
+    """The fields between two offsets, in order; at most MOST_FIELDS, in the first LONGEST bytes."""
+    return list(_fields(data, start, min(end, start + LONGEST)))
 
 
 def _fields(data: bytes, start: int, end: int) -> Iterator[Field]:
-    count = 0
-    while start < end and count < MOST_FIELDS:
+    for _ in range(MOST_FIELDS):
         found = _FIELD.match(data, start, end)
-        if found is None or found.end() <= start:
+        if start >= end or found is None or found.end() <= start:
             return
         name = found[1]
         if name is not None:
-            count += 1
             yield Field(name.lower(), start, found.start(2), found.end())
         start = found.end()
 

@@ -21,7 +21,7 @@ _TOKEN: Final = rb"[^\x00-\x20\x7f()<>@,;:\\\"/\[\]?=]+"
 _TYPE: Final = re.compile(rb"\s*(" + _TOKEN + rb")\s*/\s*(" + _TOKEN + rb")\s*(?=;|\Z|\s)")
 _WORD: Final = re.compile(rb"\s*(" + _TOKEN + rb")\s*")
 _PARAMETER: Final = re.compile(
-    rb"[;\s]\s*([^\x00-\x20\x7f()<>@,;:\\\"/\[\]?=]+)\s*=\s*(?:\"((?:[^\"\\]|\\.)*)\"?|([^\s;]*))", re.S
+    rb"[;\s]([^\x00-\x20\x7f()<>@,;:\\\"/\[\]?=]+)\s*=\s*(?:\"((?:[^\"\\]|\\.)*)\"?|([^\s;]*))", re.S
 )
 _QUOTED: Final = re.compile(rb"\\(.)", re.S)
 LONGEST: Final = 65536

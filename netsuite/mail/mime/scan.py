@@ -41,7 +41,7 @@ class Part:
         self.message: Part | None = None
 
     def walk(self) -> list[Part]:
-        """This part and all within it, in order."""
+        """The part and all within it, in order."""
         made = [self]
         for child in self.children:
             made += child.walk()

@@ -10,19 +10,72 @@ from netsuite.mail.imap.wire.commands import Command, Malformed, append_head, pa
 from netsuite.mail.imap.wire.serial import dump
 from netsuite.mail.imap.wire.utf7 import from_utf7, to_utf7
 from netsuite.mail.mime import Section, envelope, extract, scan, structure
+from netsuite.mail.mime.address import _parsed, _usual
 from netsuite.mail.mime.words import body_texts, decoded_words
 
 WORDS = st.sampled_from(
-    [b"FETCH", b"UID", b"STORE", b"SEARCH", b"APPEND", b"LIST", b"LOGIN", b" ", b" ", b" ", b"(", b")", b"1:*", b"*", b"{3}\r\n",
-     b"{2+}\r\n", b'"', b"\\", b"BODY[", b"]", b"<0.5>", b"HEADER.FIELDS (To)", b"FLAGS", b"NOT", b"OR", b"SINCE", b"1-Jan-2020",
-     b"RETURN", b"CHARSET", b"MODSEQ", b"\x00", b"\xff", b"&AOk-", b"(UNCHANGEDSINCE 1)", b"(CHANGEDSINCE 1)", b"inbox"]
-)  # fmt: skip
+    [
+        b"FETCH",
+        b"UID",
+        b"STORE",
+        b"SEARCH",
+        b"APPEND",
+        b"LIST",
+        b"LOGIN",
+        b" ",
+        b" ",
+        b" ",
+        b"(",
+        b")",
+        b"1:*",
+        b"*",
+        b"{3}\r\n",
+        b"{2+}\r\n",
+        b'"',
+        b"\\",
+        b"BODY[",
+        b"]",
+        b"<0.5>",
+        b"HEADER.FIELDS (To)",
+        b"FLAGS",
+        b"NOT",
+        b"OR",
+        b"SINCE",
+        b"1-Jan-2020",
+        b"RETURN",
+        b"CHARSET",
+        b"MODSEQ",
+        b"\x00",
+        b"\xff",
+        b"&AOk-",
+        b"(UNCHANGEDSINCE 1)",
+        b"(CHANGEDSINCE 1)",
+        b"inbox",
+    ]
+)
 
 PIECES = st.sampled_from(
-    [b"Content-Type: multipart/mixed; boundary=b\r\n", b"Content-Type: message/rfc822\r\n", b"\r\n", b"\n", b"--b", b"--b\r\n",
-     b"--b--\r\n", b"Content-Type: text/plain; charset=\"x", b"Content-Transfer-Encoding: base64\r\n", b"From: a <b@c>, (d\r\n",
-     b"Subject: =?utf-8?b?4pi?=\r\n", b"\t", b" folded", b":", b"\x00", b"\xe9", b"To: x:;<@,@:\"\\", b"Content-Disposition: a; b=c"]
-)  # fmt: skip
+    [
+        b"Content-Type: multipart/mixed; boundary=b\r\n",
+        b"Content-Type: message/rfc822\r\n",
+        b"\r\n",
+        b"\n",
+        b"--b",
+        b"--b\r\n",
+        b"--b--\r\n",
+        b'Content-Type: text/plain; charset="x',
+        b"Content-Transfer-Encoding: base64\r\n",
+        b"From: a <b@c>, (d\r\n",
+        b"Subject: =?utf-8?b?4pi?=\r\n",
+        b"\t",
+        b" folded",
+        b":",
+        b"\x00",
+        b"\xe9",
+        b'To: x:;<@,@:"\\',
+        b"Content-Disposition: a; b=c",
+    ]
+)
 
 
 @given(st.lists(WORDS | st.binary(max_size=4), max_size=14).map(b"".join))
@@ -63,3 +116,15 @@ def test_patterns_as_regular_expressions(pattern, name):
 
     expected = "".join({"*": ".*", "%": "[^/]*"}.get(sign, re.escape(sign)) for sign in pattern)
     assert matcher(pattern)(name) is (re.fullmatch(expected, name) is not None)
+
+
+ADDRESSES = st.sampled_from(
+    [b"a", b"b.c", b"@", b"<", b">", b",", b" ", b'"', b"x@y.test", b"<x@y.test>", b'"Q R"', b"\t", b"."]
+)
+
+
+@given(st.lists(ADDRESSES, max_size=10).map(b"".join))
+@settings(max_examples=2000, deadline=None)
+def test_the_quick_way_and_the_slow_one_agree_on_addresses(value):
+    quick = _usual(value)
+    assert quick is None or quick == _parsed(value)

@@ -19,7 +19,6 @@ from netsuite.testing.network import Link, Network
 EXPUNGE = re.compile(rb"\* (\d+) EXPUNGE\r\n")
 EXISTS = re.compile(rb"\* (\d+) EXISTS\r\n")
 FETCH = re.compile(rb"\* (\d+) FETCH \(UID (\d+) FLAGS \(([^)]*)\)\)\r\n")
-FLAGS = ("\\Seen", "\\Deleted", "Work")
 
 
 class _Wire(Protocol):
@@ -93,15 +92,30 @@ class Client:
 OPERATIONS = st.lists(
     st.tuples(
         st.integers(0, 1),
-        st.sampled_from(["append", "store", "store", "uid store", "expunge", "uid expunge", "noop", "fetch", "copy", "move",
-                         "reselect", "idle", "search"]),
+        st.sampled_from(
+            [
+                "append",
+                "store",
+                "store",
+                "uid store",
+                "expunge",
+                "uid expunge",
+                "noop",
+                "fetch",
+                "copy",
+                "move",
+                "reselect",
+                "idle",
+                "search",
+            ]
+        ),
         st.integers(0, 7),
         st.sampled_from(["add", "remove", "set"]),
-        st.sets(st.sampled_from(FLAGS), min_size=1),
+        st.sampled_from([{"\\Deleted"}, {"\\Deleted"}, {"\\Seen", "Work"}, {"\\Deleted", "Work"}]),
     ),
-    min_size=5,
-    max_size=30,
-)  # fmt: skip
+    min_size=20,
+    max_size=60,
+)
 
 
 class World:
@@ -118,6 +132,10 @@ class World:
         self.model = {}
         self.next = 1
         self.copies = 0
+        for _ in range(6):
+            self.do(0, "append", 0, "set", {"Work"})
+        self.clients[1].say(b"NOOP")
+        self.clients[1].learn()
 
     def change(self, uids, mode, flags):
         for uid in uids:
@@ -127,11 +145,13 @@ class World:
 
     def do(self, who, what, place, mode, flags):
         client = self.clients[who]
+        client.uids_at_start = [uid for uid in client.uids if uid is not None]
         if client.idling:
             client.done()
             client.learn()
             return
-        known = client.uids[place] if place < len(client.uids) else None
+        place = place % len(client.uids) if client.uids else 0
+        known = client.uids[place] if client.uids else None
         sign = {"add": b"+", "remove": b"-", "set": b""}[mode]
         text = " ".join(sorted(flags)).encode()
         if what == "append":
@@ -203,7 +223,5 @@ def test_two_clients(operations):
     with tempfile.TemporaryDirectory() as folder:
         world = World(folder)
         for operation in operations:
-            client = world.clients[operation[0]]
-            client.uids_at_start = [uid for uid in client.uids if uid is not None]
             world.do(*operation)
         world.settle()

@@ -1,11 +1,11 @@
 """The server's machine: IMAP's framing, one command at a time.
 
-Events are :class:`~netsuite.mail.imap.wire.commands.Command` (with ``Data`` and ``End`` for APPEND's message) and, while
-an answer has been begun by a :class:`Prompt`, one :class:`Line` for each. What cannot be read is answered here. The owner
-sends one :class:`Answer` for each command, Prompts on the way to it, and :class:`Untagged` whenever the protocol allows.
+Events are :class:`~netsuite.mail.imap.wire.commands.Command` (with ``Data`` and ``End`` for APPEND's message) and,
+when a :class:`Prompt` was sent, one :class:`Line` for each. What cannot be read is answered here. The owner sends one
+:class:`Answer` for each command, Prompts on the way to it, and :class:`Untagged` whenever the protocol allows.
 
-A message that waits for its continuation request is asked for with the first ``consumed``; an answer before that refuses
-it, and it is never sent.
+A message that waits for its continuation request is asked for with the first ``consumed``; an answer before that
+refuses it, and it is never sent.
 
 Implements: RFC 3501 sections 2.2, 2.2.1, 4.3, 5.4 and 7.5; RFC 7888; RFC 2177; RFC 2595 section 3.
 """
@@ -178,7 +178,9 @@ class ImapConnection:
         return self._events.popleft()
 
     def send(self, item: Item, now: float) -> None:
-        """Queue an Answer, a Prompt, Untagged, a part of a source, Abandon or Drain."""
+        """Queue an Answer, a Prompt, Untagged, a part of a source, Abandon or Drain; dropped when all is over."""
+        if self._state == "over":
+            return
         if isinstance(item, Answer):
             self._answer(item, now)
         elif isinstance(item, Part):
@@ -189,8 +191,8 @@ class ImapConnection:
             self._state = SERVER.step(self._state, "finish")
             self._heard = now
         elif isinstance(item, Untagged):
-            if self._state in ("over", "pouring"):
-                raise StateError(f"nothing unsolicited goes out when {self._state}")
+            if self._state == "pouring":
+                raise StateError("nothing unsolicited goes out in the middle of an answer")
             self._out.append(item.data)
         elif isinstance(item, Prompt):
             self._state = SERVER.step(self._state, "prompt")
@@ -342,10 +344,12 @@ class ImapConnection:
             return self._end_of_input()
         line = b"-" if size == TOO_LONG else self._buffer.take(size) or b""
         self._body = ""
-        good = line in (b"\r\n", b"\n")
-        self._events.append(End(0) if good else Failed(0, "nothing may follow the message"))
-        if size == TOO_LONG:
-            self._close("a line is too long", b"* BYE the line is too long\r\n")
+        if line in (b"\r\n", b"\n"):
+            self._events.append(End(0))
+        else:
+            # where the client takes the next command to begin, nobody can know
+            self._events.append(Failed(0, "something follows the message"))
+            self._close("something follows a message", b"* BYE nothing may follow the message\r\n")
         return True
 
     def _end_of_input(self) -> bool:
@@ -378,17 +382,14 @@ class ImapConnection:
             self._forget()
 
     def _abandon(self, reason: str, now: float) -> None:
-        """The answer failed on our side, or the message did on the client's."""
+        """The answer failed on our side; what exactly is for our log only."""
         if self._state == "pouring":
             # responses may have been cut anywhere: nothing after them could be understood
             self._close(reason, b"")
             return
         self._state = SERVER.step(self._state, "answer")
         self._heard = now
-        word = b"BAD" if "message" in reason and not self._body else b"NO [SERVERBUG]"
-        self._out.append(
-            b"%b %b it failed: %b\r\n" % (self._tag, word, " ".join(reason.split()).encode("ascii", "replace"))
-        )
+        self._out.append(self._tag + b" NO [SERVERBUG] the server failed\r\n")
         self._refuse_body()
 
     def _refuse_body(self) -> None:

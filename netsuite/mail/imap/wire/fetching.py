@@ -30,7 +30,7 @@ MOST: Final = 200
 
 
 class BodyItem(NamedTuple):
-    """BODY[...] and its kin: ``label`` is what the response calls it, ``peek`` leaves \\Seen alone."""
+    r"""BODY[...] and its kin: ``label`` is what the response calls it, ``peek`` leaves \Seen alone."""
 
     section: Section
     label: bytes

@@ -1,9 +1,9 @@
 """SEARCH's keys, as a tree of tuples.
 
-A key is ``("and", keys)``, ``("or", key, key)``, ``("not", key)``, ``("all",)``, ``("set", ranges)``, ``("uid", ranges)``,
-``("flag", flag)``, ``("recent",)``, ``("before" | "on" | "since", day)`` (by internal date), ``("sentbefore" | "senton" |
-"sentsince", day)``, ``("larger" | "smaller", size)``, ``("header", name, text)``, ``("body" | "text", text)``, or
-``("modseq", value)``.
+A key is ``("and", keys)``, ``("or", key, key)``, ``("not", key)``, ``("all",)``, ``("set", ranges)``,
+``("uid", ranges)``, ``("flag", flag)``, ``("recent",)``, ``("before" | "on" | "since", day)`` (by internal date),
+``("sentbefore" | "senton" | "sentsince", day)``, ``("larger" | "smaller", size)``, ``("header", name, text)``,
+``("body" | "text", text)``, or ``("modseq", value)``.
 
 Implements: RFC 3501 section 6.4.4; RFC 4731 section 3.1; RFC 7162 section 3.1.5.
 """

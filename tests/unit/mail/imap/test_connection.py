@@ -89,6 +89,9 @@ def test_what_follows_a_message_fails_it():
     imap.next_event()
     assert imap.next_event() == Data(0, b"ab")
     assert type(imap.next_event()) is Failed
+    assert type(imap.next_event()) is Close
+    imap.send(Answer(b"b OK too late\r\n"), START)
+    assert imap.outgoing() == [b"* BYE nothing may follow the message\r\n"]
 
 
 def test_unsolicited_responses_go_out_during_idle():

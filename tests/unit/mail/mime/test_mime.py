@@ -97,10 +97,19 @@ def test_a_message_in_one_piece_has_part_one():
     ("value", "found"),
     [
         (b"a@b.test", [(None, None, b"a", b"b.test")]),
-        (b'"Q, R" <q@r.test>, s@t.test (Sam (S.))', [(b"Q, R", None, b"q", b"r.test"), (b"Sam (S.)", None, b"s", b"t.test")]),
-        (b"A Group: x@y.test, z@y.test;", [
-            (None, None, b"A Group", None), (None, None, b"x", b"y.test"), (None, None, b"z", b"y.test"),
-            (None, None, None, None)]),
+        (
+            b'"Q, R" <q@r.test>, s@t.test (Sam (S.))',
+            [(b"Q, R", None, b"q", b"r.test"), (b"Sam (S.)", None, b"s", b"t.test")],
+        ),
+        (
+            b"A Group: x@y.test, z@y.test;",
+            [
+                (None, None, b"A Group", None),
+                (None, None, b"x", b"y.test"),
+                (None, None, b"z", b"y.test"),
+                (None, None, None, None),
+            ],
+        ),
         (b"undisclosed:;", [(None, None, b"undisclosed", None), (None, None, None, None)]),
         (b"<@r1.test,@r2.test:u@h.test>", [(None, b"@r1.test,@r2.test", b"u", b"h.test")]),
         (b'"a b"@c.test', [(None, None, b"a b", b"c.test")]),
@@ -108,7 +117,7 @@ def test_a_message_in_one_piece_has_part_one():
         (b"nobody", [(None, None, b"nobody", b"")]),
         (b", ,", []),
     ],
-)  # fmt: skip
+)
 def test_addresses(value, found):
     assert [tuple(each) for each in addresses(value)] == found
 
@@ -193,3 +202,29 @@ def test_structure_agrees_with_the_vectors():
             same += _shape(scan(data)) == _expected(json.loads(path.with_suffix(ending).read_text()))
     # the others are malformed on purpose, and the vectors' author repairs them in another way
     assert (tried, same) >= (214, 169)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"x\n" * (1 << 20),
+        b"Subject: x" + b"\n y" * (1 << 19),
+        b"From: " + b" " * (1 << 20) + b"x",
+        b"To: " + b"<" * (1 << 18) + b"(" * (1 << 18),
+        b"To: " + b"a " * (1 << 18),
+        b"Content-Type: text/plain" + b" " * (1 << 18) + b";" * (1 << 18),
+        b"Content-Type: text/plain" + b";a=b" * (1 << 18),
+        b"Content-Type: multipart/mixed; boundary=b\n\n" + b"--b" * (1 << 18) + b"\n--bx" * (1 << 17),
+        b"Subject: " + b"=?a?q?" * (1 << 17),
+    ],
+    ids=range(9),
+)
+def test_hostile_messages_cost_little(data):
+    import time
+
+    start = time.process_time()
+    root = scan(data)
+    dump(structure(data, root, extended=True))
+    dump(envelope(data, root.fields))
+    decoded_words(data)
+    assert time.process_time() - start < 2.0
