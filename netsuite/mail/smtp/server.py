@@ -43,13 +43,15 @@ _FULL = Reply(452, "there is no room now, try again later", "4.3.1")
 class SmtpPolicy:
     """What both kinds of listener share. ``domains`` are delivered here, ``relay`` ones passed on from anyone.
 
-    ``delivery()`` is where mail for ``domains`` goes; ``name`` is the server's.
+    ``delivery()`` is where mail for ``domains`` goes; ``name`` is the server's; ``postmaster`` gets the postmaster's
+    mail at domains without such a user.
     """
 
     name: str
     domains: frozenset[str]
     relay: frozenset[str]
     delivery: Callable[[], IMailDelivery | None]
+    postmaster: str | None
     limits: SmtpLimits
 
 
@@ -146,14 +148,10 @@ class SmtpServer:
 
     def _recipient(self, rcpt: Rcpt) -> Reply:
         policy = self._policy
-        address = rcpt.recipient
+        if "@" not in rcpt.recipient and not policy.domains:
+            return Reply(550, "there is no mailbox here", "5.1.1")
+        address = self._address(rcpt.recipient)
         domain = address.rpartition("@")[2].lower().removesuffix(".")
-        if "@" not in address:
-            # RFC 5321 section 4.5.1: <postmaster> alone is this server's
-            if not policy.domains:
-                return Reply(550, "there is no mailbox here", "5.1.1")
-            domain = min(policy.domains)
-            address = f"{address}@{domain}"
         if domain in policy.domains:
             delivery = policy.delivery()
             if delivery is None:
@@ -210,7 +208,7 @@ class SmtpServer:
             await self._queue.accept(
                 ident,
                 envelope.sender,
-                self._addresses(envelope),
+                [self._address(recipient) for recipient in envelope.recipients],
                 content,
                 size=draft.size,
                 spooled=draft.spooled,
@@ -232,9 +230,18 @@ class SmtpServer:
         self.messages += 1
         return Reply(250, f"queued as {ident}", "2.0.0")
 
-    def _addresses(self, envelope: Envelope) -> list[str]:
-        """The recipients, ``postmaster`` with a domain."""
-        return [each if "@" in each else f"{each}@{min(self._policy.domains)}" for each in envelope.recipients]
+    def _address(self, recipient: str) -> str:
+        """Whom a recipient means: ``postmaster`` may stand alone, and is somebody (RFC 5321 section 4.5.1)."""
+        if not recipient.lower().startswith("postmaster"):
+            return recipient
+        policy = self._policy
+        local, _, domain = recipient.lower().partition("@")
+        domain = domain.removesuffix(".") or min(policy.domains, default="")
+        delivery = policy.delivery()
+        if local != "postmaster" or domain not in policy.domains or delivery is None:
+            return recipient
+        whole = f"{local}@{domain}"
+        return whole if policy.postmaster is None or delivery.accepts(whole) else policy.postmaster
 
     def _head(self, envelope: Envelope, channel: Channel, ident: str, beginning: bytes) -> bytes:
         """What goes before a message; refuses one that loops."""

@@ -63,6 +63,7 @@ class SmtpService(NetsuiteService):
             domains,
             frozenset(settings.relay_domains),
             lambda: self._delivery,
+            settings.postmaster,
             SmtpLimits(
                 message=settings.message_size,
                 recipients=settings.recipients,

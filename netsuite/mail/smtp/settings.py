@@ -46,6 +46,11 @@ class SmtpSettings(Table):
         examples=["mail.example.test"],
     )
     relay_port: PositiveInt = Field(25, le=65535, description="The port of the servers that MX records name.")
+    postmaster: str | None = Field(
+        None,
+        description="Who gets the mail for postmaster at the domains that have no such user.",
+        examples=["alice@example.test"],
+    )
     message_size: PositiveInt = Field(50 << 20, description="Bytes that a message may have.")
     recipients: PositiveInt = Field(1000, description="Recipients that a message may have at once.")
     connections: PositiveInt = Field(1000, description="Clients at once.")

@@ -79,6 +79,27 @@ class Relay(RelayCase):
         assert (sender, recipient) == ("alice@a.test", "Bob@Example.Test")
 
     @coroutine
+    async def test_postmaster_is_somebody(self):
+        boxes = Mailboxes("alice@example.test")
+        service = self.relay(delivery=boxes, domains=["example.test"], postmaster="alice@example.test")
+        nobody = self.relay(delivery=boxes, domains=["example.test"])
+
+        def send():
+            with client(service) as smtp:
+                smtp.ehlo()
+                for recipient in ("Postmaster", "postmaster@Example.Test"):
+                    smtp.mail("")
+                    assert smtp.docmd(f"RCPT TO:<{recipient}>")[0] == 250
+                    assert smtp.data(MESSAGE)[0] == 250
+            with client(nobody) as smtp:
+                smtp.ehlo()
+                smtp.mail("")
+                assert smtp.docmd("RCPT TO:<postmaster>")[0] == 550
+
+        await self.smtp(send)
+        await eventually(lambda: [each[2] for each in boxes.mail] == ["alice@example.test"] * 2)
+
+    @coroutine
     async def test_no_open_relay_not_even_for_loopback(self):
         service = self.relay(delivery=Mailboxes("bob@example.test"), domains=["example.test"])
         tricks = [
