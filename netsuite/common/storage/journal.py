@@ -165,16 +165,21 @@ class Journal:
     def settled(self) -> Deferred[None]:
         """Fires when all that was appended so far is durable or has failed."""
         done: Deferred[None] = Deferred()
-        if self._committing is None:
-            done.callback(None)
-        else:
-            self._committing.addCallback(lambda _: done.callback(None))
+        commits = 2 if self._waiting else 1  # what waits is in the next one
+
+        def wait(left: int) -> None:
+            if left and self._committing is not None:
+                self._committing.addCallback(lambda _: wait(left - 1))
+            else:
+                done.callback(None)
+
+        wait(commits)
         return done
 
     async def close(self) -> None:
-        """Let what was appended become durable, then close."""
-        await self.settled()
+        """Take nothing more, let what was appended become durable, then close."""
         self._closed = True
+        await self.settled()
         if self._file is not None:
             self._file.close()
             self._file = None

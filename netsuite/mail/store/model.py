@@ -10,7 +10,7 @@ Mailboxes are named by their UIDVALIDITY, which is unique in an account and neve
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -102,7 +102,7 @@ class Model:
         """Do what a record says: what came of it, and what watchers are told. Raises Refused."""
         self.applied = number
         changes: Changes = []
-        result = getattr(self, "_" + head[0])(_Turn(number, place, origin, changes), *head[1:])
+        result = _ACTS[head[0]](self, _Turn(number, place, origin, changes), *head[1:])
         return result, changes
 
     def replay(self, number: int, head: Sequence[Any], place: Place) -> None:
@@ -285,6 +285,23 @@ class Model:
                 self.live[blob.place[0]] = left
             else:
                 del self.live[blob.place[0]]
+
+
+_ACTS: Final[dict[str, Callable[..., Any]]] = {
+    "append": Model._append,
+    "copy": Model._copy,
+    "create": Model._create,
+    "delete": Model._delete,
+    "deliver": Model._deliver,
+    "epoch": Model._epoch,
+    "expunge": Model._expunge,
+    "flags": Model._flags,
+    "move": Model._move,
+    "rehouse": Model._rehouse,
+    "rename": Model._rename,
+    "subscribe": Model._subscribe,
+}
+"""What records say, and what is done. Names and meanings are for ever: journals hold them."""
 
 
 class _Turn:
