@@ -39,12 +39,8 @@ class Curl(ImapCase):
             curl("-T", str(upload), site + "/Drafts")
             assert curl(site + "/Drafts;UID=1") == MESSAGE % (7, 7, 7)
             assert b"* 1 FETCH (FLAGS (\\Seen" in curl(site + "/Drafts", "-X", "FETCH 1 (FLAGS)")
-            for mechanism in ("LOGIN", "PLAIN", "SCRAM-SHA-256"):
-                done = subprocess.run(
-                    ["curl", "-s", "-u", "bob:secret", "--login-options", f"AUTH={mechanism}", site + "/"],
-                    capture_output=True, timeout=20, check=False,
-                )  # fmt: skip
-                assert done.returncode == 0 or mechanism.startswith("SCRAM"), (mechanism, done)
+            for mechanism in ("LOGIN", "PLAIN"):
+                assert b"INBOX" in curl("--login-options", f"AUTH={mechanism}", site + "/")
 
         await self.in_thread(work)
 
