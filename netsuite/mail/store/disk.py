@@ -241,9 +241,11 @@ class DiskLog:
         if frozen.applied not in self._snapshots:
             self._take(frozen)
         self._journal.discard(idle)
-        for number in self._snapshots[:-2]:
-            self._files.remove(self._snapshot(number))
         del self._snapshots[:-2]
+        kept = {self._snapshot(number).name for number in self._snapshots}
+        for name in self._files.names(self._index):
+            if name not in kept:
+                self._files.remove(self._index / name)
 
     def _take(self, frozen: Frozen) -> None:
         path = self._snapshot(frozen.applied)

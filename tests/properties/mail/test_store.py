@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
 from twisted.python.failure import Failure
 
 from netsuite.common.errors import StartError
-from netsuite.common.storage.records import Damaged
+from netsuite.common.storage.records import Damaged, scan
 from netsuite.mail.store import JournalBroken, MailboxExists, Refused, StorageFull
 from netsuite.mail.store.snapshot import decode, encode, freeze
 from netsuite.testing.faults import FaultyFiles
@@ -156,7 +156,15 @@ class StoreMachine(RuleBasedStateMachine):
 
     def whole(self):
         """Whether no journal file was removed yet."""
-        return self.files.names(FOLDER / "journal")[0].endswith("0001")
+        folder = FOLDER / "journal"
+        names = self.files.names(folder)
+        follows = 1
+        for name in names:
+            first = int(name.rpartition(".")[2])
+            if first != follows:
+                return False
+            follows += len(scan(self.files.read(folder / name), first, last=name == names[-1]).records)
+        return True
 
     @precondition(lambda self: hasattr(self, "store"))
     @invariant()
