@@ -97,10 +97,11 @@ def test_no_password_in_clear_from_elsewhere(tmp_path):
 
 def test_scram(world):
     client = Client(world)
-    scram = ScramClient("bob", "secret", "nonce")
+    scram = ScramClient("bob", "secret", "nonce-of-a-client")
     said = client.send(b"t AUTHENTICATE SCRAM-SHA-256\r\n", rb"\n")
     assert said.startswith(b"+ ")
     said = client.send(base64.b64encode(scram.first()) + b"\r\n", rb"\n")
+    assert said.startswith(b"+ "), said
     said = client.send(base64.b64encode(scram.final(base64.b64decode(said[2:]))) + b"\r\n", rb"\n")
     assert scram.proven(base64.b64decode(said[2:]))
     assert client.send(b"\r\n", rb"\n").startswith(b"t OK [CAPABILITY")
