@@ -75,10 +75,24 @@ class MailCase(TestCase):
             "mail": {**LISTEN["mail"], **mail},
             **tables,
         }
-        held = contextlib.ExitStack()
-        self.addCleanup(held.close)
-        self.running = held.enter_context(site(wanted, data=self.folder / "data"))
+        self.running = self._held(wanted)
         return self.running
+
+    def again(self) -> RunningSite:
+        """Run it once more on the same data, after its process has ended or was killed."""
+        self.running = self._held(self.running.settings)
+        return self.running
+
+    def _held(self, tables: Mapping[str, Any]) -> RunningSite:
+        context = site(tables, data=self.folder / "data")
+        running = context.__enter__()
+
+        def end() -> None:
+            if running.process.poll() is None:
+                context.__exit__(None, None, None)
+
+        self.addCleanup(end)
+        return running
 
     def port(self, kind: str) -> int:
         """The port of ``smtp``, ``submission(s)``, ``imap(s)`` or ``pop3(s)``."""
