@@ -22,6 +22,7 @@ DELIVERED: Final = "delivered"
 FAILED: Final = "failed"
 
 _LENGTHS: Final = struct.Struct(">II")
+_as_json: Final = json.JSONEncoder(check_circular=False).encode
 
 
 class Recipient:
@@ -109,11 +110,12 @@ class Entry:
 
 
 class Operation(NamedTuple):
-    """One operation as it is read back: ``facts`` as written, ``content`` of a take."""
+    """One operation as it is read back: ``facts`` as written, ``content`` of a take and where in the record it is."""
 
     kind: str
     facts: dict[str, Any]
     content: bytes
+    at: int
 
     def entry(self) -> Entry:
         """The message that a take puts into the queue."""
@@ -155,10 +157,10 @@ def operations(record: bytes) -> Iterator[Operation]:
         at += _LENGTHS.size
         facts = json.loads(record[at : at + head])
         at += head
-        yield Operation(facts.pop("do"), facts, record[at : at + content])
+        yield Operation(facts.pop("do"), facts, record[at : at + content], at)
         at += content
 
 
 def _framed(kind: str, facts: dict[str, Any], content: bytes = b"") -> tuple[bytes, ...]:
-    head = json.dumps({"do": kind, **facts}).encode()
+    head = _as_json({"do": kind, **facts}).encode()
     return _LENGTHS.pack(len(head), len(content)), head, content

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from email.utils import formatdate
+from functools import lru_cache
 from typing import Final
 
 from netsuite.mail.smtp.wire.commands import Envelope
@@ -18,13 +19,18 @@ MOST_HOPS: Final = 50
 
 _RECEIVED: Final = re.compile(rb"^received[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _DATE: Final = re.compile(rb"^date[ \t]*:", re.IGNORECASE | re.MULTILINE)
-_MESSAGE_ID: Final = re.compile(rb"^message-ident[ \t]*:", re.IGNORECASE | re.MULTILINE)
+_MESSAGE_ID: Final = re.compile(rb"^message-id[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _FROM: Final = re.compile(rb"^from[ \t]*:", re.IGNORECASE | re.MULTILINE)
 
 
 def date(now: float) -> str:
     """A time as mail writes it, in UTC."""
-    return formatdate(now).replace("-0000", "+0000")
+    return _date(int(now))
+
+
+@lru_cache(16)
+def _date(second: int) -> str:
+    return formatdate(second).replace("-0000", "+0000")
 
 
 def header_of(beginning: bytes) -> bytes:

@@ -6,6 +6,7 @@ Implements: RFC 5321 sections 4.2 and 4.5.3.1.5; RFC 2034; RFC 3463 section 2.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 __all__ = ["LONGEST_REPLY", "BadReply", "Reply", "ReplyLines"]
@@ -53,11 +54,16 @@ class Reply(NamedTuple):
 
     def encoded(self) -> bytes:
         """The reply on the wire; control characters in its text become ``?``, other text is UTF-8."""
-        prefix = f"{self.enhanced} " if self.enhanced else ""
-        lines = [_UNPRINTABLE.sub("?", line) for line in self.text.split("\n")]
-        said = [f"{self.code}-{prefix}{line}\r\n" for line in lines[:-1]]
-        said.append(f"{self.code} {prefix}{lines[-1]}\r\n")
-        return "".join(said).encode("utf-8", "replace")
+        return _encoded(self.code, self.text, self.enhanced)
+
+
+@lru_cache(256)  # nearly all are the same few
+def _encoded(code: int, text: str, enhanced: str) -> bytes:
+    prefix = f"{enhanced} " if enhanced else ""
+    lines = [_UNPRINTABLE.sub("?", line) for line in text.split("\n")]
+    said = [f"{code}-{prefix}{line}\r\n" for line in lines[:-1]]
+    said.append(f"{code} {prefix}{lines[-1]}\r\n")
+    return "".join(said).encode("utf-8", "replace")
 
 
 class ReplyLines:
