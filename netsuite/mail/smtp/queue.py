@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import attrs
 from twisted.internet.defer import Deferred, succeed
@@ -25,12 +26,13 @@ from twisted.logger import Logger
 from netsuite.common.commons import Runtime
 from netsuite.common.storage.files import FileLayer, Files
 from netsuite.common.storage.journal import Journal, JournalBroken, StorageFull
+from netsuite.common.storage.journal import Placed as Placement
 from netsuite.mail.smtp import queued
 from netsuite.mail.smtp.carrier import LOCAL, Carrier, Down
 from netsuite.mail.smtp.queued import DELIVERED, FAILED, Entry, Recipient
 from netsuite.mail.smtp.report import bounce
 from netsuite.mail.smtp.schedule import Retries, Schedule
-from netsuite.mail.smtp.spool import Defer, Spool
+from netsuite.mail.smtp.spool import Defer, Placed, Spool
 from netsuite.mail.smtp.trace import header_of
 from netsuite.mail.smtp.wire.commands import Parameters
 from netsuite.mail.smtp.wire.replies import Reply
@@ -61,6 +63,18 @@ class QueueLimits:
     local: int = 32
     rest: float = 60.0
     garbage: int = 64 << 20
+
+
+class _Written(NamedTuple):
+    """A record that is durable: its number, its file, and where in that it ends."""
+
+    number: int
+    path: Path
+    end: int
+
+    def tail(self, size: int) -> Placed:
+        """Where its last bytes are."""
+        return self.path, self.end - size, size
 
 
 class _Leg:
@@ -144,15 +158,16 @@ class MailQueue:
         """Read the journal; blocks. Raises Damaged and OSError."""
         self._prefix = "".join(self._rng.choice(_ALPHABET) for _ in range(8))
         files = self.spool.open()
-        small: dict[str, bytes] = {}
-        for number, record in self.journal.open():
+        small: dict[str, tuple[bytes, Placed]] = {}
+        for (number, file, offset), record in self.journal.replay():
             self._written += len(record)
             for operation in queued.operations(record):
                 if operation.kind == "take":
                     entry = operation.entry()
                     entry.number = number
                     self.entries[entry.id] = entry
-                    small[entry.id] = operation.content
+                    place = (self.journal.path(file), offset + operation.at, len(operation.content))
+                    small[entry.id] = operation.content, place
                 elif operation.kind == "drop":
                     self.entries.pop(operation.facts["id"], None)
                     small.pop(operation.facts["id"], None)
@@ -166,7 +181,7 @@ class MailQueue:
             if entry.spooled:
                 self.spool.adopt(ident)
             else:
-                self.spool.keep(ident, small[ident])
+                self.spool.keep(ident, *small[ident])
             self._live += _weight(entry)
             self._schedule.put(ident, entry.due)
 
@@ -241,8 +256,8 @@ class MailQueue:
             if not told.called:
                 told.errback(failure)
 
-        def durable(number: int) -> None:
-            self._enter(entry, content, number)
+        def durable(written: _Written) -> None:
+            self._enter(entry, content, written)
             if not told.called:
                 told.callback(None)
             self._pump()
@@ -453,7 +468,7 @@ class MailQueue:
         report = Entry(ident, "", [Recipient(entry.sender)], arrived=now, size=len(content), parameters=parameters)
         while True:
             try:
-                number = await self._append((*operation, *queued.take(report, content)))
+                written = await self._append((*operation, *queued.take(report, content)))
                 break
             except StorageFull as full:
                 self.broken = str(full)
@@ -468,13 +483,13 @@ class MailQueue:
         self._settled(entry, over)
         if over:
             self.spool.forget(entry.id)
-        self._enter(report, content, number)
+        self._enter(report, content, written)
         self._pump()
 
     # -- the journal
 
-    def _enter(self, entry: Entry, content: bytes, number: int) -> None:
-        entry.number = number
+    def _enter(self, entry: Entry, content: bytes, written: _Written) -> None:
+        entry.number = written.number
         self.broken = ""
         self.accepted += 1
         self.entries[entry.id] = entry
@@ -482,14 +497,18 @@ class MailQueue:
         if entry.spooled:
             self.spool.adopt(entry.id)
         else:
-            self.spool.keep(entry.id, content)
+            self.spool.keep(entry.id, content, written.tail(len(content)))
         self._record("accept", entry.id, entry.sender, str(entry.size))
         self._schedule.put(entry.id, entry.due)
 
-    def _append(self, parts: Iterable[bytes]) -> Deferred[int]:
+    def _append(self, parts: Iterable[bytes]) -> Deferred[_Written]:
         record = b"".join(parts)
         self._written += len(record)
-        return self.journal.append(record)
+
+        def durable(placed: Placement) -> _Written:
+            return _Written(placed.number, self.journal.path(placed.file), placed.offset + len(record))
+
+        return self.journal.place(record).addCallback(durable)
 
     def _write_notes(self) -> None:
         """Write down what happened since the last time; again later if the disk is full."""
@@ -509,7 +528,7 @@ class MailQueue:
                 if self._writing is None:
                     self._writing = self._clock.callLater(_WRITE_AGAIN, self._write_notes)
 
-        def durable(number: int) -> None:
+        def durable(_: _Written) -> None:
             self.broken = ""
             for ident in over:
                 self.spool.forget(ident)
@@ -547,13 +566,16 @@ class MailQueue:
                 continue
             # what is noted and not yet written is part of the state that is written now
             written = self._append(queued.take(entry, content))
+            written.addCallbacks(partial(self._moved, entry, len(content)), self._complain)
             if at % _COMPACT_AT_ONCE == 0:
-                entry.number = await written
-            else:
-                written.addCallbacks(lambda number, entry=entry: setattr(entry, "number", number), self._complain)
+                await self.journal.settled()
         await self.journal.settled()
         if all(entry.number >= before for entry in self.entries.values()):
             await self._commit(self.journal.forget, before)
+
+    def _moved(self, entry: Entry, size: int, written: _Written) -> None:
+        entry.number = written.number
+        self.spool.move(entry.id, written.tail(size))
 
 
 _EVENTS: Final = {queued.WAITING: "defer", DELIVERED: "deliver", FAILED: "fail"}

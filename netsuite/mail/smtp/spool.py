@@ -1,8 +1,8 @@
 """Where the content of messages is: small ones in memory (and in the journal), big ones in files of their own.
 
 A :class:`Draft` collects what a client sends, in memory up to 64 KiB, then in a file that is complete and durable
-before the journal speaks of it. :class:`Spool` keeps the content of what waits: of small messages as much as fits into
-its memory, the rest in files that need not survive, since the journal has them.
+before the journal speaks of it. :class:`Spool` finds the content of what waits: small messages as far as they fit into
+its memory, else in the journal.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ _MEMORY: Final = 64 << 20
 _CHUNK: Final = 256 * 1024
 _WRITE: Final = 512 * 1024
 
+Placed = tuple[Path, int, int]
+"""A file, an offset in it and a length."""
 Defer = Callable[..., Deferred[Any]]
 
 
@@ -124,6 +126,7 @@ class Spool:
         self._defer = run
         self._room = memory
         self._small: dict[str, bytes] = {}
+        self._placed: dict[str, Placed] = {}
         self._filed: set[str] = set()
 
     async def run(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
@@ -143,12 +146,18 @@ class Spool:
         self.files.make_folder(self.folder)
         return set(self.files.names(self.folder))
 
-    def keep(self, ident: str, content: bytes) -> None:
-        """Hold the content of a small message, in a file if the memory is full (and the disk is not)."""
-        if len(content) > self._room and self._filed_away(ident, content):
+    def keep(self, ident: str, content: bytes, placed: Placed) -> None:
+        """Hold the content of a small message, or remember where the journal has it."""
+        if len(content) > self._room:
+            self._placed[ident] = placed
             return
         self._room -= len(content)
         self._small[ident] = content
+
+    def move(self, ident: str, placed: Placed) -> None:
+        """The journal has written it anew."""
+        if ident in self._placed:
+            self._placed[ident] = placed
 
     def adopt(self, ident: str) -> None:
         """A message has a file already."""
@@ -163,7 +172,12 @@ class Spool:
         found = self._small.get(ident)
         if found is not None:
             return found
-        content: bytes = await self.run(self.files.read, self.path(ident))
+        placed = self._placed.get(ident)
+        content: bytes
+        if placed is None:
+            content = await self.run(self.files.read, self.path(ident))
+        else:
+            content = await self.run(self.files.part, *placed)
         return content
 
     async def chunks(self, ident: str) -> AsyncIterator[bytes]:
@@ -172,25 +186,13 @@ class Spool:
         for at in range(0, len(content), _CHUNK):
             yield content[at : at + _CHUNK]
 
-    def _filed_away(self, ident: str, content: bytes) -> bool:
-        try:
-            file = self.files.create(self.path(ident))
-            try:
-                if file.append([content]) == len(content):
-                    self._filed.add(ident)
-                    return True
-            finally:
-                file.close()
-            self.files.remove(self.path(ident))
-        except OSError:
-            pass
-        return False
-
     def forget(self, ident: str) -> None:
         """The message is over."""
         found = self._small.pop(ident, None)
         if found is not None:
             self._room += len(found)
+        elif self._placed.pop(ident, None) is not None:
+            return
         elif ident in self._filed:
             self._filed.discard(ident)
             self.later(self.files.remove, self.path(ident))

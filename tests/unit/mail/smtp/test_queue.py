@@ -207,6 +207,27 @@ def test_the_journal_stays_small():
     assert {content for *_, content in after.carrier.carried} == {MESSAGE}
 
 
+def test_what_does_not_fit_into_memory_is_read_from_the_journal():
+    site = Site(carrier=Carrier(lambda address: LATER), segment=20_000).start()
+    site.queue._limits = QueueLimits(garbage=20_000)
+    site.queue.spool._room = 500
+    texts = {site.accept(["b@b.test"], message=text): text for text in (b"%d" % n * 100 + b"\r\n" for n in range(20))}
+    for _ in range(300):
+        site.queue.flush()
+        site.pass_time(0.03, 0.03)
+    assert len(site.queue.spool._placed) > 10
+    site.carrier.says = lambda address: GOOD
+    some = list(texts)[-3:]
+    for ident in some:
+        site.queue.flush(ident)
+    site.pass_time(1)
+    after = site.crash()
+    after.start()
+    after.queue.flush()
+    assert after.queue.entries == {}
+    assert {ident: content for ident, _, _, content in site.carrier.carried} == texts
+
+
 def test_ten_thousand_wait_through_a_restart():
     site = Site()
     for at in range(10_000):
