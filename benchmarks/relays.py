@@ -114,8 +114,8 @@ class SmtpAccept(Benchmark[int]):
     name = "smtp-accept"
     title = "Taking mail over by SMTP"
     what_grows = "messages in the queue"
-    size = 100
-    sizes = (100, 1_000, 10_000)
+    size = 500
+    sizes = (50, 500, 5_000)
     cases = "10 sessions", "40 sessions", "40 sessions, connections kept"
     unit = "messages a second"
     by_rate = True
