@@ -137,11 +137,11 @@ class SmtpServer:
         return answer
 
     def _sender(self, mail: Mail) -> Reply:
-        if self._submission:
-            if mail.user is None:
+        if mail.user is None:
+            if self._submission:
                 return Reply(530, "log in first", "5.7.0")
-            if mail.sender and self._identity.canonical(mail.sender) != mail.user:
-                return Reply(553, f"{mail.user} may not send as <{mail.sender}>", "5.7.1")
+        elif mail.sender and self._identity.canonical(mail.sender) != mail.user:
+            return Reply(553, f"{mail.user} may not send as <{mail.sender}>", "5.7.1")
         if self._queue.full:
             return _FULL
         return _FINE
