@@ -10,6 +10,7 @@ import smtplib
 import socket
 import ssl
 import threading
+import time
 from pathlib import Path
 
 from twisted.trial.unittest import SkipTest
@@ -317,3 +318,92 @@ def _own_address() -> str:
     if found.startswith("127."):
         raise SkipTest("this machine has no address but loopback")
     return found
+
+
+def poisoned() -> dict[str, bytes]:
+    """Messages that cost a careless reader its stack or its time."""
+    many = 20_000
+    boundary = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
+    nested = b"".join(
+        b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (each, each) for each in range(2000)
+    )
+    return {
+        "nested": b"Subject: nested\r\n" + nested,
+        "same": b"Subject: same\r\n" + boundary * many,
+        "messages": b"Subject: messages\r\n" + b"Content-Type: message/rfc822\r\n\r\n" * many,
+        "parts": b"Subject: parts\r\n" + boundary + b"\r\n--b\r\n" * many * 5,
+        "boundaries": b"Subject: boundaries\r\n" + boundary + b"--" * many * 20,
+        "comments": b"Subject: comments\r\nFrom: " + b"(\r\n " * many + b"a@b.test\r\n\r\nx\r\n",
+        "quotes": b"Subject: quotes\r\nFrom: " + b'"\\\r\n ' * many + b"\r\n\r\nx\r\n",
+        "groups": b"Subject: groups\r\nTo: " + b"a:b,\r\n <@" * many + b"\r\n\r\nx\r\n",
+        "people": b"Subject: people\r\nTo: " + b"<a@b.test>,\r\n " * many * 3 + b"a@c.test\r\n\r\nx\r\n",
+        "words": b"Subject: words\r\n" + b"Comments: " + b"=?utf-8?q?=?=\r\n " * many + b"\r\n\r\nx\r\n",
+        "charset": b"Subject: charset\r\nComments: " + b"=?rot13?q?a?= =?hex?q?a?= =?zip?b?eA==?=\r\n\r\nx\r\n",
+        "parameters": b"Subject: parameters\r\nContent-Type: text/plain;\r\n "
+        + b"a*0*=''%;\r\n " * many
+        + b"\r\n\r\nx\r\n",
+        "fields": b"Subject: fields\r\n" + b"X: y\r\n" * many * 5 + b"\r\nx\r\n",
+        "spaces": b"Subject: spaces\r\nFrom:" + (b" " * 900 + b"\r\n") * 500 + b"\r\nx\r\n",
+        "references": b"Subject: references\r\nIn-Reply-To: " + b"<\r\n " * many + b"\r\n\r\nx\r\n",
+        "dates": b"Subject: dates\r\nDate: " + b"Mon, 99 Zzz 99999999999 99:99:99 +9999\r\n\r\nx\r\n",
+    }
+
+
+class Poison(MailCase):
+    timeout = 60
+
+    def test_no_message_stops_the_readers(self) -> None:
+        self.begin({"content_time": 60.0})
+        with smtplib.SMTP("127.0.0.1", self.port("smtp"), timeout=PATIENCE) as client:
+            for message in poisoned().values():
+                client.sendmail("ann@else.test", [BOB], message)
+        count = len(poisoned())
+        imap = self.imap()
+
+        def arrived() -> bool:
+            return int(imap.select(readonly=True)[1][0]) == count
+
+        until("all of them", arrived)
+        for number in range(1, count + 1):
+            subject = imap.fetch(str(number), "(BODY.PEEK[HEADER.FIELDS (SUBJECT)])")[1][0][1].strip()
+            for what in (
+                "(ENVELOPE)",
+                "(BODYSTRUCTURE)",
+                "(BODY)",
+                "(BODY.PEEK[1.1.1.1.1.1.HEADER] BODY.PEEK[99999.1.TEXT])",
+                "(RFC822.SIZE BODY.PEEK[HEADER.FIELDS (FROM TO X)])",
+            ):
+                begun = time.monotonic()
+                self.assertEqual(imap.fetch(str(number), what)[0], "OK", (subject, what))
+                self.assertLess(time.monotonic() - begun, 2, (subject, what))
+        for what in (
+            ("TEXT", '"nowhere"'),
+            ("BODY", '"nowhere"'),
+            ("HEADER", "Comments", '"nowhere"'),
+            ("FROM", '"nowhere"'),
+        ):
+            begun = time.monotonic()
+            self.assertEqual(imap.search(None, *what), ("OK", [b""]), what)
+            self.assertLess(time.monotonic() - begun, 5, what)
+        for pattern in ("*%" * 100 + "x", "*a" * 100, "%" * 500 + "x"):
+            begun = time.monotonic()
+            self.assertEqual(imap.list('""', f'"{pattern}"')[0], "OK")
+            self.assertLess(time.monotonic() - begun, 2, pattern)
+        self.assertNotIn("Traceback", self.running.log)
+
+    def test_lines_that_end_otherwise_do_not_end_an_answer(self) -> None:
+        self.begin()
+        message = b"Subject: lines\r\n\r\na\n.\nb\r.\rc\n.\r\n-ERR gone\r\n.\n+OK\r\n"
+        imap = self.imap()
+        self.assertEqual(imap.append("INBOX", "", None, message)[0], "OK")
+        with socket.create_connection(("127.0.0.1", self.port("pop3")), PATIENCE) as raw:
+            lines = raw.makefile("rb")
+            raw.sendall(f"USER {BOB}\r\nPASS {self.passwords[BOB]}\r\nRETR 1\r\nNOOP\r\n".encode())
+            for _ in range(4):
+                self.assertEqual(lines.readline()[:3], b"+OK")
+            # a client that ends lines at LF alone has to find one end as well
+            answer = []
+            while (line := lines.readline().rstrip(b"\r\n")) != b".":
+                answer.append(line)
+            self.assertIn(b"+OK", answer)
+            self.assertEqual(lines.readline()[:3], b"+OK")
