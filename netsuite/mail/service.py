@@ -102,12 +102,15 @@ class MailService(NetsuiteService):
         """Well while it runs and the store can write."""
         if not self.running:
             return Health(False, "not running")
+        if self.store.trouble:
+            return Health(False, self.store.trouble)
         return Health(True)
 
     def figures(self) -> Sequence[tuple[str, float]]:
-        """Who is reading."""
+        """What is kept, and who is reading."""
         maildrops = self.pop3.maildrops
         return (
+            *self.store.figures(),
             ("IMAP connections", len(self.imap.factory.adapters)),
             ("POP3 connections", len(self.pop3.factory.adapters)),
             ("POP3 log-ins", maildrops.logins),
@@ -133,7 +136,7 @@ class MailService(NetsuiteService):
             labels=("protocol",),
         )
         metrics.add(
-            "netsuite_mail_connections_total",
+            "netsuite_mail_accepted",
             "Clients that have connected.",
             "counter",
             lambda: {(name,): factory.accepted for name, factory in factories.items()},
