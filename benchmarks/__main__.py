@@ -10,9 +10,11 @@ from benchmarks import report
 from benchmarks.contest import Benchmark, Disagreement, contest
 from benchmarks.idle import Idle
 from benchmarks.load import LoadFailed
+from benchmarks.mailboxes import ImapAppend, ImapFetch
 from benchmarks.name_servers import DnsAuth, DnsCache
 from benchmarks.process import ServerFailed
 from benchmarks.proxies import HttpHit
+from benchmarks.relays import SmtpAccept
 
 FEWEST = 5
 """Pairs below which a run is a look, not a result."""
@@ -20,7 +22,10 @@ FEWEST = 5
 
 def main() -> int:
     """Run what is named on the command line."""
-    known = {run.name: run for run in (DnsAuth(), DnsCache(), HttpHit(), HttpHit(tls=True), Idle())}
+    runs = (
+        DnsAuth(), DnsCache(), HttpHit(), HttpHit(tls=True), Idle(), SmtpAccept(), ImapAppend(), ImapFetch()
+    )  # fmt: skip
+    known = {run.name: run for run in runs}
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Ours beside the real peers, on loopback, in turn."
     )

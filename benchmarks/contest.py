@@ -68,6 +68,8 @@ class Benchmark(abc.ABC, Generic[Scene]):
     """What differs between the contenders, for the report."""
     unit = "answers per second of server CPU"
     lower_is_better = False
+    by_rate = False
+    """Whether the rate decides, not the CPU time: for what waits for the disk, whose time is no CPU time."""
 
     def missing(self) -> str | None:
         """Why the benchmark cannot run at all here, or None."""
@@ -98,7 +100,9 @@ def _measure(benchmark: Benchmark[Scene], scene: Scene, case: str, server: Runni
     done = benchmark.load(scene, case, server.port, seconds)
     server.check()
     cpu = max(server.cpu_seconds() - before, 0.01)
-    return Figure(done.answers / cpu, done.answers / done.seconds, cpu, server.peak_bytes(), done.busy)
+    per_cpu, rate = done.answers / cpu, done.answers / done.seconds
+    value = rate if benchmark.by_rate else per_cpu
+    return Figure(value, rate, cpu, server.peak_bytes(), done.busy, done.answers)
 
 
 @contextlib.contextmanager
@@ -140,22 +144,22 @@ def _pairs(
                     ratios[peer].append(couple[0].value / couple[1].value)
         found = Case(case, figures, [Ratio(peer, values) for peer, values in ratios.items()])
         cases.append(found)
-        describe(benchmark.name, found, say)
+        describe(benchmark, found, say)
     return cases
 
 
-def describe(name: str, case: Case, say: Say) -> None:
+def describe(benchmark: Benchmark[Any], case: Case, say: Say) -> None:
     """Print what one case found: the ratio that decides, then each contender's own figures."""
-    say(f"{name}, {case.name}")
+    say(f"{benchmark.name}, {case.name}")
     for ratio in case.ratios:
         say(
-            f"  per second of server CPU: {ratio.median:.2f} of {ratio.peer}"
+            f"  {benchmark.unit}: {ratio.median:.2f} of {ratio.peer}"
             f" ({ratio.lowest:.2f} to {ratio.highest:.2f}, {len(ratio.values)} pairs)"
         )
     for contender, figures in case.figures.items():
         bound = " generator-bound" if statistics.median(f.generator_busy for f in figures) > BOUND else ""
         say(
-            f"  {contender:16} {statistics.median(f.value for f in figures):9,.0f} a CPU second,"
+            f"  {contender:16} {statistics.median(f.per_cpu for f in figures):9,.0f} a CPU second,"
             f" {statistics.median(f.rate for f in figures):9,.0f}/s{bound},"
             f" {statistics.median(f.cpu_seconds for f in figures):5.2f} CPU s a run,"
             f" {max(f.peak_bytes for f in figures) / 1e6:6.1f} MB peak"
@@ -179,7 +183,7 @@ def _growth(
                     runs = [_measure(benchmark, scene, case, server, seconds) for _ in range(3)]
                     figure = sorted(runs, key=lambda run: run.value)[1]
                     found.append(
-                        Growth(size, contender.name, 1 / figure.value, server.peak_bytes(), server.start_seconds)
+                        Growth(size, contender.name, 1 / figure.per_cpu, server.peak_bytes(), server.start_seconds)
                     )
                 say(
                     f"  {size:7,} {benchmark.what_grows}: {contender.name:16}"

@@ -32,6 +32,7 @@ class Idle:
     sizes = (50, 500, 5_000)
     unit = "bytes of memory a connection"
     lower_is_better = True
+    by_rate = False
     notes = (
         "Each connection asked for one small file and stays open. Resident memory with them, less that before them, "
         "by their number; the kernel's own memory for sockets is not counted. Lower is better."

@@ -1,11 +1,13 @@
-"""Load generators: dnsperf and wrk, each on the core that the server under test does not use."""
+"""Load generators, each on the core that the server under test does not use."""
 
 from __future__ import annotations
 
+import json
 import re
 import resource
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import NamedTuple
 
 from benchmarks.process import GENERATOR_CORE, pin
 
-__all__ = ["BOUND", "Load", "LoadFailed", "dnsperf", "missing", "wrk"]
+__all__ = ["BOUND", "Load", "LoadFailed", "dnsperf", "imap", "missing", "smtp_source", "wrk"]
 
 BOUND = 0.9
 """A generator that keeps its core busier than this limits the rate itself, which then proves nothing."""
@@ -77,3 +79,22 @@ def wrk(url: str, seconds: float, *, connections: int = 32, script: Path | None 
     for trouble in re.findall(r"Socket errors:.*|Non-2xx.*", output):
         raise LoadFailed(trouble)
     return Load(int(_figure(r"(\d+) requests in", output)), _figure(r"requests in ([\d.]+)s", output) or seconds, busy)
+
+
+def smtp_source(port: int, messages: int, *, sessions: int, size: int, domain: str, kept: bool = False) -> Load:
+    """Bring messages in parallel sessions, each on a connection of its own unless they are kept."""
+    began = time.monotonic()
+    _, busy = _run(
+        ["smtp-source", *(["-d"] if kept else []), "-s", str(sessions), "-l", str(size), "-m", str(messages),
+         "-f", "sender@bench.test", "-t", f"someone@{domain}", f"127.0.0.1:{port}"],
+        120,
+    )  # fmt: skip
+    return Load(messages, time.monotonic() - began, busy)
+
+
+def imap(port: int, doing: str, *options: str, seconds: float = 0, count: int = 0) -> Load:
+    """Run ``benchmarks.imap_clients``, for some seconds or for a count of commands each."""
+    command = [sys.executable, "-m", "benchmarks.imap_clients", str(port), doing, *options]
+    output, busy = _run([*command, f"--seconds={seconds}", f"--count={count}"], seconds + 120)
+    done = json.loads(output)
+    return Load(done["answers"], done["seconds"], busy)

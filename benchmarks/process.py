@@ -71,12 +71,12 @@ class Running:
     start_seconds: float
 
     def cpu_seconds(self) -> float:
-        """User and system time of the process and its descendants."""
+        """User and system time of the process and its descendants, those that ended and were waited for included."""
         ticks = 0
         for pid in _family(self.process.pid):
             with contextlib.suppress(OSError):
                 fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-                ticks += int(fields[11]) + int(fields[12])
+                ticks += sum(map(int, fields[11:15]))
         return ticks / _TICK
 
     def _status(self, key: str) -> int:

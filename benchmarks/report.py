@@ -22,6 +22,7 @@ HEAD = """# Performance
 Each of our servers stands beside the servers that people would pick instead, on one machine, one worker each, and they
 are loaded in turn: ours, a peer, ours, a peer. What decides is the ratio of answers per second of server CPU (user and
 system time of all its processes), one ratio a pair, because absolute figures drift with the machine and ratios do not.
+Where every answer waits for the disk it is answers per second of wall clock instead, and the table says so.
 A rate marked * is limited by the load generator. What this means and why it is possible:
 [Why it is fast](../explanation/performance.md). How each peer was configured stands in `benchmarks/peers.md`.
 """
@@ -37,6 +38,7 @@ def _case(result: Result, case: Case) -> str:
     rows = []
     for name, figures in case.figures.items():
         ratio = ratios.get(name)
+        second = statistics.median(f.per_cpu if result.by_rate else f.rate for f in figures)
         bound = "\\*" if statistics.median(f.generator_busy for f in figures) > BOUND else ""
         rows.append(
             (
@@ -44,12 +46,13 @@ def _case(result: Result, case: Case) -> str:
                 f"**{ratio.median:.2f}**" if ratio else "",
                 f"{ratio.lowest:.2f} to {ratio.highest:.2f}" if ratio else "",
                 f"{statistics.median(f.value for f in figures):,.0f}",
-                f"{statistics.median(f.rate for f in figures):,.0f}{bound}",
+                f"{second:,.0f}{bound}",
                 f"{statistics.median(f.cpu_seconds for f in figures):.2f}",
                 f"{max(f.peak_bytes for f in figures) / 1e6:.1f}",
             )
         )
-    columns = "lowest to highest", result.unit, "a second", "CPU seconds a run", "peak memory, MB"
+    second_unit = "a CPU second" if result.by_rate else "a second"
+    columns = "lowest to highest", result.unit, second_unit, "CPU seconds a run", "peak memory, MB"
     header = ("server", f"{OURS} over it", *columns)
     return f"### {case.name}\n\n{_table(header, rows)}\n"
 

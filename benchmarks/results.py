@@ -29,6 +29,12 @@ class Figure:
     cpu_seconds: float
     peak_bytes: int
     generator_busy: float
+    answers: int = 0
+
+    @property
+    def per_cpu(self) -> float:
+        """Answers per second of server CPU."""
+        return self.answers / self.cpu_seconds
 
 
 @attrs.frozen
@@ -84,6 +90,7 @@ class Described(Protocol):
     notes: str
     unit: str
     lower_is_better: bool
+    by_rate: bool
 
 
 def _machine() -> dict[str, Any]:
@@ -118,6 +125,8 @@ class Result:
     skipped: dict[str, str]
     cases: list[Case]
     growth: list[Growth]
+    by_rate: bool = False
+    """Whether answers per second of wall clock decide, as they do where every answer waits for the disk."""
 
     @classmethod
     def of(
@@ -146,6 +155,7 @@ class Result:
             skipped=skipped,
             cases=cases,
             growth=growth,
+            by_rate=benchmark.by_rate,
         )
 
     def save(self, folder: Path = FOLDER) -> Path:

@@ -7,7 +7,7 @@ of netsuite.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from twisted.application.service import IService
@@ -16,10 +16,12 @@ from zope.interface import Attribute, Interface
 __all__ = [
     "Address",
     "Health",
+    "IControlled",
     "IDnsAnswers",
     "IHttpApplication",
     "IHttpRequest",
     "IHttpServer",
+    "IMailDelivery",
     "INameResolver",
     "INetsuiteService",
     "IOffers",
@@ -112,6 +114,16 @@ class ISite(Interface):
         """The services in the order in which they are started."""
 
 
+class IControlled(Interface):
+    """What the ``netsuite`` command asks by ``DATA/control.sock``; offered under the word that it answers to."""
+
+    def asked(request: Mapping[str, Any]) -> Awaitable[Mapping[str, Any]]:
+        """The fields of the answer, fit for JSON, as is the request.
+
+        Raises StartError with one line for the person who asked.
+        """
+
+
 class IHttpRequest(Interface):
     """A request, as applications see it; header names are in lower case."""
 
@@ -156,6 +168,20 @@ class IDnsAnswers(Interface):
 
     def answer(query: bytes, peer: tuple[str, int], stream: bool) -> bytes | Awaitable[bytes | None] | None:
         """The response to a query; None to stay silent. ``stream`` lifts UDP's size limit."""
+
+
+class IMailDelivery(Interface):
+    """Where mail for the people of this site goes."""
+
+    def accepts(address: str) -> bool:
+        """Whether somebody here has this address; cheap, to be asked at RCPT TO."""
+
+    def deliver(message: bytes, sender: str, recipients: Sequence[str], token: str) -> Awaitable[None]:
+        """Put a message (trace fields included, as they shall be seen) into the recipients' mailboxes.
+
+        It is durable when this returns; until then it may be tried again, for the same ``token`` and recipient are
+        delivered once. All recipients get it or none does; it raises for one who is not here, and for a full disk.
+        """
 
 
 class Record(NamedTuple):

@@ -58,6 +58,16 @@ def _command(name: str, command: argparse.ArgumentParser) -> list[str]:
     return [f"## {name}", "", _cell(command.description or ""), "", *(_table(rows) if rows else [])]
 
 
+def _commands(name: str, command: argparse.ArgumentParser) -> list[str]:
+    """A command and all below it."""
+    lines = _command(name, command)
+    for action in command._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for word, below in action.choices.items():
+                lines += _commands(f"{name} {word}", below)
+    return lines
+
+
 def page() -> str:
     """The page as Markdown."""
     lines = [HEAD]
@@ -65,9 +75,5 @@ def page() -> str:
     for maker in sorted(makers, key=lambda maker: (maker.tapname != "netsuite", maker.tapname)):
         lines += _plugin(maker)
     top = parser()
-    lines += _command("netsuite", top)
-    for action in top._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for name, command in action.choices.items():
-                lines += _command(f"netsuite {name}", command)
+    lines += _commands("netsuite", top)
     return "\n".join(lines)

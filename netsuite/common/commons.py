@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from netsuite.common.access import Access
     from netsuite.common.certificates import Certificates
     from netsuite.common.datadir import DataDirectory
+    from netsuite.common.identity import Identity
     from netsuite.common.journal import Journal
     from netsuite.common.metrics import Metrics
     from netsuite.common.offers import Offers
@@ -47,3 +48,4 @@ class Commons(Runtime):
     journal: Journal
     metrics: Metrics
     sharing: Sharing
+    identity: Identity

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from netsuite.common.errors import StartError
+from netsuite.common.errors import InUse, StartError
 
 __all__ = ["DataDirectory"]
 
@@ -86,9 +86,7 @@ class DataDirectory:
             except BlockingIOError:
                 holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() or "unknown"
                 os.close(descriptor)
-                raise StartError(
-                    f"{self.path} is in use by process {holder} ({path.name}): stop it, or {_CHOOSE}"
-                ) from None
+                raise InUse(f"{self.path} is in use by process {holder} ({path.name}): stop it, or {_CHOOSE}") from None
             except OSError:
                 os.close(descriptor)
                 raise
@@ -121,6 +119,18 @@ class DataDirectory:
                 draft.unlink(missing_ok=True)
                 raise
         return path
+
+    def keep(self, name: str, data: bytes) -> bytes:
+        """Make a file durably unless it is there, and answer what it holds: of several who try, one wins for all."""
+        path = self.at(name)
+        if (found := self.read(name)) is not None:
+            return found
+        draft = self.write(f"{name}.{os.getpid()}.new", data)
+        with _plainly(path), contextlib.suppress(FileExistsError):
+            path.hardlink_to(draft)
+            _sync_folder(path.parent)
+        draft.unlink(missing_ok=True)
+        return self.read(name) or data
 
     def read(self, name: str) -> bytes | None:
         """A file's bytes, or None if there is no such file."""

@@ -2,7 +2,7 @@
 
 A server asks once for a *kind* (:meth:`Journal.kind`) and gets a callable that costs one append.
 Events wait in memory and are turned into lines in batches (every second, or when there are many),
-which one thread of its own appends to ``DATA/log/KIND.log``, so a slow disk never holds up the
+which one thread of its own appends to ``DATA/logs/KIND.log``, so a slow disk never holds up the
 reactor. What cannot be kept (a full disk, a thread that is far behind) is dropped, counted and
 said once. :meth:`Journal.reopen` is for log rotation.
 
@@ -61,7 +61,7 @@ class Kind:
 class Journal:
     """The events of a site.
 
-    ``folder`` is where the files go (``DATA/log`` if None); ``paths`` says otherwise for single kinds, where None
+    ``folder`` is where the files go (``DATA/logs`` if None); ``paths`` says otherwise for single kinds, where None
     means no file; without ``files`` there are none at all. ``as_json`` writes each event as one JSON object instead of
     its kind's own line. ``ring`` is how many events of each kind :meth:`recent` remembers.
     """
@@ -81,7 +81,7 @@ class Journal:
     ) -> None:
         self.clock = clock
         self.data = data
-        self._folder = folder if folder is not None else data.at("log")
+        self._folder = folder if folder is not None else data.at("logs")
         self._paths = dict(paths or {})
         self._files = files
         self._as_json = as_json

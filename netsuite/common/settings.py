@@ -80,7 +80,7 @@ class CommonSettings(Table):
     )
     access_log: Literal["off", "text", "json"] = Field(
         default="text",
-        description="How DATA/log/NAME.log is written: one line of text or JSON an event, or not at all.",
+        description="How DATA/logs/NAME.log is written: one line of text or JSON an event, or not at all.",
     )
     log: SitePath | None = Field(
         default=None,

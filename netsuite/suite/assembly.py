@@ -20,6 +20,7 @@ from netsuite.common.certificates import SITE_NAMES, Certificates
 from netsuite.common.commons import Commons
 from netsuite.common.datadir import DataDirectory
 from netsuite.common.errors import StartError
+from netsuite.common.identity import Identity
 from netsuite.common.journal import Journal
 from netsuite.common.metrics import Metrics
 from netsuite.common.offers import Offers
@@ -211,6 +212,7 @@ class Assembly:
     def _close(self) -> None:
         self.figures.stop()
         self.commons.certificates.stop()
+        self.commons.identity.close()
         self.commons.journal.stop()
         self.commons.sharing.close()
         if self._system is not None:
@@ -235,15 +237,19 @@ def _commons(site: Site, reactor: Any, sharing: Sharing) -> Commons:
     common = site.common
     data = DataDirectory(common.data)
     names = [*common.domains, *(f"*.{domain}" for domain in common.domains if domain != "localhost"), *SITE_NAMES]
+    rng = random.SystemRandom()
+    journal = Journal(reactor, data, files=common.access_log != "off", as_json=common.access_log == "json")
+    metrics = Metrics(reactor)
     return Commons(
         reactor=reactor,
         clock=reactor,
-        rng=random.SystemRandom(),
+        rng=rng,
         data=data,
         offers=Offers(),
         access=Access(reactor),
         certificates=Certificates(data, reactor, names=names, files=common.certificate, issues=sharing.index == 0),
-        journal=Journal(reactor, data, files=common.access_log != "off", as_json=common.access_log == "json"),
-        metrics=Metrics(reactor),
+        journal=journal,
+        metrics=metrics,
         sharing=sharing,
+        identity=Identity(reactor, reactor, rng, data, domains=common.domains, journal=journal, metrics=metrics),
     )

@@ -1,7 +1,9 @@
 """``DATA/control.sock``: where the ``netsuite`` command asks the process that owns the data directory.
 
-One JSON object a line each way, mode 0600. A request is ``{"ask": "status"}``; the answer has ``"ok"`` and what
-was asked for, or ``"error"``, one line. A connection may ask again and again.
+One JSON object a line each way, mode 0600. A request is ``{"ask": "status"}``, ``{"ask": "user", ...}`` (see
+:mod:`netsuite.suite.users`), or names what a service answers to (:class:`netsuite.interfaces.IControlled`), with
+details beside it; the answer has ``"ok"`` and what was asked for, or ``"error"``, one line. A connection may ask again
+and again.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import contextlib
 import json
 import os
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,15 +28,20 @@ from zope.interface import implementer
 from netsuite.admin.status import site_status
 from netsuite.common.commons import Commons
 from netsuite.common.errors import StartError
-from netsuite.interfaces import ISite
+from netsuite.interfaces import IControlled, ISite
+from netsuite.suite.users import answer as users_answer
 
-__all__ = ["ControlPort", "ask"]
+__all__ = ["ControlPort", "NothingRuns", "ask"]
 
 _log = Logger()
 
 _IDLE: Final = 60
 _LONGEST_PATH: Final = 107
 _LONGEST_ANSWER: Final = 16 << 20
+
+
+class NothingRuns(StartError):
+    """No process owns the data directory, or none that is ready to be asked."""
 
 
 async def _status(site: Any, commons: Commons) -> dict[str, Any]:
@@ -78,7 +86,8 @@ class _Conversation(LineOnlyReceiver, TimeoutMixin):
 
     async def _answer(self, line: bytes) -> None:
         try:
-            answer = await self._found(json.loads(line)["ask"])
+            request = json.loads(line)
+            answer = await self._found(str(request["ask"]), request)
         except (ValueError, TypeError, KeyError, RecursionError):
             answer = {"ok": False, "error": 'not a request: send {"ask": "status"}'}
         self._owed -= 1
@@ -90,14 +99,21 @@ class _Conversation(LineOnlyReceiver, TimeoutMixin):
         if self._heard_all and not self._owed and self.transport is not None:
             self.transport.loseConnection()
 
-    async def _found(self, asked: Any) -> dict[str, Any]:
-        if asked != "status":
-            return {"ok": False, "error": f"cannot answer {str(asked)[:40]!r}; I know status"}
+    async def _found(self, asked: str, request: Mapping[str, Any]) -> dict[str, Any]:
         try:
-            return {"ok": True, "status": await _status(self._site, self._commons)}
+            if asked == "status":
+                return {"ok": True, "status": await _status(self._site, self._commons)}
+            if asked == "user":
+                return {"ok": True, **await users_answer(self._commons.identity, request)}
+            service = self._commons.offers.find(IControlled, asked)
+            if service is not None:
+                return {"ok": True, **await service.asked(request)}
+        except StartError as error:
+            return {"ok": False, "error": str(error)}
         except Exception as error:
-            _log.failure("status cannot be told")
+            _log.failure("{asked} cannot be answered", asked=asked)
             return {"ok": False, "error": f"{type(error).__name__}: {error}"}
+        return {"ok": False, "error": f"cannot answer {asked[:40]!r}; I know status, user, and what services add"}
 
 
 class _Conversations(Factory):
@@ -162,19 +178,19 @@ class ControlPort:
             self._name.close()
 
 
-def ask(data: Path, request: str, timeout: float = 5.0) -> dict[str, Any]:
-    """What the owner of a data directory answers to a request; StartError where there is none."""
+def ask(data: Path, request: str, timeout: float = 5.0, **details: Any) -> dict[str, Any]:
+    """What the owner of a data directory answers to a request; NothingRuns where there is none, else StartError."""
     path = data / "control.sock"
     try:
         name = _ShortName(path)
         with contextlib.closing(name), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(timeout)
             connection.connect(name.text)
-            connection.sendall(json.dumps({"ask": request}).encode() + b"\n")
+            connection.sendall(json.dumps({"ask": request, **details}).encode() + b"\n")
             with connection.makefile("rb") as lines:
                 line = lines.readline(_LONGEST_ANSWER)
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
-        raise StartError(
+        raise NothingRuns(
             f"nothing runs on {data}: start it with `twistd netsuite`, or name its folder with --data"
         ) from None
     except PermissionError:
@@ -186,5 +202,5 @@ def ask(data: Path, request: str, timeout: float = 5.0) -> dict[str, Any]:
     except ValueError:
         raise StartError(f"{path}: the answer was cut short") from None
     if not answer.get("ok"):
-        raise StartError(f"{path}: {answer.get('error', 'the request was refused')}")
+        raise StartError(answer.get("error") or f"{path}: the request was refused")
     return answer

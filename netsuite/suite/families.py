@@ -66,6 +66,8 @@ FAMILIES = (
         "proxy", "netsuite.http.proxy", "ProxySettings", "caching HTTP proxy, forward or reverse", finds_names=_always
     ),
     Family("upper", "netsuite.upper", "UpperSettings", "upper-case server of the textbook, UDP and TCP"),
+    Family("mail", "netsuite.mail", "MailSettings", "mail store, read by IMAP and POP3"),
+    Family("smtp", "netsuite.mail.smtp", "SmtpSettings", "mail relay with a durable queue", finds_names=_always),
     Family("admin", "netsuite.admin", "AdminSettings", "metrics, health, and a page for people", serves_http=_always),
 )
 """Every table but ``common``, in the order of starting."""

@@ -65,6 +65,7 @@ class Root(Service):
         self._control: ControlPort | None = None
         self._workers: Workers | None = None
         self._failed = False
+        self._people: list[str] = []
         self._reloads = DeferredLock()
 
     def __reduce__(self) -> tuple[Callable[[str], Root], tuple[str]]:
@@ -149,6 +150,7 @@ class Root(Service):
         data.check()
         if self.site.built_in:
             builtin.write_missing(data)
+            self._people = builtin.people(data)
         assembly.commons.offers.provide(ISite, self, "suite")
         assembly.build()
         assembly.open()
@@ -192,8 +194,18 @@ class Root(Service):
         places = [(each.name, address) for each in self.services() for address in each.addresses()]
         width = max((len(str(address)) for _, address in places), default=0)
         lines = [f"  {name:<9} {address!s:<{width}}  {address.hint}".rstrip() for name, address in places]
-        text = "\n".join([f"netsuite {__version__} is ready.", *lines, "Ctrl-C stops it."])
+        text = "\n".join([f"netsuite {__version__} is ready.", *lines, *self._introduced(), "Ctrl-C stops it."])
         print(text, file=sys.__stdout__, flush=True)
+
+    def _introduced(self) -> list[str]:
+        """Who was made a user just now; passwords are for terminals, not for logs."""
+        people, self._people = self._people, []
+        if not people:
+            return []
+        kept = self.site.common.data / builtin.FIRST_RUN
+        if sys.__stdout__ is None or not sys.__stdout__.isatty():
+            return [f"Users {', '.join(line.partition(' ')[0] for line in people)}: their passwords are in {kept}."]
+        return [f"Users and their passwords, shown once and kept in {kept}:", *(f"  {line}" for line in people)]
 
     def _cut(self) -> None:
         exit_with(1)

@@ -14,6 +14,7 @@ from netsuite.common.journal import Journal
 from netsuite.common.metrics import Metrics
 from netsuite.common.offers import Offers
 from netsuite.common.sharing import Sharing
+from netsuite.testing.identity import memory_identity
 from netsuite.testing.network import Network
 
 __all__ = ["make_commons"]
@@ -30,6 +31,8 @@ def make_commons(data: Path, reactor: Any = None, *, clock: Any = None, seed: in
     if clock is None:
         clock = reactor
     directory = DataDirectory(data)
+    journal = Journal(clock, directory, files=False)
+    metrics = Metrics(clock)
     return Commons(
         reactor=reactor,
         clock=clock,
@@ -38,7 +41,8 @@ def make_commons(data: Path, reactor: Any = None, *, clock: Any = None, seed: in
         offers=Offers(),
         access=Access(clock),
         certificates=Certificates(directory, clock),
-        journal=Journal(clock, directory, files=False),
-        metrics=Metrics(clock),
+        journal=journal,
+        metrics=metrics,
         sharing=Sharing(),
+        identity=memory_identity(clock, journal=journal, metrics=metrics),
     )

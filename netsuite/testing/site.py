@@ -37,6 +37,7 @@ __all__ = ["RunningSite", "SiteFailed", "on_free_ports", "site"]
 _TWISTD: Final = "import sys; sys.argv[0] = 'twistd'; from twisted.scripts.twistd import run; run()"
 _ATTEMPTS: Final = 3
 _POLL: Final = 0.02
+_LISTEN_KEYS: Final = frozenset(("listen", "submission", "imap", "pop3"))
 _LISTEN_PORT: Final = re.compile(r"(?:^|(?<=:))([1-9][0-9]{0,4})(?=$|:)")
 _LOOPBACK_PORT: Final = re.compile(r"(?<![\w.])(127(?:\.[0-9]{1,3}){3}|localhost|\[::1\]):([0-9]{1,5})(?![0-9])")
 _LOOPBACK: Final = re.compile(r"127(?:\.[0-9]{1,3}){3}|(?<=\[)::1(?=\])")
@@ -182,7 +183,9 @@ def _settings(tables: Any, config: Path | str | None, data: Path) -> dict[str, A
     if tables is not None and config is not None:
         raise ValueError("give tables or config, not both")
     if tables is None and config is None:
-        builtin.write_missing(DataDirectory(data))
+        folder = DataDirectory(data)
+        builtin.write_missing(folder)
+        builtin.people(folder)
         tables = builtin.tables(data)
     read: Site = read_site(config, environ={}, built_in=lambda _: _plain(tables))
     found: dict[str, Any] = {name: table.model_dump(mode="json") for name, table in read.tables.items()}
@@ -247,7 +250,7 @@ def _listens(value: Any, key: str = "") -> Iterator[str]:
     elif isinstance(value, list):
         for inner in value:
             yield from _listens(inner, key)
-    elif isinstance(value, str) and key == "listen" and not value.startswith(("unix:", "systemd:", "inherited:")):
+    elif isinstance(value, str) and key in _LISTEN_KEYS and not value.startswith(("unix:", "systemd:", "inherited:")):
         yield value
 
 
@@ -260,7 +263,7 @@ def _replaced(value: Any, key: str, chosen: Mapping[int, int]) -> Any:
         return chosen.get(value, value)
     if not isinstance(value, str):
         return value
-    if key == "listen":
+    if key in _LISTEN_KEYS:
         if value.startswith(("unix:", "systemd:", "inherited:")):
             return value
         return _LISTEN_PORT.sub(lambda found: str(chosen[int(found[1])]), value, count=1)

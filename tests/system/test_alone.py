@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import imaplib
 import json
+import poplib
 import re
 import shutil
 import subprocess
@@ -11,7 +13,7 @@ from unittest import SkipTest
 
 from twisted.trial.unittest import TestCase
 
-from tests.system.running import NETSUITE, PATIENCE, ROOT, TWISTD, Running, call, folder, free_port
+from tests.system.running import NETSUITE, PATIENCE, ROOT, TWISTD, Running, call, environment, folder, free_port
 
 ZONE = """$TTL 60
 @ SOA ns host 1 2 3 4 5
@@ -19,6 +21,8 @@ ZONE = """$TTL 60
 ns A 127.0.0.1
 www A 127.0.0.1
 """
+
+MAIL_KEYS = ("MAIL__IMAP", "MAIL__POP3", "SMTP__LISTEN", "SMTP__SUBMISSION")
 
 
 def fetch(url: str, proxy: str | None = None) -> tuple[int, dict[str, str], bytes]:
@@ -105,6 +109,32 @@ class Alone(TestCase):
         proxy = self.running("netsuite-proxy", "--origin", f"http://127.0.0.1:{origin}")
         self.assertEqual(fetch(f"http://127.0.0.1:{proxy}/page.txt")[2], b"a page\n")
 
+    def test_mail(self) -> None:
+        ports = free_port(), free_port()
+        done = subprocess.run(
+            [*NETSUITE, "user", "add", "alice@example.test", "--data", str(self.folder / "data")],
+            input="secret\n",
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+        listens = ("--imap", f"127.0.0.1:{ports[0]}", "--pop3", str(ports[1]))
+        running = Running("netsuite-mail", *listens, "--set", "common.data=data", cwd=self.folder)
+        self.addCleanup(self.ends, running)
+        running.ready()
+        imap = imaplib.IMAP4("127.0.0.1", ports[0], timeout=PATIENCE)
+        imap.login("alice@example.test", "secret")
+        self.assertEqual(imap.append("INBOX", None, None, b"Subject: a\r\n\r\ntext\r\n")[0], "OK")
+        imap.logout()
+        pop3 = poplib.POP3("127.0.0.1", ports[1], timeout=PATIENCE)
+        pop3.user("alice@example.test")
+        pop3.pass_("secret")
+        self.assertEqual(pop3.retr(1)[1], [b"Subject: a", b"", b"text"])
+        pop3.quit()
+
     def test_admin_with_a_server_built_for_it(self) -> None:
         port = self.running("netsuite-admin")
         health = json.loads(fetch(f"http://127.0.0.1:{port}/health")[2])
@@ -122,7 +152,7 @@ class Alone(TestCase):
     def test_the_built_in_site_can_be_checked(self) -> None:
         done = call(TWISTD, "netsuite", "--check", cwd=self.folder)
         self.assertEqual(done.stderr, "")
-        self.assertEqual(done.stdout, "fine: dns, resolver, http, proxy, upper, admin\n")
+        self.assertEqual(done.stdout, "fine: dns, resolver, http, proxy, upper, mail, smtp, admin\n")
 
     def test_the_examples_in_etc_are_sound(self) -> None:
         done = call(NETSUITE, "check", "-c", str(ROOT / "etc/netsuite.toml"), cwd=self.folder)
@@ -132,6 +162,7 @@ class Alone(TestCase):
         }
         port = free_port()
         moved |= {"NETSUITE_HTTP__LISTEN": str(port), "NETSUITE_COMMON__DATA": str(self.folder / "data")}
+        moved |= {f"NETSUITE_{name}": str(free_port()) for name in MAIL_KEYS}
         with Running("-y", str(ROOT / "etc/site.tac"), cwd=self.folder, **moved) as running:
             running.ready()
             self.assertIn(b"example.test", fetch(f"http://127.0.0.1:{port}/")[2])
@@ -144,7 +175,9 @@ class Alone(TestCase):
         ports = {name: free_port() for name in ("dns", "resolver", "http", "proxy", "upper", "admin")}
         listens = [text for name, port in ports.items() for text in ("--listen", f"{name}={port}")]
         stub = f'resolver.stubs={{ "shop.example" = ["127.0.0.1:{ports["dns"]}"] }}'
-        with Running("netsuite", "-c", "mine/netsuite.toml", *listens, "--set", stub, cwd=self.folder) as running:
+        moved = {f"NETSUITE_{name}": str(free_port()) for name in MAIL_KEYS}
+        arguments = ("-c", "mine/netsuite.toml", *listens, "--set", stub)
+        with Running("netsuite", *arguments, cwd=self.folder, **moved) as running:
             running.ready()
             self.assertEqual(self.dig(ports["resolver"], "www.shop.example").splitlines()[-1], "127.0.0.1")
             url = f"http://www.shop.example:{ports['http']}/"

@@ -19,7 +19,7 @@ from twisted.trial.unittest import TestCase
 
 from tests.system.running import NETSUITE, PATIENCE, Running, accepts, call, connection, folder, until
 
-PORTS = (10053, 10054, 10080, 10081, 10090, 10443, 12000)
+PORTS = (10025, 10053, 10054, 10080, 10081, 10090, 10110, 10143, 10443, 10465, 10587, 10993, 10995, 12000)
 
 
 def run(*command: str) -> str:
@@ -142,7 +142,7 @@ class BuiltIn(TestCase):
         self.assertIn("<html", curl("http://127.0.0.1:10090/"))
         status = call(NETSUITE, "status", cwd=self.folder)
         self.assertEqual(status.returncode, 0, status.stderr)
-        for name in ("dns", "resolver", "http", "proxy", "upper", "admin"):
+        for name in ("dns", "resolver", "http", "proxy", "upper", "mail", "smtp", "admin"):
             self.assertRegex(status.stdout, rf"(?m)^{name} +well")
 
     def test_every_line_to_try_works(self) -> None:

@@ -72,6 +72,11 @@ class InstalledTests(TestCase):
         for name in ("twisted/__init__.py", "twisted/plugins/__init__.py"):
             self.assertNotIn(name, names)
 
+    def test_wheel_holds_the_migrations(self) -> None:
+        data = self.made.folder / "data"
+        self.assertEqual(self.made.clean.run("netsuite", "user", "list", "--data", data, cwd=self.made.elsewhere), "")
+        self.assertTrue((data / "netsuite.sqlite").exists())
+
     def test_wheel_declares_all_that_it_needs(self) -> None:
         self.assertIn("No broken requirements", self.made.clean.pip("check"))
         script = (

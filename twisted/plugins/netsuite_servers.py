@@ -20,6 +20,14 @@ upper = ServiceMaker(
     "netsuite-upper", "netsuite.taps.upper", "Upper-case servers of the textbook (netsuite).", "netsuite-upper"
 )
 
+mail = ServiceMaker(
+    "netsuite-mail", "netsuite.taps.mail", "Mail store, read by IMAP and POP3 (netsuite).", "netsuite-mail"
+)
+
+smtp = ServiceMaker(
+    "netsuite-smtp", "netsuite.taps.smtp", "Mail relay with a durable queue (netsuite).", "netsuite-smtp"
+)
+
 admin = ServiceMaker(
     "netsuite-admin", "netsuite.taps.admin", "Metrics, health and a live page (netsuite).", "netsuite-admin"
 )

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from netsuite.common.datadir import DataDirectory
+from netsuite.suite.builtin.people import FIRST_RUN, PEOPLE, settle
 from netsuite.suite.families import FAMILIES
 
-__all__ = ["example_files", "tables", "write_missing"]
+__all__ = ["FIRST_RUN", "example_files", "people", "tables", "write_missing"]
 
 DOMAIN = "example.test"
 
@@ -47,6 +48,15 @@ def tables(data: Path) -> dict[str, Any]:
         },
         "proxy": {"listen": ["127.0.0.1:10081"]},
         "upper": {"listen": ["127.0.0.1:12000"]},
+        "mail": {
+            "imap": ["127.0.0.1:10143", "secure:127.0.0.1:10993"],
+            "pop3": ["127.0.0.1:10110", "secure:127.0.0.1:10995"],
+        },
+        "smtp": {
+            "listen": ["127.0.0.1:10025"],
+            "submission": ["127.0.0.1:10587", "secure:127.0.0.1:10465"],
+            "domains": [DOMAIN],
+        },
         "admin": {"listen": ["127.0.0.1:10090"]},
     }
     common = {"domains": [DOMAIN, "localhost"]}
@@ -71,3 +81,8 @@ def write_missing(data: DataDirectory) -> None:
     for name, content in example_files():
         if not data.at(name).exists():
             data.write(name, content, 0o644)
+
+
+def people(data: DataDirectory) -> list[str]:
+    """Have alice and bob, as users; on the first run the lines of FIRST_RUN, a name and a password each."""
+    return settle(data, [f"{name}@{DOMAIN}" for name in PEOPLE], DOMAIN)

@@ -59,7 +59,7 @@ def test_events_become_lines_every_second(journal: Journal, clock: Clock, tmp_pa
     record(404, "/x")
     clock.advance(0.5)
     journal.stop()
-    path = tmp_path / "data" / "log" / "access.log"
+    path = tmp_path / "data" / "logs" / "access.log"
     assert path.read_text() == "100.0 200 /\n100.5 404 /x\n"
     assert path.stat().st_mode & 0o007 == 0
     assert path.parent.stat().st_mode & 0o777 == 0o700
@@ -78,7 +78,7 @@ def test_an_event_stays_one_line(journal: Journal, tmp_path: Path) -> None:
     record = journal.kind("access", ("status", "path"), line)
     record(200, "/a\r\n100.0 200 /forged\x1b[2J\u2028\udc80 é")
     journal.stop()
-    text = (tmp_path / "data" / "log" / "access.log").read_text()
+    text = (tmp_path / "data" / "logs" / "access.log").read_text()
     assert text == "100.0 200 /a\\r\\n100.0 200 /forged\\x1b[2J\\u2028\\udc80 é\n"
 
 
@@ -86,7 +86,7 @@ def test_json_lines(clock: Clock, tmp_path: Path) -> None:
     journal = Journal(clock, DataDirectory(tmp_path), as_json=True)
     journal.kind("access", ("status", "path"), line)(200, "/\n")
     journal.stop()
-    text = (tmp_path / "log" / "access.log").read_text()
+    text = (tmp_path / "logs" / "access.log").read_text()
     assert text.count("\n") == 1
     assert json.loads(text) == {"time": 100.0, "kind": "access", "status": 200, "path": "/\n"}
 
@@ -139,14 +139,14 @@ def test_a_line_that_cannot_be_made_costs_that_event(
     record(200)
     record(200, "/")
     journal.stop()
-    assert (tmp_path / "data" / "log" / "access.log").read_text() == "100.0 200 /\n"
+    assert (tmp_path / "data" / "logs" / "access.log").read_text() == "100.0 200 /\n"
     assert journal.dropped() == 1
     assert "cannot be written down" in logged[0]["log_format"]
 
 
 def test_rotation_opens_the_file_anew(journal: Journal, tmp_path: Path) -> None:
     record = journal.kind("access", ("status", "path"), line)
-    path = tmp_path / "data" / "log" / "access.log"
+    path = tmp_path / "data" / "logs" / "access.log"
     record(200, "/old")
     journal.reopen()
     journal.stop()
@@ -195,7 +195,7 @@ def test_a_full_disk_is_said_once_and_survived(
         record(200, "/lost")
         settle()
     assert [event["log_format"] for event in logged] == ["events are dropped: {trouble}"]
-    path = tmp_path / "data" / "log" / "access.log"
+    path = tmp_path / "data" / "logs" / "access.log"
     assert logged[0]["trouble"] == f"cannot write {path} (No space left on device)"
     assert journal.dropped() == 3
     disk.left = None
@@ -232,7 +232,7 @@ def test_a_disk_that_is_stuck_costs_events_not_memory(
     assert 0 < journal.dropped() < BATCH * 20
     gate.set()
     journal.stop()
-    written = (tmp_path / "data" / "log" / "access.log").read_text().count("\n")
+    written = (tmp_path / "data" / "logs" / "access.log").read_text().count("\n")
     assert written + journal.dropped() == BATCH * 20
 
 

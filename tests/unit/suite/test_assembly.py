@@ -211,7 +211,9 @@ def test_tables_are_built_in_the_fixed_order(tmp_path):
     assembly = built(tmp_path, {"upper": {}, "resolver": {}, "dns": {}})
     assert [each.name for each in assembly.services] == ["dns", "resolver", "upper"]
     order = [each.table for each in FAMILIES]
-    assert order == [name for name in ("dns", "resolver", "http", "proxy", "upper", "admin") if name in order]
+    assert order == [
+        name for name in ("dns", "resolver", "http", "proxy", "upper", "mail", "smtp", "admin") if name in order
+    ]
 
 
 def test_a_lone_admin_gets_an_http_server_without_ports_or_pages(tmp_path):

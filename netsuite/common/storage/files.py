@@ -1,0 +1,166 @@
+"""The few things that durable stores ask of a file system, so that a test can stand in for one that fails.
+
+:class:`Files` is the real one. Its twin in :mod:`netsuite.testing.faults` keeps files in memory, fails, shortens and
+tears writes where a test says so, and at a crash loses whatever was not synced.
+
+What is promised after a power cut: the bytes of a file up to its last :meth:`AppendFile.sync`; a name (created,
+renamed, removed) once :meth:`Files.sync_folder` returned.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+__all__ = ["AppendFile", "FileLayer", "Files"]
+
+_IOV = 512
+_AT_ONCE = getattr(os, "RWF_NOWAIT", 0)
+
+
+class AppendFile(Protocol):
+    """A file that grows."""
+
+    def append(self, chunks: Sequence[bytes]) -> int:
+        """Write chunks at the end; answers how many bytes were taken, which may be fewer. Raises OSError."""
+
+    def sync(self) -> None:
+        """Make what was appended durable. Raises OSError; nothing is known of the file afterwards."""
+
+    def truncate(self, size: int) -> None:
+        """Cut the file. Raises OSError."""
+
+    def close(self) -> None:
+        """Close the file."""
+
+
+class FileLayer(Protocol):
+    """A file system as stores see it; all calls block and may raise OSError."""
+
+    def create(self, path: Path) -> AppendFile:
+        """A new, empty file, for its owner alone; FileExistsError if the name is taken."""
+
+    def reopen(self, path: Path) -> AppendFile:
+        """An existing file, to append to."""
+
+    def read(self, path: Path) -> bytes:
+        """A file's bytes."""
+
+    def part(self, path: Path, offset: int, length: int, *, wait: bool = True) -> bytes | None:
+        """A piece of a file, shorter only at its end; None if it is not in memory and one must not ``wait``."""
+
+    def names(self, folder: Path) -> list[str]:
+        """What is in a folder, sorted."""
+
+    def make_folder(self, folder: Path) -> None:
+        """A folder for its owner alone, durable, if it is not there."""
+
+    def rename(self, old: Path, new: Path) -> None:
+        """Give a file another name, replacing what has it."""
+
+    def remove(self, path: Path) -> None:
+        """Remove a file, if it is there."""
+
+    def sync_folder(self, folder: Path) -> None:
+        """Make a folder's names durable."""
+
+
+class _File:
+    """A real file, open for appending."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def append(self, chunks: Sequence[bytes]) -> int:
+        written = 0
+        for at in range(0, len(chunks), _IOV):
+            some = chunks[at : at + _IOV]
+            count = os.writev(self._descriptor, some)
+            written += count
+            if count < sum(map(len, some)):
+                break
+        return written
+
+    def sync(self) -> None:
+        os.fdatasync(self._descriptor)
+
+    def truncate(self, size: int) -> None:
+        os.ftruncate(self._descriptor, size)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+def _all(descriptor: int, offset: int, length: int) -> bytes:
+    pieces = []
+    while length:
+        piece = os.pread(descriptor, length, offset)
+        if not piece:
+            break
+        pieces.append(piece)
+        offset += len(piece)
+        length -= len(piece)
+    return b"".join(pieces)
+
+
+class Files:
+    """The file system of this machine."""
+
+    def create(self, path: Path) -> AppendFile:
+        """A new, empty file, for its owner alone."""
+        return _File(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+    def reopen(self, path: Path) -> AppendFile:
+        """An existing file, to append to."""
+        return _File(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC))
+
+    def read(self, path: Path) -> bytes:
+        """A file's bytes."""
+        return path.read_bytes()
+
+    def part(self, path: Path, offset: int, length: int, *, wait: bool = True) -> bytes | None:
+        """A piece of a file; what is in memory is told by Linux's RWF_NOWAIT, where the file system knows it."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if wait:
+                return _all(descriptor, offset, length)
+            piece = bytearray(length)
+            try:
+                count = os.preadv(descriptor, [piece], offset, _AT_ONCE)
+            except OSError as problem:
+                if problem.errno in (errno.EAGAIN, errno.EOPNOTSUPP, errno.EINVAL):
+                    return None
+                raise
+            return bytes(piece) if count == length else None
+        finally:
+            os.close(descriptor)
+
+    def names(self, folder: Path) -> list[str]:
+        """What is in a folder, sorted."""
+        return sorted(path.name for path in folder.iterdir())
+
+    def make_folder(self, folder: Path) -> None:
+        """A folder for its owner alone, if it is not there."""
+        if not folder.is_dir():
+            self.make_folder(folder.parent)
+            folder.mkdir(mode=0o700, exist_ok=True)
+            self.sync_folder(folder.parent)
+
+    def rename(self, old: Path, new: Path) -> None:
+        """Give a file another name, replacing what has it."""
+        old.replace(new)
+
+    def remove(self, path: Path) -> None:
+        """Remove a file, if it is there."""
+        path.unlink(missing_ok=True)
+
+    def sync_folder(self, folder: Path) -> None:
+        """Make a folder's names durable."""
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

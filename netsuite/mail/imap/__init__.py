@@ -1,0 +1,1 @@
+"""IMAP: mail read where it is kept."""

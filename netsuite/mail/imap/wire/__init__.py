@@ -1,0 +1,1 @@
+"""IMAP in bytes: commands, responses and the server's machine; pure."""

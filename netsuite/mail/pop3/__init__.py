@@ -1,0 +1,1 @@
+"""POP3: the server that hands out what lies in an INBOX."""

@@ -1,0 +1,1 @@
+"""The SMTP relay: submission, relay and local delivery, with a durable queue."""

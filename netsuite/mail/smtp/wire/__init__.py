@@ -1,0 +1,1 @@
+"""SMTP in bytes: commands, replies, content, and the machines of both roles."""

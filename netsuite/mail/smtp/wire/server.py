@@ -1,0 +1,556 @@
+"""The server's side of an SMTP connection, from greeting to QUIT.
+
+The machine reads commands, keeps their order, and answers by itself what needs nobody's judgement: EHLO, NOOP,
+RSET, VRFY, HELP, QUIT, STARTTLS, and everything that is malformed, unknown or out of place. What needs judgement
+is an event, and its owner owes a :class:`Reply`: :class:`Auth` and :class:`AuthResponse` (334, 235 with ``user``,
+535), :class:`Mail`, :class:`Rcpt`, :class:`Data` (354 lets the content come), :class:`Content` (the reply that takes
+the message over). The machine notes what was accepted, so that every event carries its transaction.
+
+::
+
+    greeted --EHLO--> ready --MAIL 250--> sender --RCPT 250--> recipients --DATA 354--> content --250--> ready
+
+Input is read only while nothing is owed, so replies come in the order of pipelined commands.
+
+Implements: RFC 5321 sections 3, 4.1, 4.2.4, 4.3 and 4.5.3; RFC 2920; RFC 3207 section 4; RFC 4954 section 4;
+RFC 1870 section 6; RFC 6152; RFC 6531 section 3; RFC 2034.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import enum
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+import attrs
+
+from netsuite.mail.smtp.wire.commands import (
+    Auth,
+    AuthResponse,
+    BadCommand,
+    Content,
+    Data,
+    Envelope,
+    Hello,
+    Mail,
+    Parameters,
+    Rcpt,
+    Reset,
+    parse_hello,
+    parse_path,
+)
+from netsuite.mail.smtp.wire.content import ContentReader
+from netsuite.mail.smtp.wire.replies import Reply
+from netsuite.sansio.connection import (
+    NEED_DATA,
+    PAUSED,
+    UNLIMITED,
+    Abandon,
+    Channel,
+    Close,
+    Drain,
+    End,
+    Event,
+    Failed,
+    Item,
+    StateError,
+    Upgrade,
+)
+from netsuite.sansio.connection import Data as BodyData
+
+__all__ = ["SmtpLimits", "SmtpServerConnection"]
+
+_COMMAND_LINE: Final = 2048
+_AUTH_LINE: Final = 12288
+_HTTP: Final = frozenset({"GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "HTTP"})
+_MAIL_PARAMETERS: Final = frozenset({"SIZE", "BODY", "SMTPUTF8", "AUTH"})
+
+
+@attrs.frozen
+class SmtpLimits:
+    """Sizes in bytes, times in seconds (RFC 5321 section 4.5.3.2 for the times)."""
+
+    message: int = 50 << 20
+    recipients: int = 1000
+    errors: int = 20
+    commands: int = 10_000
+    command_time: float = 300.0
+    content_time: float = 180.0
+
+
+class _State(enum.Enum):
+    GREETED = "greeted"
+    READY = "ready"
+    SENDER = "sender"
+    RECIPIENTS = "recipients"
+
+
+class SmtpServerConnection:
+    """One client's connection; see the module's docstring.
+
+    ``name`` is the server's own. ``tls`` says whether STARTTLS is offered (it is not, once TLS is on), ``mechanisms``
+    what AUTH offers, and ``fresh`` makes the machine that follows STARTTLS.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        name: str,
+        now: float,
+        *,
+        limits: SmtpLimits = SmtpLimits(),
+        tls: bool = False,
+        mechanisms: tuple[str, ...] = (),
+        greet: bool = True,
+        fresh: Callable[[Channel], SmtpServerConnection] | None = None,
+    ) -> None:
+        self._channel = channel
+        self._name = name
+        self._limits = limits
+        self._tls = tls and channel.tls is None
+        self._mechanisms = mechanisms
+        self._fresh = fresh
+        self._state = _State.GREETED
+        self._hello: Hello | None = None
+        self._user: str | None = None
+        self._envelope = Envelope()
+        self._buffer = bytearray()
+        self._events: deque[Event] = deque()
+        self._out: list[bytes] = []
+        self._owed: Any = None  # the event whose reply is awaited
+        self._reader: ContentReader | None = None
+        self._refused: Reply | None = None  # what the machine found wrong with the content
+        self._settled = False  # the owner has answered for content that is refused
+        self._authenticating = False
+        self._unconsumed = 0
+        self._errors = 0
+        self._commands = 0
+        self._heard = now
+        self._ended = False
+        self._draining = False
+        self._closed = False
+        if greet:
+            self._out.append(Reply(220, f"{name} ESMTP netsuite").encoded())
+
+    # -- the contract
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is buffered, owed or half read, and no transaction is open."""
+        return not (
+            self._buffer
+            or self._owed
+            or self._reader
+            or self._events
+            or self._unconsumed
+            or self._closed
+            or self._authenticating
+        )
+
+    def receive(self, data: bytes, now: float) -> None:
+        """Take bytes; ``b""`` ends the input."""
+        if self._closed:
+            return
+        if self._reader is not None or not self._buffer:
+            # a command that comes byte by byte has no more time than one that never comes
+            self._heard = now
+        self._buffer += data
+        self._ended = self._ended or not data
+
+    def next_event(self) -> Event:
+        """A command or content that needs judgement, a piece of content, Close, Upgrade, NEED_DATA or PAUSED."""
+        while True:
+            if self._events:
+                return self._events.popleft()
+            if self._closed:
+                return NEED_DATA
+            if self._reader is not None and not self._reader.done:
+                event = self._read_content(self._reader)
+            elif self._owed is not None:
+                return PAUSED
+            elif self._draining:
+                event = self._end(Reply(421, f"{self._name} closes, come again", "4.3.2"), "draining")
+            else:
+                event = self._read_line()
+            if event is not None:
+                return event
+
+    def send(self, item: Item, now: float) -> None:
+        """A Reply to what is owed, Abandon, or Drain."""
+        if isinstance(item, Reply):
+            if self._owed is None or self._closed:
+                raise StateError("no reply is owed")
+            self._heard = now
+            self._reply_to(self._owed, item)
+        elif isinstance(item, Abandon):
+            if self._owed is not None:
+                self._reply_to(self._owed, Reply(451, "local error, try again later", "4.3.0"))
+        elif isinstance(item, Drain):
+            self._draining = True
+        else:
+            raise StateError(f"{type(item).__name__} has no place in this protocol")
+
+    def room(self, stream: int = 0) -> int:
+        """There is no window here."""
+        return UNLIMITED
+
+    def consumed(self, count: int, stream: int = 0) -> None:
+        """The owner is done with that much content."""
+        self._unconsumed = max(0, self._unconsumed - count)
+
+    def backlog(self) -> int:
+        """What has come and is neither read nor consumed."""
+        return len(self._buffer) + self._unconsumed
+
+    def outgoing(self) -> list[bytes]:
+        """What is to be written."""
+        out, self._out = self._out, []
+        return out
+
+    def deadline(self) -> float | None:
+        """When the client has been silent for too long; none while a reply is owed."""
+        if self._closed or (self._owed is not None and (self._reader is None or self._reader.done)):
+            return None
+        patience = self._limits.content_time if self._reader is not None else self._limits.command_time
+        return self._heard + patience
+
+    def tick(self, now: float) -> None:
+        """Give up a silent client."""
+        deadline = self.deadline()
+        if deadline is not None and deadline <= now:
+            if self._reader is not None and not self._reader.done:
+                self._events.append(Failed(0, "the client is silent"))
+            self._end_later(Reply(421, f"{self._name} has waited too long", "4.4.2"), "the client is silent")
+
+    def touched(self, now: float) -> None:
+        """A shortcut answered; SMTP has none."""
+        self._heard = now
+
+    # -- reading
+
+    def _read_line(self) -> Event | None:
+        longest = _AUTH_LINE if self._authenticating else _COMMAND_LINE
+        end = self._buffer.find(b"\n", 0, longest + 1)
+        if end < 0:
+            if len(self._buffer) > longest:
+                return self._end(Reply(500, "the line is too long", "5.5.2", close=True), "a line is too long")
+            if self._ended:
+                return self._close("the client closed")
+            return NEED_DATA
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
+        if not line.endswith(b"\r") or b"\r" in line[:-1] or b"\0" in line:
+            return self._end(Reply(500, "lines end with CR LF and hold neither", "5.5.2"), "a line end is not CR LF")
+        line = line[:-1]
+        if self._authenticating:
+            return self._read_response(line)
+        return self._read_command(line)
+
+    def _read_command(self, line: bytes) -> Event | None:
+        self._commands += 1
+        if self._commands > self._limits.commands:
+            return self._end(Reply(421, "too many commands", "4.7.0"), "too many commands")
+        try:
+            text = line.decode()
+        except UnicodeDecodeError:
+            return self._wrong(500, "commands are UTF-8", "5.5.2")
+        verb, _, argument = text.strip(" ").partition(" ")
+        verb = verb.upper()
+        if verb in _HTTP:
+            return self._end(Reply(421, "this is not HTTP", "5.7.0"), "the client speaks HTTP")
+        command = _COMMANDS.get(verb)
+        if command is None:
+            return self._wrong(500, "command not recognised", "5.5.1")
+        try:
+            return command(self, argument)
+        except BadCommand as bad:
+            return self._wrong(501, str(bad), "5.5.4")
+
+    def _read_response(self, line: bytes) -> Event | None:
+        self._authenticating = False
+        if line == b"*":
+            return self._owe(AuthResponse(None))
+        data = _decoded(line)
+        if data is None:
+            return self._wrong(501, "that is not base64", "5.5.2")
+        return self._owe(AuthResponse(data))
+
+    def _read_content(self, reader: ContentReader) -> Event | None:
+        if not self._buffer:
+            if self._ended:
+                self._events.append(self._close("the client closed"))
+                return Failed(0, "the client closed within the message")
+            return NEED_DATA
+        data = bytes(self._buffer)
+        self._buffer.clear()
+        content, rest = reader.feed(data)
+        self._buffer += rest
+        if self._refused is None and (reader.bare or reader.size > self._limits.message):
+            self._refused = (
+                Reply(554, "a CR or LF stands alone in the message", "5.6.0")
+                if reader.bare
+                else Reply(552, f"messages are {self._limits.message} bytes at most", "5.3.4")
+            )
+            self._unconsumed = 0
+            self._events.append(Failed(0, self._refused.text))
+        elif content and self._refused is None:
+            self._unconsumed += len(content)
+            self._events.append(BodyData(0, content))
+        if reader.done:
+            if self._refused is None:
+                self._events.append(End(0))
+            else:
+                self._refuse()
+        return None
+
+    def _refuse(self) -> None:
+        """Say what is wrong with the content, once all of it was read and its owner has let go of it."""
+        if self._refused is not None and self._settled and self._reader is not None and self._reader.done:
+            refused, self._refused, self._settled = self._refused, None, False
+            self._conclude(refused)
+
+    # -- commands
+
+    def _hello_command(self, argument: str, *, extended: bool) -> Event | None:
+        name = parse_hello(argument)
+        open_transaction = self._state in (_State.SENDER, _State.RECIPIENTS)
+        self._hello = Hello(name, extended)
+        self._state = _State.READY
+        if not extended:
+            self._say(Reply(250, self._name))
+        else:
+            lines = [self._name, "PIPELINING", f"SIZE {self._limits.message}", "8BITMIME", "SMTPUTF8"]
+            lines.append("ENHANCEDSTATUSCODES")
+            if self._tls:
+                lines.append("STARTTLS")
+            if self._mechanisms and self._user is None:
+                lines.append("AUTH " + " ".join(self._mechanisms))
+            self._say(Reply(250, "\n".join(lines)))
+        return self._forget() if open_transaction else None
+
+    def _ehlo(self, argument: str) -> Event | None:
+        return self._hello_command(argument, extended=True)
+
+    def _helo(self, argument: str) -> Event | None:
+        return self._hello_command(argument, extended=False)
+
+    def _mail(self, argument: str) -> Event | None:
+        if self._hello is None:
+            return self._wrong(503, "say EHLO first", "5.5.1")
+        if self._state is not _State.READY:
+            return self._wrong(503, "one message at a time", "5.5.1")
+        sender, parameters = parse_path(argument, "FROM", null=True)
+        problem = self._mail_parameters(sender, parameters)
+        if problem is not None:
+            return self._wrong(problem.code, problem.text, problem.enhanced)
+        self._envelope = Envelope(sender, [], parameters, self._hello, self._user)
+        return self._owe(Mail(sender, parameters, self._user))
+
+    def _mail_parameters(self, sender: str, parameters: Parameters) -> Reply | None:
+        unknown = next((word for word in parameters if word not in _MAIL_PARAMETERS), None)
+        if unknown is not None or (parameters and self._hello is not None and not self._hello.extended):
+            return Reply(555, f"parameter {unknown or next(iter(parameters))} is not known", "5.5.4")
+        size = parameters.get("SIZE", "0") or ""
+        if not size.isdigit() or len(size) > 20:
+            return Reply(501, "SIZE is a number of bytes", "5.5.4")
+        if int(size) > self._limits.message:
+            return Reply(552, f"messages are {self._limits.message} bytes at most", "5.3.4")
+        if "BODY" in parameters and (parameters["BODY"] or "").upper() not in ("7BIT", "8BITMIME"):
+            return Reply(501, "BODY is 7BIT or 8BITMIME", "5.5.4")
+        if parameters.get("SMTPUTF8", None) is not None:
+            return Reply(501, "SMTPUTF8 has no value", "5.5.4")
+        if not sender.isascii() and "SMTPUTF8" not in parameters:
+            return Reply(553, "that address needs SMTPUTF8", "5.6.7")
+        return None
+
+    def _rcpt(self, argument: str) -> Event | None:
+        if self._state not in (_State.SENDER, _State.RECIPIENTS):
+            return self._wrong(503, "say MAIL first", "5.5.1")
+        recipient, parameters = parse_path(argument, "TO", null=False)
+        if parameters:
+            return self._wrong(555, f"parameter {next(iter(parameters))} is not known", "5.5.4")
+        if not recipient.isascii() and "SMTPUTF8" not in self._envelope.parameters:
+            return self._wrong(553, "that address needs SMTPUTF8", "5.6.7")
+        if len(self._envelope.recipients) >= self._limits.recipients:
+            return self._wrong(452, "too many recipients for one message", "4.5.3")
+        return self._owe(Rcpt(recipient, parameters, self._envelope))
+
+    def _data(self, argument: str) -> Event | None:
+        if argument:
+            return self._wrong(501, "DATA stands alone", "5.5.4")
+        if self._state is _State.SENDER:
+            return self._wrong(554, "no recipient was accepted", "5.5.1")
+        if self._state is not _State.RECIPIENTS:
+            return self._wrong(503, "say MAIL and RCPT first", "5.5.1")
+        return self._owe(Data(self._envelope))
+
+    def _rset(self, argument: str) -> Event | None:
+        if argument:
+            return self._wrong(501, "RSET stands alone", "5.5.4")
+        open_transaction = self._state in (_State.SENDER, _State.RECIPIENTS)
+        if self._state is not _State.GREETED:
+            self._state = _State.READY
+        self._say(Reply(250, "forgotten", "2.0.0"))
+        return self._forget() if open_transaction else None
+
+    def _noop(self, argument: str) -> Event | None:
+        self._say(Reply(250, "still here", "2.0.0"))
+        return None
+
+    def _vrfy(self, argument: str) -> Event | None:
+        self._say(Reply(252, "send a message, and see", "2.1.5"))
+        return None
+
+    def _help(self, argument: str) -> Event | None:
+        self._say(Reply(214, "EHLO HELO MAIL RCPT DATA RSET NOOP VRFY QUIT STARTTLS AUTH: see RFC 5321", "2.0.0"))
+        return None
+
+    def _expn(self, argument: str) -> Event | None:
+        return self._wrong(502, "lists are not told", "5.5.1")
+
+    def _quit(self, argument: str) -> Event | None:
+        if argument:
+            return self._wrong(501, "QUIT stands alone", "5.5.4")
+        return self._end(Reply(221, f"{self._name} says goodbye", "2.0.0"), "QUIT")
+
+    def _starttls(self, argument: str) -> Event | None:
+        if argument:
+            return self._wrong(501, "STARTTLS stands alone", "5.5.4")
+        if not self._tls or self._fresh is None:
+            return self._wrong(502 if self._channel.tls is None else 503, "TLS is not offered here", "5.5.1")
+        if self._state in (_State.SENDER, _State.RECIPIENTS):
+            return self._wrong(503, "not within a message", "5.5.1")
+        self._say(Reply(220, "begin", "2.0.0"))
+        # what came in clear behind the command is dropped, and so is all that was learnt (RFC 3207 section 4.2)
+        self._buffer.clear()
+        self._closed = True
+        return Upgrade("tls", self._fresh)
+
+    def _auth(self, argument: str) -> Event | None:
+        if not self._mechanisms or self._hello is None or not self._hello.extended:
+            return self._wrong(503, "AUTH is not offered here", "5.5.1")
+        if self._user is not None or self._state is not _State.READY:
+            return self._wrong(503, "not now", "5.5.1")
+        mechanism, _, initial = argument.partition(" ")
+        if mechanism.upper() not in self._mechanisms:
+            return self._wrong(504, "that mechanism is not offered", "5.5.4")
+        if not initial:
+            return self._owe(Auth(mechanism.upper(), None))
+        data = b"" if initial == "=" else _decoded(initial.encode())
+        if data is None:
+            return self._wrong(501, "that is not base64", "5.5.2")
+        return self._owe(Auth(mechanism.upper(), data))
+
+    # -- replies
+
+    def _owe(self, event: Any) -> Event:
+        self._owed = event
+        return event
+
+    def _say(self, reply: Reply) -> None:
+        self._out.append(reply.encoded())
+
+    def _wrong(self, code: int, text: str, enhanced: str) -> Event | None:
+        self._errors += 1
+        if self._errors >= self._limits.errors:
+            return self._end(Reply(421, "too many errors", "4.7.0"), "too many errors")
+        self._say(Reply(code, text, enhanced))
+        return None
+
+    def _reply_to(self, owed: Any, reply: Reply) -> None:
+        kind = type(owed)
+        if kind is Data and reply.code == 354:
+            self._owed = Content(self._envelope)
+            self._reader = ContentReader()
+            self._events.append(self._owed)
+            self._say(reply)
+            return
+        if kind in (Auth, AuthResponse) and reply.code == 334:
+            self._owed = None
+            self._authenticating = True
+            self._out.append(b"334 " + base64.b64encode(reply.text.encode("latin-1")) + b"\r\n")
+            return
+        if reply.code == 354 or reply.code == 334:
+            raise StateError(f"{reply.code} does not answer {kind.__name__}")
+        if kind is Content:
+            if self._refused is not None:
+                self._settled = True
+                self._refuse()
+                return
+            if self._reader is not None and not self._reader.done:
+                if reply.good:
+                    raise StateError("the message is not complete")
+                # the rest of the message would be taken for commands
+                reply = reply._replace(close=True)
+            self._conclude(reply)
+            return
+        self._owed = None
+        if kind is Mail and reply.good:
+            self._state = _State.SENDER
+        elif kind is Rcpt and reply.good:
+            self._state = _State.RECIPIENTS
+            self._envelope.recipients.append(owed.recipient)
+        elif kind in (Auth, AuthResponse) and reply.code == 235:
+            self._user = reply.user
+        self._answer(reply)
+
+    def _conclude(self, reply: Reply) -> None:
+        """The transaction is over."""
+        self._owed = None
+        self._reader = None
+        self._state = _State.READY
+        self._envelope = Envelope()
+        self._answer(reply)
+
+    def _answer(self, reply: Reply) -> None:
+        if not reply.good:
+            self._errors += 1
+        if reply.close or self._errors >= self._limits.errors:
+            self._end_later(reply, reply.text)
+        else:
+            self._say(reply)
+
+    def _forget(self) -> Event:
+        self._envelope = Envelope()
+        return Reset()
+
+    def _end(self, reply: Reply, reason: str) -> Event:
+        self._say(reply)
+        return self._close(reason)
+
+    def _end_later(self, reply: Reply, reason: str) -> None:
+        self._say(reply)
+        self._events.append(self._close(reason))
+
+    def _close(self, reason: str) -> Close:
+        self._closed = True
+        self._owed = None
+        self._buffer.clear()
+        return Close(reason, linger=not self._ended)
+
+
+_COMMANDS: Final[dict[str, Callable[[SmtpServerConnection, str], Event | None]]] = {
+    "EHLO": SmtpServerConnection._ehlo,
+    "HELO": SmtpServerConnection._helo,
+    "MAIL": SmtpServerConnection._mail,
+    "RCPT": SmtpServerConnection._rcpt,
+    "DATA": SmtpServerConnection._data,
+    "RSET": SmtpServerConnection._rset,
+    "NOOP": SmtpServerConnection._noop,
+    "VRFY": SmtpServerConnection._vrfy,
+    "EXPN": SmtpServerConnection._expn,
+    "HELP": SmtpServerConnection._help,
+    "QUIT": SmtpServerConnection._quit,
+    "STARTTLS": SmtpServerConnection._starttls,
+    "AUTH": SmtpServerConnection._auth,
+}
+
+
+def _decoded(text: bytes) -> bytes | None:
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error:
+        return None
