@@ -81,11 +81,11 @@ def wrk(url: str, seconds: float, *, connections: int = 32, script: Path | None 
     return Load(int(_figure(r"(\d+) requests in", output)), _figure(r"requests in ([\d.]+)s", output) or seconds, busy)
 
 
-def smtp_source(port: int, messages: int, *, sessions: int, size: int, domain: str, kept: bool = False) -> Load:
-    """Bring messages in parallel sessions, each on a connection of its own unless they are kept."""
+def smtp_source(port: int, messages: int, *, sessions: int, size: int, domain: str) -> Load:
+    """Bring messages in parallel sessions, each message on a connection of its own."""
     began = time.monotonic()
     _, busy = _run(
-        ["smtp-source", *(["-d"] if kept else []), "-s", str(sessions), "-l", str(size), "-m", str(messages),
+        ["smtp-source", "-s", str(sessions), "-l", str(size), "-m", str(messages),
          "-f", "sender@bench.test", "-t", f"someone@{domain}", f"127.0.0.1:{port}"],
         120,
     )  # fmt: skip

@@ -74,13 +74,13 @@ def test_batches_fill_the_seconds():
         return Load(count, count / 1000, 0.5)
 
     done = for_seconds(batch, 2)
-    assert asked == [500, 1500]
+    assert asked == [200, 1800]
     assert (done.answers, done.seconds, done.busy) == (2000, 2.0, 0.5)
 
 
 def test_one_slow_batch_is_enough():
     done = for_seconds(lambda count: Load(count, 5.0, 0.1), 2)
-    assert done == Load(500, 5.0, 0.1)
+    assert done == Load(200, 5.0, 0.1)
 
 
 @pytest.mark.parametrize("hold", [True, False])
