@@ -97,7 +97,7 @@ class FaultyFiles:
         after._durable = dict(after._names)
         return after
 
-    def create(self, path: Path) -> _Handle:
+    def create(self, path: Path, ahead: int = 0) -> _Handle:
         """A new, empty file."""
         self._act()
         if path in self._names:
@@ -105,7 +105,7 @@ class FaultyFiles:
         node = self._names[path] = _Node()
         return _Handle(self, node)
 
-    def reopen(self, path: Path) -> _Handle:
+    def reopen(self, path: Path, ahead: int = 0) -> _Handle:
         """An existing file."""
         return _Handle(self, self._node(path))
 

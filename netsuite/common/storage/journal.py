@@ -32,6 +32,7 @@ __all__ = ["Journal", "JournalBroken", "Placed", "StorageFull"]
 _log = Logger()
 
 _SEGMENT: Final = 64 << 20
+_AHEAD: Final = 1 << 20
 
 Defer = Callable[..., Deferred[Any]]
 """Runs a function in a thread: ``defer(function, *arguments)``."""
@@ -130,7 +131,7 @@ class Journal:
             if last:
                 self._number = first + len(found.records)
                 self._size = found.size
-                self._file = files.reopen(path)
+                self._file = files.reopen(path, _AHEAD)
                 if found.torn:
                     _log.info("{path}: a tail that was never acknowledged is cut at {size}", path=path, size=found.size)
                     self._file.truncate(found.size)
@@ -215,7 +216,7 @@ class Journal:
         """A new file, whose name is durable before its first record is."""
         path = self.path(first)
         self._files.remove(path)  # what a failed beginning may have left; it has no record yet
-        file = self._files.create(path)
+        file = self._files.create(path, _AHEAD)
         try:
             self._files.sync_folder(self._folder)
         except OSError:

@@ -53,6 +53,8 @@ def scan(data: bytes, first: int, *, last: bool) -> Scan:
     while at < len(data):
         found = _record(data, at)
         if found is None or found[0] != number:
+            if data.count(0, at) == len(data) - at:
+                return Scan(records, at, last)  # zeros written ahead
             if not last or _vouched(data, at):
                 raise Damaged(f"at byte {at}: a record that was durable cannot be read")
             return Scan(records, at, True)

@@ -291,3 +291,34 @@ def test_on_a_real_disk(tmp_path):
         assert Files().part(again.path(file), offset, len(payload), wait=False) in (payload, None)
     assert Files().part(again.path(file), offset, 1000) == payload
     assert (tmp_path / "journal").stat().st_mode & 0o777 == 0o700
+
+
+def test_room_made_ahead_is_no_damage(tmp_path):
+    journal = Journal(tmp_path, "log", at_once, segment=1000)
+    assert list(journal.open()) == []
+    for n in range(60):
+        assert outcome(journal.append(b"record %d" % n)) == n + 1
+    paths = sorted(tmp_path.iterdir())
+    assert len(paths) > 2
+    assert paths[-1].stat().st_size > 1 << 20, "the file in use is grown ahead"
+    assert paths[0].stat().st_size < 4096, "a file that is full is cut to what it holds"
+    with paths[0].open("ab") as whole:
+        whole.write(bytes(1000))  # as a crash between two files leaves it
+    again = Journal(tmp_path, "log", at_once, segment=1000)
+    assert [payload for _, payload in again.open()] == [b"record %d" % n for n in range(60)]
+    assert outcome(again.append(b"more")) == 61
+    again._file.close()
+    assert paths[-1].stat().st_size < 4096
+    assert [n for n, _ in Journal(tmp_path, "log", at_once).open(after=58)] == [59, 60, 61]
+
+
+def test_zeros_in_place_of_a_durable_record_are_damage(tmp_path):
+    journal = Journal(tmp_path, "log", at_once, segment=1000)
+    assert list(journal.open()) == []
+    for n in range(60):
+        outcome(journal.append(b"record %d" % n))
+    first = sorted(tmp_path.iterdir())[0]
+    data = first.read_bytes()
+    first.write_bytes(data[:-37] + bytes(37))
+    with pytest.raises(Damaged, match="restore it from a backup"):
+        list(Journal(tmp_path, "log", at_once).open())
