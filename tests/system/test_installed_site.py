@@ -147,7 +147,7 @@ class InstalledSiteTests(TestCase):
         self.assertEqual(told["pid"], self.site.pid)
         self.assertTrue(told["ok"])
         names = [service["name"] for service in told["services"]]
-        self.assertEqual(sorted(names), ["admin", "dns", "http", "proxy", "resolver", "upper"])
+        self.assertEqual(sorted(names), ["admin", "dns", "http", "mail", "proxy", "resolver", "smtp", "upper"])
 
     def test_what_is_in_flight_is_finished(self) -> None:
         if not shutil.which("curl"):

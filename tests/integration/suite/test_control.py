@@ -100,7 +100,7 @@ class Control(TestCase):
         lines = b'nonsense\n[]\n{}\n{"ask": 5}\n{"ask": "more"}\n' + b"[" * 4000 + b"\n"
         answers = await deferToThread(converse, self.data / "control.sock", lines)
         self.assertEqual([each["ok"] for each in answers], [False] * 6)
-        self.assertEqual(answers[4]["error"], "cannot answer 'more'; I know status")
+        self.assertEqual(answers[4]["error"], "cannot answer 'more'; I know status, user, and what services add")
 
     async def test_a_line_without_end_is_cut(self) -> None:
         self.assertEqual(await deferToThread(converse, self.data / "control.sock", b"x" * 10000), [])
