@@ -60,12 +60,17 @@ class _Line:
             self.waiting_pid = 0
 
     def say(self, text: str) -> bool:
-        """Send the verdict, if anyone waits for it; False if not."""
+        """Send the verdict, if anyone waits for it; False if not.
+
+        A refusal leaves the pipe open: it closes with this process, so the parent ends after all is cleared away.
+        """
         if self.ends is None:
             return False
-        with contextlib.suppress(OSError), open(self.ends[1], "wb") as pipe:
-            pipe.write(text.encode() + b"\n")
-        self.ends = None
+        (_, write), self.ends = self.ends, None
+        with contextlib.suppress(OSError):
+            os.write(write, text.encode() + b"\n")
+        if not text:
+            os.close(write)
         return True
 
 
