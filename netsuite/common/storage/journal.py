@@ -2,7 +2,8 @@
 
 Records go into numbered files of one folder. Whoever appends gets a Deferred; a thread writes all that has been
 appended meanwhile in one go, syncs once, and then fires all their Deferreds with the records' numbers. So the
-busier the journal, the more appends share one sync.
+busier the journal, the more appends share one sync. Told how (``later``), it also lets the appends of the next few
+turns of the reactor join, as long as each turn brings one: a sync costs more than such a turn.
 
 What can fail, and what happens then:
 
@@ -33,9 +34,13 @@ _log = Logger()
 
 _SEGMENT: Final = 64 << 20
 _AHEAD: Final = 1 << 20
+_TURNS: Final = 8
+"""For how many turns of the reactor a commit waits at most, while each brings more to write."""
 
 Defer = Callable[..., Deferred[Any]]
 """Runs a function in a thread: ``defer(function, *arguments)``."""
+Later = Callable[..., object]
+"""Calls a function in the reactor's next turn: ``later(function, *arguments)``."""
 
 
 class Placed(NamedTuple):
@@ -57,16 +62,25 @@ class JournalBroken(Exception):
 class Journal:
     """Records in order, in the files ``NAME.NUMBER`` of a folder.
 
-    ``defer`` runs its commits (one at a time) in a thread. ``segment`` is the size at which a new file is begun.
+    ``defer`` runs its commits (one at a time) in a thread, ``later`` a function in the next turn. ``segment`` is the
+    size at which a new file is begun.
     ``commits`` and ``records`` count.
     """
 
     def __init__(
-        self, folder: Path, name: str, defer: Defer, *, files: FileLayer | None = None, segment: int = _SEGMENT
+        self,
+        folder: Path,
+        name: str,
+        defer: Defer,
+        *,
+        later: Later | None = None,
+        files: FileLayer | None = None,
+        segment: int = _SEGMENT,
     ) -> None:
         self._folder = folder
         self._name = name
         self._defer = defer
+        self._later = later
         self._files: FileLayer = files or Files()
         self._segment = segment
         self._file: AppendFile | None = None
@@ -75,7 +89,7 @@ class Journal:
         self._number = 1
         self._waiting: list[tuple[bytes, Deferred[Placed]]] = []
         self._flying = 0
-        self._committing: Deferred[None] | None = None
+        self._committing: Deferred[None] | None = None  # from the first append that waits
         self._broken: str | None = None
         self._closed = True
         self.commits = 0
@@ -153,7 +167,7 @@ class Journal:
         durable: Deferred[Placed] = Deferred()
         self._waiting.append((payload, durable))
         if self._committing is None:
-            self._commit()
+            self._begin_commit()
         return durable
 
     def place_at_once(self, payload: bytes) -> Placed:
@@ -166,7 +180,7 @@ class Journal:
     def settled(self) -> Deferred[None]:
         """Fires when all that was appended so far is durable or has failed."""
         done: Deferred[None] = Deferred()
-        commits = 2 if self._waiting else 1  # what waits is in the next one
+        commits = 2 if self._waiting and self._flying else 1  # what waits is in the next one
 
         def wait(left: int) -> None:
             if left and self._committing is not None:
@@ -230,12 +244,25 @@ class Journal:
         self._number = first
         self._size = 0
 
-    def _commit(self) -> None:
+    def _begin_commit(self) -> None:
+        settled = self._committing = Deferred()
+        if self._later is None:
+            self._commit(settled)
+        else:
+            self._later(self._gather, settled, len(self._waiting), _TURNS)
+
+    def _gather(self, settled: Deferred[None], seen: int, turns: int) -> None:
+        """Commit once a turn of the reactor has brought nothing more."""
+        waiting = len(self._waiting)
+        if self._later is None or waiting == seen or not turns:
+            self._commit(settled)
+        else:
+            self._later(self._gather, settled, waiting, turns - 1)
+
+    def _commit(self, settled: Deferred[None]) -> None:
         """Write and sync all that waits, in the thread; then what has come meanwhile."""
         batch, self._waiting = self._waiting, []
         self._flying = len(batch)
-        settled: Deferred[None] = Deferred()
-        self._committing = settled
 
         def done(result: Any) -> None:
             self._flying = 0
@@ -261,7 +288,7 @@ class Journal:
             self._committing = None  # only now: what the callbacks appended belongs to one next commit
             if self._waiting:
                 if self._broken is None:
-                    self._commit()
+                    self._begin_commit()
                 else:
                     late, self._waiting = self._waiting, []
                     for _, durable in late:

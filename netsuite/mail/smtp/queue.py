@@ -25,7 +25,7 @@ from twisted.logger import Logger
 
 from netsuite.common.commons import Runtime
 from netsuite.common.storage.files import FileLayer, Files
-from netsuite.common.storage.journal import Journal, JournalBroken, StorageFull
+from netsuite.common.storage.journal import Journal, JournalBroken, Later, StorageFull
 from netsuite.common.storage.journal import Placed as Placement
 from netsuite.mail.smtp import queued
 from netsuite.mail.smtp.carrier import LOCAL, Carrier, Down
@@ -103,7 +103,8 @@ class _Destination:
 class MailQueue:
     """``folder`` is its own; ``commit`` runs the journal's writes and ``run`` other blocking work, in threads.
 
-    ``name`` is the server's; ``record(event, ident, who, detail)`` is told what happens.
+    ``later`` lets the journal gather (see there). ``name`` is the server's; ``record(event, ident, who, detail)`` is
+    told what happens.
     """
 
     def __init__(
@@ -115,6 +116,7 @@ class MailQueue:
         name: str,
         commit: Defer,
         run: Defer,
+        later: Later | None = None,
         files: FileLayer | None = None,
         retries: Retries = Retries(),
         limits: QueueLimits = QueueLimits(),
@@ -130,7 +132,7 @@ class MailQueue:
         self._retries = retries
         self._limits = limits
         self._record = record
-        self.journal = Journal(folder, "journal", commit, files=files, segment=segment)
+        self.journal = Journal(folder, "journal", commit, later=later, files=files, segment=segment)
         self.spool = Spool(folder / "spool", run, files)
         self.entries: dict[str, Entry] = {}
         self._schedule = Schedule()

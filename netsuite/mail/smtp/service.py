@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -79,6 +80,7 @@ class SmtpService(NetsuiteService):
             name=name,
             commit=self._commits.run,
             run=self._files.run,
+            later=partial(commons.reactor.callLater, 0),
             retries=Retries(settings.retry_first, settings.retry_longest, settings.give_up),
             limits=QueueLimits(
                 messages=settings.queue_messages,

@@ -24,7 +24,7 @@ from twisted.logger import Logger
 
 from netsuite.common.errors import StartError, Unavailable
 from netsuite.common.storage.files import FileLayer, Files
-from netsuite.common.storage.journal import Defer, Journal, JournalBroken, Placed, StorageFull
+from netsuite.common.storage.journal import Defer, Journal, JournalBroken, Later, Placed, StorageFull
 from netsuite.common.storage.records import Damaged
 from netsuite.mail.store.errors import NoSuchMessage
 from netsuite.mail.store.model import Model, Place
@@ -53,7 +53,8 @@ _SNAPSHOT: Final = "snapshot."
 class DiskLog:
     """Keeps records and messages below a folder.
 
-    ``commits`` runs the journal's writes, ``work`` everything else, in threads. ``inline``, ``segment`` and ``every``
+    ``commits`` runs the journal's writes, ``work`` everything else, in threads; ``later`` lets the journal gather (see
+    there). ``inline``, ``segment`` and ``every``
     are the measures named above.
     """
 
@@ -63,6 +64,7 @@ class DiskLog:
         commits: Defer,
         work: Defer,
         *,
+        later: Later | None = None,
         files: FileLayer | None = None,
         inline: int = INLINE,
         segment: int = SEGMENT,
@@ -72,7 +74,7 @@ class DiskLog:
         self._folder = folder
         self._blobs = folder / "blobs"
         self._index = folder / "index"
-        self._journal = Journal(folder / "journal", "log", commits, files=self._files, segment=segment)
+        self._journal = Journal(folder / "journal", "log", commits, later=later, files=self._files, segment=segment)
         self._work = work
         self._inline = inline
         self._segment = segment

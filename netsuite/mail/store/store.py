@@ -7,6 +7,7 @@ the log; then watchers are told, then the caller has its answer. So nobody ever 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, TypeVar, cast
 
 from twisted.internet.defer import Deferred
@@ -206,7 +207,8 @@ class DiskStore(MailStore):
         self._data = data
         self._commits = Threads(reactor, "mail journal", most=1, waiting=1)
         self._work = Threads(reactor, "mail files", most=4, waiting=10_000)
-        super().__init__(DiskLog(data.at(NAME), self._commits.run, self._work.run), clock, limits)
+        later = partial(reactor.callLater, 0)
+        super().__init__(DiskLog(data.at(NAME), self._commits.run, self._work.run, later=later), clock, limits)
 
     def open(self) -> None:
         """Lock it, and read the state; blocks. Raises StartError."""

@@ -322,3 +322,38 @@ def test_zeros_in_place_of_a_durable_record_are_damage(tmp_path):
     first.write_bytes(data[:-37] + bytes(37))
     with pytest.raises(Damaged, match="restore it from a backup"):
         list(Journal(tmp_path, "log", at_once).open())
+
+
+def test_a_commit_waits_while_each_turn_brings_more():
+    turns = []
+    files = FaultyFiles()
+    journal = Journal(FOLDER, "log", at_once, files=files, later=lambda *call: turns.append(call))
+    list(journal.open())
+
+    def turn():
+        function, *arguments = turns.pop(0)
+        function(*arguments)
+
+    numbers = []
+    journal.append(b"a").addCallback(numbers.append)
+    for payload in b"bc":
+        journal.append(bytes([payload])).addCallback(numbers.append)
+        turn()
+    assert (journal.commits, numbers) == (0, [])
+    closed = Deferred.fromCoroutine(journal.close())
+    turn()
+    assert (journal.commits, numbers, turns) == (1, [1, 2, 3], [])
+    assert closed.called
+
+
+def test_a_commit_does_not_wait_for_ever():
+    turns = []
+    journal = Journal(FOLDER, "log", at_once, files=FaultyFiles(), later=lambda *call: turns.append(call))
+    list(journal.open())
+    appended = 0
+    while not journal.commits:
+        journal.append(b"more")
+        appended += 1
+        function, *arguments = turns.pop(0)
+        function(*arguments)
+    assert journal.records == appended < 20
