@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Iterable, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
@@ -50,6 +51,7 @@ def _address(host: str) -> Ip:
     return address
 
 
+@lru_cache(_MEMO)
 def is_loopback(host: str) -> bool:
     """Whether an address is one of this machine's loopback addresses; False for what is no address."""
     try:

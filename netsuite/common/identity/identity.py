@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["Identity"]
 
 SECRET: Final = "identity.secret"  # noqa: S105 - the name of its file
+_HIDING: Final = tuple(name for name in sasl.MECHANISMS if name not in sasl.PLAIN_TEXT)
 OUTCOMES: Final = ("ok", "failed", "throttled", "unavailable")
 
 
@@ -163,7 +164,7 @@ class Identity:
     def mechanisms(self, channel: Channel) -> tuple[str, ...]:
         """SASL mechanisms to offer, the best first: those that show the password only where nobody can listen."""
         private = channel.tls is not None or is_loopback(channel.peer[0])
-        return tuple(name for name in sasl.MECHANISMS if private or name not in sasl.PLAIN_TEXT)
+        return sasl.MECHANISMS if private else _HIDING
 
     def begin(self, mechanism: str, channel: Channel) -> Authentication | None:
         """One attempt to log in by SASL; None for a mechanism that is not offered there."""

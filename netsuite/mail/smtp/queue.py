@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import attrs
 from twisted.internet.defer import Deferred, succeed
@@ -25,14 +25,13 @@ from twisted.logger import Logger
 
 from netsuite.common.commons import Runtime
 from netsuite.common.storage.files import FileLayer, Files
-from netsuite.common.storage.journal import Journal, JournalBroken, Later, StorageFull
-from netsuite.common.storage.journal import Placed as Placement
+from netsuite.common.storage.journal import Journal, JournalBroken, Later, Placed, StorageFull
 from netsuite.mail.smtp import queued
 from netsuite.mail.smtp.carrier import LOCAL, Carrier, Down
 from netsuite.mail.smtp.queued import DELIVERED, FAILED, Entry, Recipient
 from netsuite.mail.smtp.report import bounce
 from netsuite.mail.smtp.schedule import Retries, Schedule
-from netsuite.mail.smtp.spool import Defer, Placed, Spool
+from netsuite.mail.smtp.spool import Defer, Spool
 from netsuite.mail.smtp.trace import header_of
 from netsuite.mail.smtp.wire.commands import Parameters
 from netsuite.mail.smtp.wire.replies import Reply
@@ -63,18 +62,6 @@ class QueueLimits:
     local: int = 32
     rest: float = 60.0
     garbage: int = 64 << 20
-
-
-class _Written(NamedTuple):
-    """A record that is durable: its number, its file, and where in that it ends."""
-
-    number: int
-    path: Path
-    end: int
-
-    def tail(self, size: int) -> Placed:
-        """Where its last bytes are."""
-        return self.path, self.end - size, size
 
 
 class _Leg:
@@ -129,11 +116,12 @@ class MailQueue:
         self._carrier = carrier
         self._name = name
         self._commit = commit
+        self._later = later
         self._retries = retries
         self._limits = limits
         self._record = record
         self.journal = Journal(folder, "journal", commit, later=later, files=files, segment=segment)
-        self.spool = Spool(folder / "spool", run, files)
+        self.spool = Spool(folder / "spool", run, files, self.journal.path)
         self.entries: dict[str, Entry] = {}
         self._schedule = Schedule()
         self._destinations: dict[str, _Destination] = {}
@@ -144,7 +132,7 @@ class MailQueue:
         self._over: list[str] = []  # their drops are among the notes
         self._writing: Any = None
         self._timer: Any = None
-        self._pumping = self._again = False
+        self._pumping = self._again = self._pump_waits = False
         self._running = False
         self._quiet: Deferred[None] | None = None
         self._written = self._live = 0
@@ -160,7 +148,7 @@ class MailQueue:
         """Read the journal; blocks. Raises Damaged and OSError."""
         self._prefix = "".join(self._rng.choice(_ALPHABET) for _ in range(8))
         files = self.spool.open()
-        small: dict[str, tuple[bytes, Placed]] = {}
+        small: dict[str, tuple[bytes, tuple[int, int, int]]] = {}
         for (number, file, offset), record in self.journal.replay():
             self._written += len(record)
             for operation in queued.operations(record):
@@ -168,7 +156,7 @@ class MailQueue:
                     entry = operation.entry()
                     entry.number = number
                     self.entries[entry.id] = entry
-                    place = (self.journal.path(file), offset + operation.at, len(operation.content))
+                    place = (file, offset + operation.at, len(operation.content))
                     small[entry.id] = operation.content, place
                 elif operation.kind == "drop":
                     self.entries.pop(operation.facts["id"], None)
@@ -251,20 +239,21 @@ class MailQueue:
             parameters=parameters,
             user=user,
         )
-        told: Deferred[None] = Deferred(lambda _: None)
+        record = b"".join(queued.take(entry, content))
+        told: Deferred[None] = Deferred(_nobody_waits)
 
         def refused(failure: Any) -> None:
             self._complain(failure)
             if not told.called:
                 told.errback(failure)
 
-        def durable(written: _Written) -> None:
-            self._enter(entry, content, written)
+        def durable(placed: Placed) -> None:
+            self._enter(entry, content, placed, len(record))
             if not told.called:
                 told.callback(None)
-            self._pump()
+            self._pump_soon()
 
-        self._append(queued.take(entry, content)).addCallbacks(durable, refused)
+        self._append(record).addCallbacks(durable, refused)
         return told
 
     # -- for the operator
@@ -292,8 +281,17 @@ class MailQueue:
 
     # -- delivering
 
+    def _pump_soon(self) -> None:
+        """Once for all that was accepted in this turn."""
+        if self._later is None:
+            self._pump()
+        elif not self._pump_waits:
+            self._pump_waits = True
+            self._later(self._pump)
+
     def _pump(self) -> None:
         """Begin what is due and has a place; not reentrant, so that what ends at once does not pile up."""
+        self._pump_waits = False
         if self._pumping:
             self._again = True
             return
@@ -470,7 +468,8 @@ class MailQueue:
         report = Entry(ident, "", [Recipient(entry.sender)], arrived=now, size=len(content), parameters=parameters)
         while True:
             try:
-                written = await self._append((*operation, *queued.take(report, content)))
+                record = b"".join((*operation, *queued.take(report, content)))
+                placed = await self._append(record)
                 break
             except StorageFull as full:
                 self.broken = str(full)
@@ -485,13 +484,13 @@ class MailQueue:
         self._settled(entry, over)
         if over:
             self.spool.forget(entry.id)
-        self._enter(report, content, written)
+        self._enter(report, content, placed, len(record))
         self._pump()
 
     # -- the journal
 
-    def _enter(self, entry: Entry, content: bytes, written: _Written) -> None:
-        entry.number = written.number
+    def _enter(self, entry: Entry, content: bytes, placed: Placed, length: int) -> None:
+        entry.number = placed.number
         self.broken = ""
         self.accepted += 1
         self.entries[entry.id] = entry
@@ -499,18 +498,13 @@ class MailQueue:
         if entry.spooled:
             self.spool.adopt(entry.id)
         else:
-            self.spool.keep(entry.id, content, written.tail(len(content)))
+            self.spool.keep(entry.id, content, _tail(placed, length, len(content)))
         self._record("accept", entry.id, entry.sender, str(entry.size))
         self._schedule.put(entry.id, entry.due)
 
-    def _append(self, parts: Iterable[bytes]) -> Deferred[_Written]:
-        record = b"".join(parts)
+    def _append(self, record: bytes) -> Deferred[Placed]:
         self._written += len(record)
-
-        def durable(placed: Placement) -> _Written:
-            return _Written(placed.number, self.journal.path(placed.file), placed.offset + len(record))
-
-        return self.journal.place(record).addCallback(durable)
+        return self.journal.place(record)
 
     def _write_notes(self) -> None:
         """Write down what happened since the last time; again later if the disk is full."""
@@ -530,13 +524,13 @@ class MailQueue:
                 if self._writing is None:
                     self._writing = self._clock.callLater(_WRITE_AGAIN, self._write_notes)
 
-        def durable(_: _Written) -> None:
+        def durable(_: Placed) -> None:
             self.broken = ""
             for ident in over:
                 self.spool.forget(ident)
             self._compact()
 
-        self._append(notes).addCallbacks(durable, refused)
+        self._append(b"".join(notes)).addCallbacks(durable, refused)
 
     def _complain(self, failure: Any) -> None:
         self.broken = failure.getErrorMessage()
@@ -567,20 +561,30 @@ class MailQueue:
             if ident not in self.entries:
                 continue
             # what is noted and not yet written is part of the state that is written now
-            written = self._append(queued.take(entry, content))
-            written.addCallbacks(partial(self._moved, entry, len(content)), self._complain)
+            record = b"".join(queued.take(entry, content))
+            moved = partial(self._moved, entry, len(record), len(content))
+            self._append(record).addCallbacks(moved, self._complain)
             if at % _COMPACT_AT_ONCE == 0:
                 await self.journal.settled()
         await self.journal.settled()
         if all(entry.number >= before for entry in self.entries.values()):
             await self._commit(self.journal.forget, before)
 
-    def _moved(self, entry: Entry, size: int, written: _Written) -> None:
-        entry.number = written.number
-        self.spool.move(entry.id, written.tail(size))
+    def _moved(self, entry: Entry, length: int, size: int, placed: Placed) -> None:
+        entry.number = placed.number
+        self.spool.move(entry.id, _tail(placed, length, size))
 
 
 _EVENTS: Final = {queued.WAITING: "defer", DELIVERED: "deliver", FAILED: "fail"}
+
+
+def _tail(placed: Placed, length: int, size: int) -> tuple[int, int, int]:
+    """Where the last bytes of a record of some length are."""
+    return placed.file, placed.offset + length - size, size
+
+
+def _nobody_waits(_: object) -> None:
+    """What a canceller does about something that happens all the same."""
 
 
 def _weight(entry: Entry) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from netsuite.mail.smtp.wire.commands import Parameters
@@ -22,7 +23,7 @@ DELIVERED: Final = "delivered"
 FAILED: Final = "failed"
 
 _LENGTHS: Final = struct.Struct(">II")
-_as_json: Final = json.JSONEncoder(check_circular=False).encode
+_SHORT: Final = 256
 
 
 class Recipient:
@@ -41,6 +42,10 @@ class Recipient:
         self.said = str(reply)
         self.status = reply.enhanced or f"{reply.code // 100}.0.0"
         self.state = DELIVERED if reply.good else FAILED if reply.lasting else WAITING
+
+    def encoded(self) -> str:
+        """State, what was said, and status, as JSON without its brackets."""
+        return f'"{self.state}", {_quoted(self.said)}, "{self.status}"'
 
 
 class Entry:
@@ -93,20 +98,21 @@ class Entry:
         """Who has not got it yet, and may."""
         return [recipient for recipient in self.recipients if recipient.state == WAITING]
 
+    def encoded(self) -> str:
+        """All of it, as JSON."""
+        recipients = ", ".join([f"[{_quoted(each.address)}, {each.encoded()}]" for each in self.recipients])
+        parameters = json.dumps(self.parameters) if self.parameters else "{}"
+        return (
+            f'{{"id": "{self.id}", "sender": {_quoted(self.sender)}, "recipients": [{recipients}], '
+            f'"arrived": {self.arrived!r}, "size": {self.size}, "parameters": {parameters}, '
+            f'"user": {_quoted(self.user)}, "attempts": {self.attempts}, "due": {self.due!r}, '
+            f'"spooled": {"true" if self.spooled else "false"}}}'
+        )
+
     def described(self) -> dict[str, Any]:
         """All of it, fit for JSON."""
-        return {
-            "id": self.id,
-            "sender": self.sender,
-            "recipients": [[each.address, each.state, each.said, each.status] for each in self.recipients],
-            "arrived": self.arrived,
-            "size": self.size,
-            "parameters": self.parameters,
-            "user": self.user,
-            "attempts": self.attempts,
-            "due": self.due,
-            "spooled": self.spooled,
-        }
+        described: dict[str, Any] = json.loads(self.encoded())
+        return described
 
 
 class Operation(NamedTuple):
@@ -133,20 +139,19 @@ class Operation(NamedTuple):
 
 def take(entry: Entry, content: bytes) -> tuple[bytes, ...]:
     """Put a message into the queue, or all of it once more; ``content`` is empty if it has a file."""
-    return _framed("take", entry.described(), content)
+    return _framed("take", entry.encoded(), content)
 
 
 def note(entry: Entry, changed: Iterable[int]) -> tuple[bytes, ...]:
     """The new states of some recipients, and when to try the rest."""
-    states = [
-        [at, entry.recipients[at].state, entry.recipients[at].said, entry.recipients[at].status] for at in changed
-    ]
-    return _framed("note", {"id": entry.id, "attempts": entry.attempts, "due": entry.due, "states": states})
+    states = ", ".join([f"[{at}, {entry.recipients[at].encoded()}]" for at in changed])
+    facts = f'{{"id": "{entry.id}", "attempts": {entry.attempts}, "due": {entry.due!r}, "states": [{states}]}}'
+    return _framed("note", facts)
 
 
 def drop(ident: str) -> tuple[bytes, ...]:
     """A message is over."""
-    return _framed("drop", {"id": ident})
+    return _framed("drop", f'{{"id": "{ident}"}}')
 
 
 def operations(record: bytes) -> Iterator[Operation]:
@@ -161,6 +166,16 @@ def operations(record: bytes) -> Iterator[Operation]:
         at += content
 
 
-def _framed(kind: str, facts: dict[str, Any], content: bytes = b"") -> tuple[bytes, ...]:
-    head = _as_json({"do": kind, **facts}).encode()
+def _quoted(text: str | None) -> str:
+    """A text or None as JSON."""
+    return _quoted_before(text) if text is None or len(text) <= _SHORT else json.dumps(text)
+
+
+@lru_cache(4096)  # most are the same few
+def _quoted_before(text: str | None) -> str:
+    return json.dumps(text)
+
+
+def _framed(kind: str, facts: str, content: bytes = b"") -> tuple[bytes, ...]:
+    head = f'{{"do": "{kind}", {facts[1:]}'.encode()
     return _LENGTHS.pack(len(head), len(content)), head, content

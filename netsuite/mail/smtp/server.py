@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import attrs
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from netsuite.common.access import ConcurrencyLimit, Rule
@@ -124,7 +125,9 @@ class SmtpServer:
         elif kind is Mail:
             answer = self._sender(message)
         elif kind is Content:
-            return self._take(message.envelope, body, adapter.channel)
+            if message.data is None:
+                return self._take(message.envelope, body, adapter.channel)
+            return self._take_whole(message.envelope, message.data, adapter.channel)
         elif kind is Data:
             return _GO_ON
         elif kind is Auth:
@@ -193,7 +196,7 @@ class SmtpServer:
     # -- messages
 
     async def _take(self, envelope: Envelope, body: Body, channel: Channel) -> Reply:
-        """Collect a message and hand it to the queue.
+        """Collect a big message and hand it to the queue.
 
         If the body fails, so does this: the machine knows best what was wrong with it.
         """
@@ -205,30 +208,38 @@ class SmtpServer:
                 if draft.add(chunk):
                     await draft.write()
             content = await draft.finish()
-            await self._queue.accept(
-                ident,
-                envelope.sender,
-                [self._address(recipient) for recipient in envelope.recipients],
-                content,
-                size=draft.size,
-                spooled=draft.spooled,
-                parameters=_kept(envelope),
-                user=envelope.user,
-            )
+            await self._accept(ident, envelope, content, draft.size, draft.spooled)
             taken = True
-        except _TooManyHops:
-            return Reply(554, f"the message has gone through more than {MOST_HOPS} servers", "5.4.6")
-        except StorageFull as full:
-            _log.warn("a message is put off: {full}", full=full)
-            return _FULL
-        except JournalBroken as broken:
-            _log.error("a message is put off: {broken}", broken=broken)
-            return Reply(451, "local error, try again later", "4.3.0")
+        except (_TooManyHops, StorageFull, JournalBroken) as problem:
+            return _refusal(problem)
         finally:
             if not taken:
                 draft.discard()
         self.messages += 1
         return Reply(250, f"queued as {ident}", "2.0.0")
+
+    async def _take_whole(self, envelope: Envelope, data: bytes, channel: Channel) -> Reply:
+        """Hand a message that came in one piece to the queue."""
+        ident = self._queue.new_id()
+        try:
+            content = self._head(envelope, channel, ident, data) + data
+            await self._accept(ident, envelope, content, len(content), False)
+        except (_TooManyHops, StorageFull, JournalBroken) as problem:
+            return _refusal(problem)
+        self.messages += 1
+        return Reply(250, f"queued as {ident}", "2.0.0")
+
+    def _accept(self, ident: str, envelope: Envelope, content: bytes, size: int, spooled: bool) -> Deferred[None]:
+        return self._queue.accept(
+            ident,
+            envelope.sender,
+            [self._address(recipient) for recipient in envelope.recipients],
+            content,
+            size=size,
+            spooled=spooled,
+            parameters=_kept(envelope),
+            user=envelope.user,
+        )
 
     def _address(self, recipient: str) -> str:
         """Whom a recipient means: ``postmaster`` may stand alone, and is somebody (RFC 5321 section 4.5.1)."""
@@ -266,6 +277,14 @@ class _Proven:
     async def respond(self, data: bytes | None) -> Accepted | Rejected:
         """The client should have nothing to say."""
         return Accepted(self._user) if not data else Rejected("the client answered the proof")
+
+
+def _refusal(problem: Exception) -> Reply:
+    """What is said of a message that cannot be taken."""
+    if isinstance(problem, _TooManyHops):
+        return Reply(554, f"the message has gone through more than {MOST_HOPS} servers", "5.4.6")
+    _log.warn("a message is put off: {problem}", problem=problem)
+    return _FULL if isinstance(problem, StorageFull) else Reply(451, "local error, try again later", "4.3.0")
 
 
 def _kept(envelope: Envelope) -> dict[str, str | None]:

@@ -28,8 +28,8 @@ _MEMORY: Final = 64 << 20
 _CHUNK: Final = 256 * 1024
 _WRITE: Final = 512 * 1024
 
-Placed = tuple[Path, int, int]
-"""A file, an offset in it and a length."""
+Placed = tuple[int, int, int]
+"""A file of the journal, an offset in it and a length."""
 Defer = Callable[..., Deferred[Any]]
 
 
@@ -118,10 +118,16 @@ class Draft:
 
 
 class Spool:
-    """The content of what waits; ``run`` runs functions in a thread. ``memory`` is what small messages may take."""
+    """The content of what waits; ``run`` runs functions in a thread. ``memory`` is what small messages may take.
 
-    def __init__(self, folder: Path, run: Defer, files: FileLayer, memory: int = _MEMORY) -> None:
+    ``journal`` tells where the journal's files are.
+    """
+
+    def __init__(
+        self, folder: Path, run: Defer, files: FileLayer, journal: Callable[[int], Path], memory: int = _MEMORY
+    ) -> None:
         self.folder = folder
+        self._journal = journal
         self.files = files
         self._defer = run
         self._room = memory
@@ -177,7 +183,8 @@ class Spool:
         if placed is None:
             content = await self.run(self.files.read, self.path(ident))
         else:
-            content = await self.run(self.files.part, *placed)
+            file, offset, length = placed
+            content = await self.run(self.files.part, self._journal(file), offset, length)
         return content
 
     async def chunks(self, ident: str) -> AsyncIterator[bytes]:

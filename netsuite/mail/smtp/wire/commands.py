@@ -85,12 +85,16 @@ class Data(NamedTuple):
 
 
 class Content(NamedTuple):
-    """The message itself, whose body is the content with dots removed; to send, ``source`` gives the content."""
+    """The message itself: all of it in ``data``, or (None) its body is the content with dots removed.
+
+    To send, ``source`` gives the content.
+    """
 
     envelope: Envelope
     source: Any = None
     stream: int = 0
     has_body: bool = True
+    data: bytes | None = None
 
 
 class Auth(NamedTuple):

@@ -4,7 +4,8 @@ The machine reads commands, keeps their order, and answers by itself what needs 
 RSET, VRFY, HELP, QUIT, STARTTLS, and everything that is malformed, unknown or out of place. What needs judgement
 is an event, and its owner owes a :class:`Reply`: :class:`Auth` and :class:`AuthResponse` (334, 235 with ``user``,
 535), :class:`Mail`, :class:`Rcpt`, :class:`Data` (354 lets the content come), :class:`Content` (the reply that takes
-the message over). The machine notes what was accepted, so that every event carries its transaction.
+the message over; a small one comes whole). The machine notes what was accepted, so that every event carries its
+transaction.
 
 ::
 
@@ -66,6 +67,8 @@ __all__ = ["SmtpLimits", "SmtpServerConnection"]
 _COMMAND_LINE: Final = 2048
 _AUTH_LINE: Final = 12288
 _HTTP: Final = frozenset({"GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "HTTP"})
+_WHOLE: Final = 64 * 1024
+"""Bytes up to which the content of a message comes in one piece with its event."""
 _MAIL_PARAMETERS: Final = frozenset({"SIZE", "BODY", "SMTPUTF8", "AUTH"})
 
 
@@ -122,6 +125,7 @@ class SmtpServerConnection:
         self._out: list[bytes] = []
         self._owed: Any = None  # the event whose reply is awaited
         self._reader: ContentReader | None = None
+        self._held: list[bytes] = []  # content, until its event comes
         self._refused: Reply | None = None  # what the machine found wrong with the content
         self._settled = False  # the owner has answered for content that is refused
         self._authenticating = False
@@ -221,7 +225,7 @@ class SmtpServerConnection:
         """Give up a silent client."""
         deadline = self.deadline()
         if deadline is not None and deadline <= now:
-            if self._reader is not None and not self._reader.done:
+            if self._reader is not None and not self._reader.done and self._owed is not None:
                 self._events.append(Failed(0, "the client is silent"))
             self._end_later(Reply(421, f"{self._name} has waited too long", "4.4.2"), "the client is silent")
 
@@ -281,7 +285,11 @@ class SmtpServerConnection:
     def _read_content(self, reader: ContentReader) -> Event | None:
         if not self._buffer:
             if self._ended:
-                self._events.append(self._close("the client closed"))
+                told = self._owed is not None
+                closed = self._close("the client closed")
+                if not told:
+                    return closed
+                self._events.append(closed)
                 return Failed(0, "the client closed within the message")
             return NEED_DATA
         data = bytes(self._buffer)
@@ -295,15 +303,28 @@ class SmtpServerConnection:
                 else Reply(552, f"messages are {self._limits.message} bytes at most", "5.3.4")
             )
             self._unconsumed = 0
-            self._events.append(Failed(0, self._refused.text))
+            self._held = []
+            if self._owed is None:
+                self._settled = True  # nobody has heard of it
+            else:
+                self._events.append(Failed(0, self._refused.text))
         elif content and self._refused is None:
             self._unconsumed += len(content)
-            self._events.append(BodyData(0, content))
+            if self._owed is not None:
+                self._events.append(BodyData(0, content))
+            else:
+                self._held.append(content)
+                if reader.size > _WHOLE:
+                    self._events += (self._owe(Content(self._envelope)), BodyData(0, b"".join(self._held)))
+                    self._held = []
         if reader.done:
-            if self._refused is None:
+            if self._refused is not None:
+                self._refuse()
+            elif self._owed is not None:
                 self._events.append(End(0))
             else:
-                self._refuse()
+                whole, self._held, self._unconsumed = b"".join(self._held), [], 0
+                return self._owe(Content(self._envelope, has_body=False, data=whole))
         return None
 
     def _refuse(self) -> None:
@@ -463,9 +484,8 @@ class SmtpServerConnection:
     def _reply_to(self, owed: Any, reply: Reply) -> None:
         kind = type(owed)
         if kind is Data and reply.code == 354:
-            self._owed = Content(self._envelope)
+            self._owed = None
             self._reader = ContentReader()
-            self._events.append(self._owed)
             self._say(reply)
             return
         if kind in (Auth, AuthResponse) and reply.code == 334:
@@ -499,8 +519,7 @@ class SmtpServerConnection:
 
     def _conclude(self, reply: Reply) -> None:
         """The transaction is over."""
-        self._owed = None
-        self._reader = None
+        self._owed = self._reader = None
         self._state = _State.READY
         self._envelope = Envelope()
         self._answer(reply)

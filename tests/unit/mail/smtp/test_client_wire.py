@@ -28,7 +28,6 @@ from netsuite.sansio.connection import (
     StateError,
     Upgrade,
 )
-from netsuite.sansio.connection import Data as BodyData
 from netsuite.testing.connection_case import START, ConnectionCase, Owner
 from tests.unit.mail.smtp.test_server_wire import judged
 
@@ -290,6 +289,6 @@ def test_client_and_server_machines_understand_each_other():
     assert [[reply.code for reply in event.replies] for event in client.events if type(event) is Outcome] == [
         [250, 250]
     ]
-    assert [event.data for event in server.events if type(event) is BodyData] == [b"Subject: x\r\n\r\n.dots\r\n"]
+    assert [event.data for event in server.events if type(event) is Content] == [b"Subject: x\r\n\r\n.dots\r\n"]
     assert client.closed
     assert server.closed

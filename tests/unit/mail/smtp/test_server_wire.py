@@ -69,13 +69,18 @@ def talk(machine, data, judge=judged):
         events.append(event)
         if type(event) in (Close, Upgrade):
             return events, said.decode()
-        if type(event) is Content:
+        if type(event) is Content and event.has_body:
             continue
         message = (
             events[-1] if type(event) not in (End, Failed) else next(e for e in events[::-1] if type(e) is Content)
         )
         for item in judge(message) if type(event) is not BodyData else []:
             machine.send(item, START)
+
+
+def pulled(machine):
+    """The events that there are, none answered."""
+    return list(iter(lambda: None if (event := machine.next_event()) in (NEED_DATA, PAUSED) else event, None))
 
 
 def codes(said):
@@ -86,10 +91,31 @@ def test_a_message_is_taken():
     events, said = talk(make(), OPEN + b"DATA\r\n..hidden dot\r\n.\r\nQUIT\r\n")
     assert codes(said) == [220, 250, 250, 250, 354, 250, 221]
     content = next(e for e in events if type(e) is Content)
-    assert b"".join(e.data for e in events if type(e) is BodyData) == b".hidden dot\r\n"
+    assert content.data == b".hidden dot\r\n"
     assert content.envelope.sender == "a@a.test"
     assert content.envelope.recipients == ["b@b.test"]
     assert content.envelope.hello.name == "client.test"
+
+
+def test_a_big_message_comes_in_pieces():
+    machine = make()
+    line = b"x" * 998 + b"\r\n"
+    events, _ = talk(machine, OPEN + b"DATA\r\n" + line * 60)
+    assert not [e for e in events if type(e) in (Content, BodyData)]
+    assert 59_990 < machine.backlog() <= 60_000, "what is held counts"
+    events, _ = talk(machine, line * 60 + b".\r\nQUIT\r\n")
+    assert [type(e) for e in events[:2]] == [Content, BodyData]
+    assert events[0].has_body
+    assert b"".join(e.data for e in events if type(e) is BodyData) == line * 120
+
+
+def test_a_client_that_goes_within_a_message():
+    for length, told in ((5_000, []), (80_000, [Failed(0, "the client closed within the message")])):
+        machine = make()
+        talk(machine, OPEN + b"DATA\r\n" + b"x" * length)
+        machine.receive(b"", START)
+        assert pulled(machine) == [*told, Close("the client closed")]
+        assert not machine.outgoing()
 
 
 def test_what_ehlo_offers():
@@ -169,7 +195,18 @@ def test_smuggling_is_refused(content):
 def test_a_message_that_is_too_long():
     events, said = talk(make(limits=SmtpLimits(message=1000)), OPEN + b"DATA\r\n" + b"x" * 2000 + b"\r\n.\r\nNOOP\r\n")
     assert codes(said)[-2:] == [552, 250]
-    assert Failed(0, "messages are 1000 bytes at most") in events
+    assert type(events[-1]) is Data, "nobody need hear of what was refused before its event"
+
+
+def test_a_message_that_turns_out_too_long():
+    machine = make(limits=SmtpLimits(message=100_000))
+    talk(machine, OPEN + b"DATA\r\n" + b"x" * 80_000)
+    machine.receive(b"x" * 80_000 + b"\r\n.\r\nNOOP\r\n", START)
+    assert pulled(machine) == [Failed(0, "messages are 100000 bytes at most")]
+    assert not machine.outgoing()
+    machine.send(Reply(451, "as the owner thinks"), START)
+    assert pulled(machine) == []
+    assert codes(b"".join(machine.outgoing()).decode()) == [552, 250]
 
 
 def test_a_message_of_the_size_allowed():
@@ -249,7 +286,8 @@ def test_a_drain_lets_a_message_finish():
     talk(machine, OPEN + b"DATA\r\nhalf")
     machine.send(Drain(), START)
     machine.receive(b" and half\r\n.\r\nMAIL FROM:<a@a.test>\r\n", START)
-    assert [type(machine.next_event()) for _ in range(2)] == [BodyData, End]
+    assert machine.next_event().data == b"half and half\r\n"
+    assert machine.next_event() is PAUSED
     machine.send(Reply(250, "taken"), START)
     assert type(machine.next_event()) is Close
     assert codes(b"".join(machine.outgoing()).decode()) == [250, 421]
