@@ -50,6 +50,9 @@ __all__ = ["ConnectFailed", "Handler", "Shortcut", "StreamAdapter", "StreamLimit
 Shortcut = Callable[[bytes, Channel], "bytes | Sequence[bytes] | None"]
 Handler = Callable[[Any, Body, "StreamAdapter"], Any]
 
+YOUNG: Final = 1.0
+"""Seconds for which a connection's timer that is further away is not set yet."""
+_NEVER: Final = float("inf")
 _BURST: Final = 16
 """Messages answered before what they left behind is written and the peer's reading is looked at."""
 
@@ -135,7 +138,7 @@ class StreamAdapter:
         self._until: float | None = None
         self._stall_at: float | None = None
         self._timer: Any = None
-        self._timer_at = 0.0
+        self._timer_at = _NEVER
         self._outlet: Outlet
         self.transport: Any = None
         self.channel = Channel(("", 0), ("", 0))
@@ -207,7 +210,8 @@ class StreamAdapter:
         self.transport = transport
         self.channel = Channel(host_and_port(transport.getHost()), host_and_port(transport.getPeer()))
         self.factory.opened(self)
-        self._outlet = Outlet(transport, self.factory.limits.read_size)
+        unix = not (self.channel.local[1] or self.channel.peer[1])
+        self._outlet = Outlet(transport, self.factory.limits.read_size, unix=unix)
         transport.registerProducer(self, True)
         try:
             if self._filter is None:
@@ -367,7 +371,7 @@ class StreamAdapter:
             self._exchanges.wake()
         self._read_or_not()
         deadline = connection.deadline()
-        if deadline is not None and (self._timer is None or deadline < self._timer_at):
+        if deadline is not None and deadline < self._timer_at:
             self._set_timer(deadline)
 
     def flush(self) -> None:
@@ -405,15 +409,28 @@ class StreamAdapter:
 
     def _set_timer(self, when: float) -> None:
         """Have the one timer fire at ``when`` or before."""
-        if self._lost or (self._timer is not None and self._timer_at <= when):
+        if self._lost or self._timer_at <= when:
             return
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
         self._timer_at = when
-        self._timer = self.factory.commons.clock.callLater(max(0.0, when - self.seconds()), self._tick)
+        left = when - self.seconds()
+        if left > YOUNG:
+            # most connections that end soon never need it
+            self.factory.watch(self)
+        else:
+            self._timer = self.factory.commons.clock.callLater(max(0.0, left), self._tick)
+
+    def watched(self) -> None:
+        """The factory: this connection has lived for a while and needs its timer now."""
+        if self._timer is None and self._timer_at != _NEVER and not self._lost:
+            left = self._timer_at - self.seconds()
+            self._timer = self.factory.commons.clock.callLater(max(0.0, left), self._tick)
 
     def _tick(self) -> None:
         self._timer = None
+        self._timer_at = _NEVER
         if self._lost:
             return
         now = self.seconds()
@@ -559,7 +576,7 @@ class StreamAdapter:
             self._lingering = True
             self._linger_left = self.factory.limits.linger_bytes
             self._read_or_not()
-            self.transport.loseWriteConnection()
+            self._outlet.half_close()
         else:
             self.transport.loseConnection()
         self._set_timer(self._until)

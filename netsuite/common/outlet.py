@@ -1,11 +1,13 @@
 """What leaves a connection: to the socket at once where nothing is queued, else through the transport.
 
 The immediate send looks into the queue that Twisted's TCP transports keep private
-(``_tempDataBuffer`` and ``dataBuffer``); it does so only here, and a test fails loudly should they change.
+(``_tempDataBuffer`` and ``dataBuffer``), and the immediate half-close tells them of it (``_writeDisconnected``); that
+is done only here, and a test fails loudly should they change.
 """
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 from collections.abc import Sequence
@@ -24,7 +26,7 @@ class Outlet:
 
     __slots__ = ("_progress", "_socket", "_tcp_info", "_transport")
 
-    def __init__(self, transport: Any, read_size: int) -> None:
+    def __init__(self, transport: Any, read_size: int, *, unix: bool) -> None:
         self._transport = transport
         self._socket: socket.socket | None = None
         self._tcp_info = False
@@ -32,7 +34,7 @@ class Outlet:
             self._socket = transport.getHandle()
             transport.bufferSize = read_size
             transport.SEND_LIMIT = 1 << 20
-            if self._socket.family != socket.AF_UNIX:
+            if not unix:
                 transport.setTcpNoDelay(True)
                 self._tcp_info = hasattr(socket, "TCP_INFO")
         self._progress = -1
@@ -63,6 +65,20 @@ class Outlet:
                     transport.write(chunk[sent:])
                     sent = 0
         return size
+
+    def half_close(self) -> None:
+        """End our side once all is written: at once if it is. A reset is left for the reactor to report."""
+        transport = self._transport
+        if self._socket is None or self._queued():
+            transport.loseWriteConnection()
+            return
+        # as Twisted would in two more turns; it then knows that closing needs no more writing
+        transport._writeDisconnected = True
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+
+    def _queued(self) -> bool:
+        return bool(self._transport._tempDataBuffer or self._transport.dataBuffer)
 
     def unread(self) -> bool:
         """Whether bytes have come that the reactor has not handed over yet."""

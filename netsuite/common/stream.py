@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from netsuite.common.access import ConcurrencyLimit, Rule
-from netsuite.common.adapter import ConnectFailed, Handler, Shortcut, StreamAdapter, StreamLimits, host_and_port
+from netsuite.common.adapter import YOUNG, ConnectFailed, Handler, Shortcut, StreamAdapter, StreamLimits, host_and_port
 from netsuite.common.commons import Runtime
 from netsuite.common.tls import TlsFilter
 from netsuite.sansio.connection import Channel, Connection, Failed
@@ -80,6 +80,8 @@ class StreamFactory(_Quiet):
         self.adapters: set[StreamAdapter] = set()
         self.accepted = self.refused = self.timed_out = self.tls_failed = self.errors = self.shortcuts = 0
         self.bytes_in = self.bytes_out = 0
+        self._young: list[StreamAdapter] = []
+        self._watching: Any = None
         self._drained: Deferred[None] | None = None
 
     def secured(self, context: ssl.SSLContext) -> IProtocolFactory:
@@ -109,9 +111,25 @@ class StreamFactory(_Quiet):
         """An adapter's transport stands."""
         self.adapters.add(adapter)
 
+    def watch(self, adapter: StreamAdapter) -> None:
+        """An adapter needs its timer if it is still there a little later."""
+        self._young.append(adapter)
+        if self._watching is None:
+            self._watching = self.commons.clock.callLater(YOUNG, self._look)
+
+    def _look(self) -> None:
+        self._watching = None
+        young, self._young = self._young, []
+        for adapter in young:
+            adapter.watched()
+
     def closed(self, adapter: StreamAdapter, reason: str) -> None:
         """An adapter's transport is gone."""
         self.adapters.discard(adapter)
+        if not self.adapters and self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
+            self._young.clear()
         if self.concurrency is not None:
             self.concurrency.leave(adapter.channel.peer[0])
         if self.gone is not None:

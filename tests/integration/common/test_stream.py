@@ -512,6 +512,7 @@ class Clients(StreamCase):
         outlet = next(iter(self.factory.adapters))._outlet
         self.assertIsInstance(outlet, Outlet)
         self.assertIsNotNone(outlet._socket, "Twisted's transports changed: the immediate send is off")
+        self.assertIs(outlet._transport._writeDisconnected, False, "Twisted's transports changed: half_close lies")
         info = outlet._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 128)
         self.assertEqual(len(info), 128, "the kernel's tcp_info is shorter than tcpi_bytes_acked needs")
         acknowledged = struct.unpack_from("=Q", info, 120)[0]

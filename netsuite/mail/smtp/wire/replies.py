@@ -54,6 +54,8 @@ class Reply(NamedTuple):
 
     def encoded(self) -> bytes:
         """The reply on the wire; control characters in its text become ``?``, other text is UTF-8."""
+        if self.text.isprintable():
+            return f"{self.code} {self.enhanced}{' ' if self.enhanced else ''}{self.text}\r\n".encode()
         return _encoded(self.code, self.text, self.enhanced)
 
 
