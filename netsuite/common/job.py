@@ -47,14 +47,23 @@ class Job:
             else:
                 waiting = self._coroutine.send(None)
         except StopIteration as stop:
-            self.finished = True
-            self._done(stop.value)
+            self._finish()[0](stop.value)
         except Exception as error:
-            self.finished = True
-            self._broken(error)
+            self._finish()[1](error)
         else:
             self._waiting = waiting
             waiting.addBoth(self.step)
+
+    def _finish(self) -> tuple[Done, Broken]:
+        """Let go of who is told, who most likely holds this job: else only the collector could free the two."""
+        self.finished = True
+        told = self._done, self._broken
+        self._done = self._broken = _nobody
+        return told
+
+
+def _nobody(_: object) -> None:
+    """Whom a job tells that is over."""
 
 
 def run(coroutine: Coroutine[Any, Any, Any], done: Done, broken: Broken) -> Job:

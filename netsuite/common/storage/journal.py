@@ -33,7 +33,7 @@ __all__ = ["Journal", "JournalBroken", "Placed", "StorageFull"]
 _log = Logger()
 
 _SEGMENT: Final = 64 << 20
-_AHEAD: Final = 1 << 20
+_AHEAD: Final = 256 << 10
 _TURNS: Final = 8
 """For how many turns of the reactor a commit waits at most, while each brings more to write."""
 
