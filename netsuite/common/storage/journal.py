@@ -3,7 +3,7 @@
 Records go into numbered files of one folder. Whoever appends gets a Deferred; a thread writes all that has been
 appended meanwhile in one go, syncs once, and then fires all their Deferreds with the records' numbers. So the
 busier the journal, the more appends share one sync. Told how (``later``), it also lets the appends of the next few
-turns of the reactor join, as long as each turn brings one: a sync costs more than such a turn.
+turns of the reactor join, as long as they bring some: a sync costs more than such a turn.
 
 What can fail, and what happens then:
 
@@ -35,7 +35,9 @@ _log = Logger()
 _SEGMENT: Final = 64 << 20
 _AHEAD: Final = 256 << 10
 _TURNS: Final = 8
-"""For how many turns of the reactor a commit waits at most, while each brings more to write."""
+"""For how many turns of the reactor a commit waits at most, while they bring more to write."""
+_BARREN: Final = 2
+"""How many turns in a row that bring nothing end that."""
 
 Defer = Callable[..., Deferred[Any]]
 """Runs a function in a thread: ``defer(function, *arguments)``."""
@@ -249,15 +251,16 @@ class Journal:
         if self._later is None:
             self._commit(settled)
         else:
-            self._later(self._gather, settled, len(self._waiting), _TURNS)
+            self._later(self._gather, settled, len(self._waiting), _TURNS, _BARREN)
 
-    def _gather(self, settled: Deferred[None], seen: int, turns: int) -> None:
-        """Commit once a turn of the reactor has brought nothing more."""
+    def _gather(self, settled: Deferred[None], seen: int, turns: int, barren: int) -> None:
+        """Commit once the turns of the reactor bring nothing more."""
         waiting = len(self._waiting)
-        if self._later is None or waiting == seen or not turns:
+        barren = _BARREN if waiting > seen else barren - 1
+        if self._later is None or not barren or not turns:
             self._commit(settled)
         else:
-            self._later(self._gather, settled, waiting, turns - 1)
+            self._later(self._gather, settled, waiting, turns - 1, barren)
 
     def _commit(self, settled: Deferred[None]) -> None:
         """Write and sync all that waits, in the thread; then what has come meanwhile."""

@@ -192,7 +192,7 @@ def test_a_sync_that_fails_ends_accepting():
 
 def test_the_journal_stays_small():
     site = Site(carrier=Carrier(lambda address: LATER if "stay" in address else GOOD), segment=20_000)
-    site.queue._limits = QueueLimits(garbage=50_000)
+    site.queue.ledger.garbage = 50_000
     site.start()
     stays = {site.accept(["stay@b.test"]) for _ in range(5)}
     for _ in range(1000):
@@ -209,7 +209,7 @@ def test_the_journal_stays_small():
 
 def test_what_does_not_fit_into_memory_is_read_from_the_journal():
     site = Site(carrier=Carrier(lambda address: LATER), segment=20_000).start()
-    site.queue._limits = QueueLimits(garbage=20_000)
+    site.queue.ledger.garbage = 20_000
     site.queue.spool._room = 500
     texts = {site.accept(["b@b.test"], message=text): text for text in (b"%d" % n * 100 + b"\r\n" for n in range(20))}
     for _ in range(300):
