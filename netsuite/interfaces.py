@@ -16,9 +16,12 @@ from zope.interface import Attribute, Interface
 __all__ = [
     "Address",
     "Health",
+    "HttpFailed",
+    "HttpReply",
     "IControlled",
     "IDnsAnswers",
     "IHttpApplication",
+    "IHttpClient",
     "IHttpRequest",
     "IHttpServer",
     "IMailDelivery",
@@ -160,6 +163,36 @@ class IHttpServer(Interface):
         """Give an application ports of its own; called in ``join``, opened with the server.
 
         Answers what tells where they are, once open (``kind`` is ``http``, ``https`` or ``unix``, without hints).
+        """
+
+
+class HttpReply(NamedTuple):
+    """A whole response, as an :class:`IHttpClient` got it; field names are in lower case."""
+
+    status: int
+    headers: Sequence[tuple[bytes, bytes]]
+    body: bytes
+
+
+class HttpFailed(Exception):
+    """No whole response could be had; the text says why in one line."""
+
+
+class IHttpClient(Interface):
+    """Fetches small resources, for servers that must ask the web (a tracker, say)."""
+
+    def get(
+        url: str,
+        *,
+        limit: int,
+        timeout: float,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+        guarded: bool = False,
+    ) -> Awaitable[HttpReply]:
+        """The response to a GET, whatever its status, after at most five redirects; raises HttpFailed.
+
+        The body has at most ``limit`` bytes and the whole takes at most ``timeout`` seconds. ``guarded`` refuses
+        internal targets (loopback and private addresses), also where a name or a redirect leads there.
         """
 
 

@@ -16,15 +16,25 @@ from netsuite.common.service import NetsuiteService
 from netsuite.http.origin.files import Files
 from netsuite.http.origin.settings import HttpSettings
 from netsuite.http.server import HttpServer
+from netsuite.http.useragent import UserAgent
 from netsuite.http.wire.framing import Http1Limits
-from netsuite.interfaces import Address, Health, IHttpApplication, IHttpServer, IOffers
+from netsuite.interfaces import (
+    Address,
+    Health,
+    IHttpApplication,
+    IHttpClient,
+    IHttpServer,
+    INameResolver,
+    IOffers,
+    LookupFailed,
+)
 
 __all__ = ["OriginService", "build"]
 
 
 @implementer(IHttpServer)
 class OriginService(NetsuiteService):
-    """Files (where a root is set) and mounts on its own ports; applications on ports of theirs."""
+    """Files (where a root is set) and mounts on its own ports; applications on ports of theirs; a client for all."""
 
     workers = "any"
 
@@ -45,6 +55,8 @@ class OriginService(NetsuiteService):
             StreamListener(text, self.server.factory, commons, "http.listen") for text in settings.listen
         ]
         self._others: list[tuple[HttpServer, list[StreamListener]]] = []
+        self._resolver: INameResolver | None = None
+        self._agent = UserAgent(commons, self._resolved, commons.certificates.client_context)
         self._files: Files | None = None
         if settings.root is not None:
             self._files = Files(
@@ -77,8 +89,13 @@ class OriginService(NetsuiteService):
     # -- INetsuiteService
 
     def register(self, offers: IOffers) -> None:
-        """Offer the HTTP server."""
+        """Offer the HTTP server, and a client."""
         offers.provide(IHttpServer, self, "http")
+        offers.provide(IHttpClient, self._agent, "http")
+
+    def join(self, offers: IOffers) -> None:
+        """Take the resolver, if there is one: only the client needs it."""
+        self._resolver = offers.find(INameResolver)
 
     def check(self) -> None:
         """The root must be a folder that can be read."""
@@ -103,8 +120,9 @@ class OriginService(NetsuiteService):
             listener.accept()
 
     def stopService(self) -> Deferred[None] | None:
-        """End the threads that read files."""
+        """End the threads that read files, and what the client has open."""
         super().stopService()
+        self._agent.close()
         if self._files is not None:
             self._files.stop()
         return None
@@ -148,6 +166,11 @@ class OriginService(NetsuiteService):
             await listener.close()
         servers = [self.server, *(server for server, _ in self._others)]
         await gatherResults([server.factory.drain(deadline) for server in servers])
+
+    async def _resolved(self, host: str) -> list[str]:
+        if self._resolver is None:
+            raise LookupFailed(f"{host}: there is no resolver")
+        return await self._resolver.addresses(host)
 
     def _all(self) -> list[StreamListener]:
         return [*self._listeners, *(listener for _, listeners in self._others for listener in listeners)]
