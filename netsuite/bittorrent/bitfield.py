@@ -1,4 +1,4 @@
-"""Which pieces of a torrent somebody has, as BEP 3 writes it: one bit a piece, the first one the highest of its byte."""
+"""Which pieces of a torrent somebody has, as BEP 3 writes it: a bit a piece, the first one the highest of its byte."""
 
 from __future__ import annotations
 

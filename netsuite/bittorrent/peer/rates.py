@@ -62,7 +62,7 @@ class Pipeline:
     With :meth:`stalled` (the peer snubs, or requests timed out) it begins anew from one.
     """
 
-    __slots__ = ("_before", "_block", "_began", "_count", "_least", "_most", "_seconds", "_starting", "depth")
+    __slots__ = ("_before", "_began", "_block", "_count", "_least", "_most", "_seconds", "_starting", "depth")
 
     def __init__(
         self, now: float, *, least: int = 4, most: int = 500, seconds: float = 3.0, block: int = BLOCK
