@@ -2,9 +2,9 @@
 
 *Downloading* (the textbook's rule; BEP 3, "choking"; Cohen, sections 3.2 to 3.5): every 10 s those four of the
 interested neighbours are unchoked that sent us most over the last 20 s. Whoever sends more than the worst of them but
-is not interested is unchoked too, and takes its place when it becomes so. One more is unchoked by turns, a new one every
-30 s, however little it sends (optimistic). A neighbour that has sent nothing for a minute snubs us: it may only be the
-optimistic one; so if there are not four that send, there are several optimistic ones.
+is not interested is unchoked too, and takes its place when it becomes so. One more is unchoked by turns, a new one
+every 30 s, however little it sends (optimistic). A neighbour that has sent nothing for a minute snubs us: it may only
+be the optimistic one; so if there are not four that send, there are several optimistic ones.
 
 *Seeding* (the rule of mainline 4.0, which Legout and others studied): who was unchoked within the last 30 s, or has
 blocks on the way, stays, the latest first; then those that take most. But in 30 s a third of the slots go to whose turn
@@ -129,22 +129,20 @@ class Choker(Generic[P]):
         ranked = [each for each in row if now - each.heard < self._snub]
         ranked.sort(key=lambda each: (-each.received, each.peer not in self._since))
         for each in ranked:
+            if not room:
+                break
             if each.interested:
-                if not room:
-                    break
                 chosen.append(each.peer)
                 room -= 1
             elif each.received > 0:
                 chosen.append(each.peer)
         room += self._optimistic
         taken = set(chosen)
-        for each in row:
-            if not room:
-                break
-            if each.peer not in taken:
-                # who is not interested takes no slot, but need not wait once it is
-                chosen.append(each.peer)
-                room -= each.interested
+        waiting = [each.peer for each in row if each.interested and each.peer not in taken]
+        chosen += waiting[:room]
+        if len(waiting) < room:
+            # a slot is idle: nobody need wait for it
+            chosen += [each.peer for each in row if not each.interested and each.peer not in taken]
         return chosen
 
     def _rotate(self, row: list[Candidate[P]], due: int) -> list[P]:
@@ -162,6 +160,7 @@ class Choker(Generic[P]):
             at = self._row.index(last) + 1
             self._row = self._row[at:] + self._row[:at]
         if len(waiting) < room:
+            # a slot is idle: nobody need wait for it
             chosen += [each.peer for each in row if not each.interested]
         return chosen
 
