@@ -275,6 +275,14 @@ class Picker(Generic[P]):
         self._fresh ^= started.mask
         return started.sources
 
+    def lost(self, piece: int) -> None:
+        """A piece that was there is missing again."""
+        mask = 1 << self._top - piece
+        if not self._missing & mask:
+            self._missing |= mask
+            self._fresh |= mask
+            self._have -= 1
+
     @property
     def done(self) -> bool:
         """Nothing is missing."""
