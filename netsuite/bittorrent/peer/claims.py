@@ -6,6 +6,8 @@ time. What goes wrong is told (``trouble``) and tried again.
 After a failed sync the system may take bytes for written that are not, so that a second sync would say nothing: the
 batch's pieces are read, hashed and written again before it. And a piece that got lost is taken out of the record
 before its place on the disk is written to (``withdrawing``), for a torn write must not be claimed either.
+
+Known weakness: a sync that failed under an earlier process, while the machine has been running on, is not known here.
 """
 
 from __future__ import annotations
