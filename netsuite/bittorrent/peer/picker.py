@@ -114,13 +114,13 @@ class Picker(Generic[P]):
 
     def appeared(self, has: Bitfield) -> None:
         """A neighbour with these pieces came: after its bitfield (or have-all, or have-none), before its first have."""
-        self._add(has.bits & self._missing)
+        self._add(has.bits)
         for piece, started in self._started.items():
             started.copies += has[piece]
 
     def disappeared(self, has: Bitfield) -> None:
         """A neighbour left, with all the pieces that it had by then. Its requests are :meth:`dropped`, too."""
-        borrow = has.bits & self._missing
+        borrow = has.bits
         planes = self._counted()
         for level, plane in enumerate(planes):
             if not borrow:
@@ -150,14 +150,14 @@ class Picker(Generic[P]):
         return bool(has.bits & self._missing)
 
     def availability(self, piece: int) -> int:
-        """How many neighbours have a piece that is missing; of other pieces that is not kept."""
+        """How many neighbours have a piece."""
         mask = 1 << self._top - piece
         return sum(1 << level for level, plane in enumerate(self._counted()) if plane & mask)
 
     def _counted(self) -> list[int]:
         """The planes, once the latest haves are added."""
         if self._news.count:
-            self._add(self._news.bits & self._missing)
+            self._add(self._news.bits)
             self._news = Bitfield(self._news.length)
         return self._planes
 
@@ -282,6 +282,13 @@ class Picker(Generic[P]):
             self._missing |= mask
             self._fresh |= mask
             self._have -= 1
+
+    def lost(self, piece: int) -> None:
+        """A piece that was there is missing again: the disk does not have it any more."""
+        mask = 1 << self._top - piece
+        self._missing |= mask
+        self._fresh |= mask
+        self._have -= 1
 
     @property
     def done(self) -> bool:

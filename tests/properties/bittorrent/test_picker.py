@@ -176,6 +176,13 @@ class Swarm(RuleBasedStateMachine):
             del self.came[block]
         self.forget_what_is_not_started()
 
+    @precondition(lambda self: self.passed)
+    @rule(data=st.data())
+    def a_piece_is_lost(self, data):
+        piece = data.draw(st.sampled_from(sorted(self.passed)))
+        self.picker.lost(piece)
+        self.passed.remove(piece)
+
     @precondition(lambda self: self.people)
     @rule()
     def everything_comes(self):
@@ -202,7 +209,7 @@ class Swarm(RuleBasedStateMachine):
             return
         assert self.picker.done is (len(self.passed) == self.pieces)
         assert [piece for piece in self.missing() if self.picker.filled(piece)] == self.filled()
-        for piece in self.missing():
+        for piece in range(self.pieces):
             assert self.picker.availability(piece) == self.copies(piece)
         for who in range(5):
             assert self.picker.outstanding(who) == sum(who in askers for askers in self.asked.values())
