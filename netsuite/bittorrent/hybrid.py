@@ -30,13 +30,15 @@ def check(info: dict[bytes, Any], layers: object, piece_length: int, name: str, 
     leaves = list(_leaves(tree, () if single else (name,), 0))
     theirs = resolved([File(path, 0, length, link=link) for path, length, link, _ in leaves])
     ours = [file for file in files if not file.pad]
-    same = [(file.path, file.length, file.link) for file in ours] == [
-        (file.path, file.length, file.link) for file in theirs
-    ]
-    if not same or any(file.length and file.offset % piece_length for file in ours):
+    if _told(ours) != _told(theirs) or any(file.length and file.offset % piece_length for file in ours):
         raise MetainfoError("its version 1 and version 2 parts differ in their files")
     if isinstance(layers, dict):
         _check_layers(layers, piece_length, {root: size for _, size, _, root in leaves if size > piece_length})
+
+
+def _told(files: Sequence[File]) -> list[tuple[object, ...]]:
+    """What must be the same: empty files make no difference to anybody."""
+    return [(file.path, file.length, file.link) for file in files if file.length or file.link]
 
 
 Leaf: TypeAlias = tuple[tuple[str, ...], int, tuple[str, ...] | None, bytes]
@@ -68,7 +70,7 @@ def _leaf(entry: dict[bytes, Any], path: tuple[str, ...]) -> Leaf:
         length = 0
         target = entry.get(b"symlink path")
         if isinstance(target, list) and all(isinstance(each, bytes) for each in target):
-            link = (path[0], *(component(each) or "_" for each in target))
+            link = (path[0], *(component(each) or "_" for each in target if each not in (b".", b"..")))
     if not isinstance(length, int) or length < 0:
         raise MetainfoError("the file tree has a file without a length")
     root = entry.get(b"pieces root", b"")

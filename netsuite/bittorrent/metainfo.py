@@ -36,7 +36,7 @@ LONGEST_PIECE: Final = 0x7FFF * 16384
 LONGEST_FILE: Final = (2**30 - 1) * 16384 - 1
 LONGEST: Final = 2**48 - 1
 DEEPEST: Final = 100
-MOST_RENAMED: Final = 1000
+MOST_RENAMED: Final = 500
 
 _HASH: Final = 20
 _PAD_NAME: Final = "_____padding_file_"
@@ -194,7 +194,8 @@ def _file(entry: Dictionary, path: tuple[str, ...], offset: int, root: tuple[str
         length = 0
         target = entry.get(b"symlink path")
         if isinstance(target, list):
-            link = (*root, *(component(each) or "_" for each in _strings(target))) if target else None
+            way = [component(each) or "_" for each in _strings(target) if each not in (b".", b"..")]
+            link = (*root, *way) if way else None
     if not 0 <= length <= LONGEST_FILE:
         raise MetainfoError("a file's length is missing, or out of bounds")
     if offset + length > LONGEST:

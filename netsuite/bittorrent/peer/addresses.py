@@ -1,4 +1,4 @@
-"""Where other peers of a torrent may be: what to try next, what to leave alone for a while, whom never to meet again."""
+"""Where other peers of a torrent may be: what to try next, what to leave alone for now, whom never to meet again."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import attrs
-from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.logger import Logger
 
 from netsuite.bittorrent.wire.announce import Announce, AnnounceReply, Event
@@ -59,11 +59,16 @@ class Progress(Protocol):
     """Bytes since the torrent was started, and bytes that are missing."""
 
     @property
-    def uploaded(self) -> int: ...
+    def uploaded(self) -> int:
+        """To other peers."""
+
     @property
-    def downloaded(self) -> int: ...
+    def downloaded(self) -> int:
+        """From other peers."""
+
     @property
-    def left(self) -> int: ...
+    def left(self) -> int:
+        """Not here yet."""
 
 
 @attrs.frozen
@@ -172,15 +177,13 @@ class Announcer:
         leaving = [Deferred.fromCoroutine(self._leave(each)) for each in self._standings() if each.approached]
         if not leaving:
             return
-        all_left = gatherResults(leaving, consumeErrors=True)
+        all_left = DeferredList(leaving, consumeErrors=True)
         timer = self._clock.callLater(self._pace.farewell, all_left.cancel)
-        try:
-            await all_left
-        except CancelledError:
-            _log.info("not every tracker has heard that we leave")
-        finally:
-            if timer.active():
-                timer.cancel()
+        for good, problem in await all_left:
+            if not good and not problem.check(CancelledError):
+                _log.failure("a tracker was not told that we leave", problem)
+        if timer.active():
+            timer.cancel()
 
     def states(self) -> list[TrackerState]:
         """Every tracker, in the order in which they are asked."""

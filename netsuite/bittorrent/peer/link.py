@@ -47,8 +47,10 @@ _OUR_EXTENSIONS: Final = {b"upload_only": UPLOAD_ONLY}
 
 
 class Link:
-    """A neighbour. ``has`` is what it has; ``choked`` and ``interested`` are what we told it, ``choked_us`` and
-    ``interested_in_us`` what it told us. ``place`` is where it can be reached again, once that is known.
+    """A neighbour.
+
+    ``has`` is what it has; ``choked`` and ``interested`` are what we told it, ``choked_us`` and ``interested_in_us``
+    what it told us. ``place`` is where it can be reached again, once that is known.
     """
 
     __slots__ = (

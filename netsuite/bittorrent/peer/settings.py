@@ -35,18 +35,32 @@ class PeerSettings(Table):
     leave: bool = Field(
         False, description="Whether the process ends when all torrents are whole; else it goes on serving them."
     )
+    trackers: list[str] = Field(
+        [],
+        description="Trackers that are asked for every torrent (but private ones) before those that it names itself.",
+        examples=[["http://127.0.0.1:16969/announce", "udp://127.0.0.1:16969"]],
+    )
     upload_limit: NonNegativeInt = Field(0, description="Bytes a second to other peers in all; 0 is without limit.")
     download_limit: NonNegativeInt = Field(0, description="Bytes a second from other peers in all; 0 is without limit.")
+    torrent_upload_limit: NonNegativeInt = Field(
+        0, description="Bytes a second to other peers in one torrent; 0 is without limit."
+    )
+    torrent_download_limit: NonNegativeInt = Field(
+        0, description="Bytes a second from other peers in one torrent; 0 is without limit."
+    )
     connections: PositiveInt = Field(200, description="Other peers at once, in all torrents.")
     connections_per_torrent: PositiveInt = Field(50, description="Other peers at once in one torrent.")
-    connections_per_address: PositiveInt = Field(8, description="Connections at once from one address.")
+    connections_per_address: NonNegativeInt = Field(
+        0, description="Peers at once that connect from one address; 0 is without limit."
+    )
     slots: PositiveInt = Field(
         4, description="Other peers that a torrent uploads to at a time, one of them chosen by chance (optimistically)."
     )
     choke_interval: PositiveFloat = Field(10.0, description="Seconds between two choices of whom to upload to.")
     optimistic_rounds: PositiveInt = Field(
-        3, description="Choices that the peer chosen by chance stays; the textbook's 30 seconds are 3 choices."
+        3, description="Choices for which the one chosen by chance stays; the textbook's 30 seconds are 3 choices."
     )
+    rate_window: PositiveFloat = Field(20.0, description="Seconds over which a peer's rate is measured for the choice.")
     snub_time: PositiveFloat = Field(
         60.0, description="Seconds without a piece after which a peer gets nothing in return."
     )
@@ -55,8 +69,8 @@ class PeerSettings(Table):
     )
     peers_wanted: PositiveInt = Field(50, le=1000, description="Addresses of peers to ask a tracker for.")
     rescan: PositiveFloat = Field(5.0, description="Seconds between two looks into the folder of .torrent files.")
-    check_threads: PositiveInt = Field(2, le=64, description="Threads that read, write and hash.")
-    cache: PositiveInt = Field(32 << 20, description="Bytes of memory a torrent for pieces that are read again.")
+    threads: PositiveInt = Field(4, le=64, description="Threads that read, write and hash.")
+    cache: PositiveInt = Field(64 << 20, description="Bytes of memory for pieces that are read again.")
     internal_trackers: bool | None = Field(
         None,
         description="Whether trackers at internal addresses (loopback, private) are asked, which a torrent from a "

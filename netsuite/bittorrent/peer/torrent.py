@@ -3,8 +3,8 @@
 ::
 
     addresses --dial--> Link <--messages--> peer
-                         |  \\
-      picker, assembly --+   +-- choker (whom to serve)
+                         |  +-----------+
+      picker, assembly --+              choker (whom to serve)
               |                     |
             store (hash, write) --- store (read)
 

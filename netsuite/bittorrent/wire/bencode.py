@@ -21,8 +21,8 @@ MOST: Final = 3_000_000
 """How many values one text may hold, keys included: a bound on the memory that a small hostile text can cost."""
 
 _LARGEST: Final = 2**63 - 1
-_DIGITS: Final = len(str(_LARGEST))
-_LONGEST_NUMBER: Final = 64
+_MOST_DIGITS: Final = 20
+_LONGEST_NUMBER: Final = len("i-") + _MOST_DIGITS + len("e")
 _NO_KEY: Final = object()
 
 Value: TypeAlias = "bytes | int | list[Any] | dict[bytes, Any]"
@@ -44,8 +44,8 @@ class Dictionary(dict[bytes, Any]):
 def decode(data: bytes, *, strict: bool = True, deepest: int = DEEPEST, most: int = MOST) -> Value:
     """The one value in ``data``; raises BencodeError.
 
-    Strict means: keys in order and each once, numbers in their shortest form, nothing behind the value. Otherwise
-    the first of equal keys counts, and what follows the value is left alone.
+    Strict means: keys in order and each once, numbers in their shortest form and of 64 bits, nothing behind the
+    value. Otherwise the first of equal keys counts, and what follows the value is left alone.
     """
     value, end = decode_first(data, strict=strict, deepest=deepest, most=most)
     if strict and end != len(data):
@@ -133,12 +133,12 @@ def _number(data: bytes, start: int, end: int, strict: bool) -> int:
     """A decimal number of 64 bits; a length has had its first digit looked at, and so has no sign."""
     text = data[start:end]
     digits = text[1:] if text[:1] == b"-" else text
-    if not digits.isdigit():
+    if not digits.isdigit() or len(digits) > _MOST_DIGITS:
         raise BencodeError(f"no number at byte {start}")
     if strict and (digits[0] == 0x30 and len(text) > 1):
         raise BencodeError(f"the number at byte {start} is not in its shortest form")
     value = int(text)
-    if not -_LARGEST - 1 <= value <= _LARGEST:
+    if strict and not -_LARGEST - 1 <= value <= _LARGEST:
         raise BencodeError(f"the number at byte {start} has more than 64 bits")
     return value
 
