@@ -1,0 +1,96 @@
+"""Whole peers for tests: production code on the in-memory network, or on real sockets, with torrents made on the spot."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+
+from netsuite.bittorrent.metainfo import File, Metainfo
+from netsuite.bittorrent.peer.conduct import Conduct
+from netsuite.bittorrent.peer.pieces import PieceStore
+from netsuite.bittorrent.peer.server import PeerServer, make_peer_id
+from netsuite.bittorrent.peer.torrent import Torrent
+from netsuite.common.commons import Runtime
+from netsuite.common.threads import Inline
+from netsuite.testing.folders import MemoryFolder
+from netsuite.testing.network import Network
+
+PORT = 6881
+
+
+def make_content(length, seed=1):
+    return random.Random(seed).randbytes(length)
+
+
+def make_metainfo(content, piece_length=65536, name="file"):
+    pieces = b"".join(
+        hashlib.sha1(content[at : at + piece_length]).digest() for at in range(0, len(content), piece_length)
+    )
+    return Metainfo(
+        info_hash=hashlib.sha1(name.encode() + pieces).digest(),
+        name=name,
+        piece_length=piece_length,
+        pieces=pieces,
+        length=len(content),
+        files=(File((name,), 0, len(content)),),
+    )
+
+
+class Peer:
+    """One peer of a swarm on the in-memory network."""
+
+    def __init__(self, swarm, number, conduct, content, options):
+        self.address = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+        self.host = swarm.network.host(self.address)
+        runtime = Runtime(self.host, self.host, random.Random(f"{swarm.seed} {number}"))
+        own = {name: options.pop(name) for name in ("upload", "download") if name in options}
+        self.server = PeerServer(runtime, make_peer_id(runtime.rng), local=self.address, **options)
+        self.server.port = PORT
+        self.port = self.host.listenTCP(PORT, self.server.factory, interface=self.address)
+        self.folder = MemoryFolder(seed=number)
+        if content is not None:
+            self.folder.write(("file",), len(content), 0, [content])
+        self.store = PieceStore(swarm.metainfo, self.folder, Inline(), self.host)
+        self.finished = None
+        self.torrent = Torrent(swarm.metainfo, self.store, self.server, conduct, on_complete=self._complete, **own)
+        swarm.network.result(self.store.open())
+
+    def _complete(self):
+        self.finished = self.host.seconds()
+
+    @property
+    def place(self):
+        return self.address, PORT
+
+    @property
+    def content(self):
+        return self.folder.read(("file",), 0, self.torrent.metainfo.length)
+
+
+class Swarm:
+    """Peers of one torrent, each on a host of its own; who starts is told of all who started before."""
+
+    def __init__(self, content, *, piece_length=65536, seed=0, **network):
+        self.seed = seed
+        self.content = content
+        self.metainfo = make_metainfo(content, piece_length)
+        self.network = Network(seed=seed, **network)
+        self.peers = []
+
+    def add(self, *, has=None, conduct=Conduct(), start=True, **options):
+        """One peer more; ``has`` is what lies in its folder (True: the whole content)."""
+        content = self.content if has is True else has
+        peer = Peer(self, len(self.peers) + 1, conduct, content, options)
+        if start:
+            peer.torrent.start()
+            peer.torrent.found([other.place for other in self.peers])
+        self.peers.append(peer)
+        return peer
+
+    def run_until_complete(self, timeout=600):
+        self.network.until(lambda: all(peer.torrent.complete for peer in self.peers), timeout)
+
+    def stop(self):
+        for peer in self.peers:
+            peer.torrent.stop()
+        self.network.advance(1)
