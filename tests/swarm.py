@@ -1,15 +1,19 @@
-"""Whole peers for tests: production code on the in-memory network, or on real sockets, with torrents made on the spot."""
+"""Whole peers for tests: production code on the in-memory network, or on real sockets, with torrents made up."""
 
 from __future__ import annotations
 
 import hashlib
 import random
 
-from netsuite.bittorrent.metainfo import File, Metainfo
+from twisted.internet.defer import Deferred
+
+from netsuite.bittorrent.metainfo import File, Metainfo, read
 from netsuite.bittorrent.peer.conduct import Conduct
+from netsuite.bittorrent.peer.folder import Folder
 from netsuite.bittorrent.peer.pieces import PieceStore
 from netsuite.bittorrent.peer.server import PeerServer, make_peer_id
 from netsuite.bittorrent.peer.torrent import Torrent
+from netsuite.bittorrent.wire.bencode import encode
 from netsuite.common.commons import Runtime
 from netsuite.common.threads import Inline
 from netsuite.testing.folders import MemoryFolder
@@ -34,6 +38,46 @@ def make_metainfo(content, piece_length=65536, name="file"):
         length=len(content),
         files=(File((name,), 0, len(content)),),
     )
+
+
+def make_torrent_file(path, content, piece_length=65536):
+    """The same as a file, for the programs of others."""
+    pieces = make_metainfo(content, piece_length).pieces
+    info = {b"length": len(content), b"name": b"file", b"piece length": piece_length, b"pieces": pieces}
+    path.write_bytes(encode({b"info": info}))
+    return read(path)
+
+
+class RealPeer:
+    """A peer on real sockets and files; ``complete`` fires when it has everything."""
+
+    def __init__(self, runtime, threads, metainfo, folder, *, conduct=Conduct(), upload=None, download=None, **options):
+        self.complete = Deferred()
+        self.server = PeerServer(runtime, make_peer_id(runtime.rng), **options)
+        self.store = PieceStore(metainfo, Folder(folder), threads, runtime.clock)
+        self.torrent = Torrent(
+            metainfo,
+            self.store,
+            self.server,
+            conduct,
+            upload=upload,
+            download=download,
+            on_complete=lambda: self.complete.callback(None),
+        )
+        self._reactor = runtime.reactor
+        self._port = None
+
+    async def start(self):
+        await self.store.open()
+        self._port = self._reactor.listenTCP(0, self.server.factory, interface="127.0.0.1")
+        self.port = self.server.port = self._port.getHost().port
+        self.torrent.start()
+
+    async def stop(self):
+        await self._port.stopListening()
+        self.torrent.stop()
+        await self.server.drain(self._reactor.seconds() + 1)
+        await self.store.close()
 
 
 class Peer:
