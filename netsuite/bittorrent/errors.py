@@ -1,8 +1,8 @@
-"""What may be wrong with a torrent file."""
+"""What may be wrong with a torrent file, or with what one is to be made of."""
 
 from __future__ import annotations
 
-__all__ = ["MetainfoError", "VersionTwoOnly"]
+__all__ = ["CreationError", "MetainfoError", "VersionTwoOnly"]
 
 
 class MetainfoError(ValueError):
@@ -11,3 +11,7 @@ class MetainfoError(ValueError):
 
 class VersionTwoOnly(MetainfoError):
     """A torrent that only peers of BitTorrent version 2 can use."""
+
+
+class CreationError(Exception):
+    """Files that no torrent can be made of; the text is one clear line that names what to change."""

@@ -27,7 +27,7 @@ from netsuite.bittorrent.files import File, resolved
 from netsuite.bittorrent.paths import component, distinct
 from netsuite.bittorrent.wire.bencode import BencodeError, Dictionary, decode
 
-__all__ = ["File", "Metainfo", "MetainfoError", "VersionTwoOnly", "parse", "read"]
+__all__ = ["File", "Metainfo", "MetainfoError", "VersionTwoOnly", "is_tracker", "is_web_seed", "parse", "read"]
 
 LARGEST: Final = 64 << 20
 """Bytes of a torrent file: room for the hashes of all the pieces that there may be."""
@@ -40,7 +40,7 @@ MOST_RENAMED: Final = 500
 
 _HASH: Final = 20
 _PAD_NAME: Final = "_____padding_file_"
-_TRACKER: Final = re.compile(rb"(?:https?|udp|wss?)://[!-~]+", re.IGNORECASE)
+_TRACKER: Final = re.compile(r"(?:https?|udp|wss?)://[!-~]+", re.IGNORECASE)
 _WEB_SEED: Final = re.compile(r"(?:https?|ftp)://[^\s/]", re.IGNORECASE)
 _URL_CHARACTERS: Final = ":/?#[]@!$&'()*+,;=%-._~"
 
@@ -80,6 +80,16 @@ class Metainfo:
     def piece_hash(self, index: int) -> bytes:
         """A piece's SHA-1 hash."""
         return self.pieces[_HASH * index : _HASH * index + _HASH]
+
+
+def is_tracker(url: str) -> bool:
+    """Whether this may be a tracker's URL."""
+    return _TRACKER.fullmatch(url) is not None
+
+
+def is_web_seed(url: str) -> bool:
+    """Whether this may be the URL of a server that has the files too."""
+    return _WEB_SEED.match(url) is not None
 
 
 def read(path: Path) -> Metainfo:
@@ -240,9 +250,10 @@ def _trackers(whole: Dictionary) -> Iterator[tuple[str, ...]]:
 
 
 def _tracker(url: object) -> str:
-    if isinstance(url, bytes) and _TRACKER.fullmatch(url := url.lstrip(b" \t\n\r\f\v")):
-        return url.decode("ascii")
-    return ""
+    if not isinstance(url, bytes):
+        return ""
+    text = url.decode("latin-1").lstrip(" \t\n\r\f\v")
+    return text if is_tracker(text) else ""
 
 
 def _web_seeds(whole: Dictionary, *, folder: bool) -> Iterator[str]:
@@ -253,7 +264,7 @@ def _web_seeds(whole: Dictionary, *, folder: bool) -> Iterator[str]:
         if isinstance(each, bytes):
             url = quote(each, safe=_URL_CHARACTERS)
             url += "/" if folder and not url.endswith("/") else ""
-            if _WEB_SEED.match(url) and url not in seen:
+            if is_web_seed(url) and url not in seen:
                 seen.add(url)
                 yield url
 
