@@ -68,7 +68,7 @@ def resolved(files: Sequence[File]) -> list[File]:
 
 def _leads(target: Path, links: dict[Path, Path], kinds: dict[Path, bool], folders: set[Path]) -> bool:
     """Whether a path leads to something, each folder on its way being one or a link to one."""
-    passed = set()
+    passed: set[Path] = set()
     depth = 2
     while depth < len(target):
         branch = target[:depth]
