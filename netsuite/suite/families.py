@@ -86,6 +86,13 @@ FAMILIES = (
         needs=_always(INameResolver),
     ),
     Family(
+        "peer",
+        "netsuite.bittorrent.peer",
+        "PeerSettings",
+        "BitTorrent peer: downloads torrents and serves them",
+        needs=_always(IHttpClient, INameResolver),
+    ),
+    Family(
         "admin",
         "netsuite.admin",
         "AdminSettings",

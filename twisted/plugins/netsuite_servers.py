@@ -28,6 +28,10 @@ smtp = ServiceMaker(
     "netsuite-smtp", "netsuite.taps.smtp", "Mail relay with a durable queue (netsuite).", "netsuite-smtp"
 )
 
+peer = ServiceMaker(
+    "netsuite-peer", "netsuite.taps.peer", "BitTorrent peer with a progress bar (netsuite).", "netsuite-peer"
+)
+
 admin = ServiceMaker(
     "netsuite-admin", "netsuite.taps.admin", "Metrics, health and a live page (netsuite).", "netsuite-admin"
 )

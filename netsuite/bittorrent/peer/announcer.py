@@ -18,8 +18,9 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from typing import Any, Final, Protocol
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
@@ -28,9 +29,11 @@ from twisted.logger import Logger
 from netsuite.bittorrent.wire.announce import Announce, AnnounceReply, Event
 from netsuite.common.commons import Runtime
 
-__all__ = ["AnnounceFailed", "Announcer", "Pace", "Progress", "Tracker", "TrackerState"]
+__all__ = ["AnnounceFailed", "Announcer", "Pace", "Progress", "Tracker", "TrackerState", "plain"]
 
 _log = Logger()
+
+_SHOWN: Final = 200
 
 Peers = Sequence[tuple[str, int]]
 
@@ -169,8 +172,8 @@ class Announcer:
             self._hungry = True
             self._wake()
 
-    async def stop(self) -> None:
-        """Announce no more, and tell whoever may know of us; within ``Pace.farewell`` seconds."""
+    async def stop(self, patience: float = math.inf) -> None:
+        """Announce no more, and tell whoever may know of us; within ``patience`` or ``Pace.farewell`` seconds."""
         running, self._running = self._running, None
         if running is not None:
             running.cancel()
@@ -178,8 +181,9 @@ class Announcer:
         if not leaving:
             return
         all_left = DeferredList(leaving, consumeErrors=True)
-        timer = self._clock.callLater(self._pace.farewell, all_left.cancel)
-        for good, problem in await all_left:
+        timer = self._clock.callLater(min(patience, self._pace.farewell), all_left.cancel)
+        outcomes: list[tuple[bool, Any]] = await all_left
+        for good, problem in outcomes:
             if not good and not problem.check(CancelledError):
                 _log.failure("a tracker was not told that we leave", problem)
         if timer.active():
@@ -322,6 +326,11 @@ class Announcer:
     def _wake(self) -> None:
         if self._nap is not None and not self._nap.called:
             self._nap.callback(None)
+
+
+def plain(text: str) -> str:
+    """What a stranger said, fit for a log and a terminal: without control characters, and short."""
+    return re.sub(r"[^ -~\u00a1-\U0010ffff]+", " ", text)[:_SHOWN].strip()
 
 
 def _state(standing: _Standing, now: float) -> TrackerState:

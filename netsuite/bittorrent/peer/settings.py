@@ -19,8 +19,8 @@ class PeerSettings(Table):
     )
     torrents: SitePath | None = Field(
         None,
-        description="A folder of .torrent files. One that comes is started within seconds, one that goes is stopped "
-        "(what it has downloaded stays).",
+        description="A folder of .torrent files, made where it is missing. One that comes is started within seconds, "
+        "one that goes is stopped (what it has downloaded stays).",
         examples=["./torrents"],
     )
     torrent: list[SitePath] = Field([], description="Single .torrent files.", examples=[["debian.torrent"]])
@@ -34,11 +34,6 @@ class PeerSettings(Table):
     )
     leave: bool = Field(
         False, description="Whether the process ends when all torrents are whole; else it goes on serving them."
-    )
-    trackers: list[str] = Field(
-        [],
-        description="Trackers that are asked for every torrent (but private ones) before those that it names itself.",
-        examples=[["http://127.0.0.1:16969/announce", "udp://127.0.0.1:16969"]],
     )
     upload_limit: NonNegativeInt = Field(0, description="Bytes a second to other peers in all; 0 is without limit.")
     download_limit: NonNegativeInt = Field(0, description="Bytes a second from other peers in all; 0 is without limit.")

@@ -10,6 +10,7 @@ Implements: BEP 15 (connection ids, time-outs, both families)
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -17,7 +18,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import DatagramProtocol
 from twisted.python.failure import Failure
 
-from netsuite.bittorrent.peer.announcer import AnnounceFailed
+from netsuite.bittorrent.peer.announcer import AnnounceFailed, plain
 from netsuite.bittorrent.wire import udp
 from netsuite.bittorrent.wire.announce import Announce, AnnounceReply
 from netsuite.common.commons import Runtime
@@ -64,9 +65,8 @@ class UdpTrackers(DatagramProtocol):
             before = self._id(place)
             try:
                 connection = before if before is not None else await self._connected(place, patience)
-                data = await self._ask(
-                    place, lambda number, to=connection: udp.announce_request(to, number, announce, target), patience
-                )
+                message = partial(_announce_request, connection, announce, target)
+                data = await self._ask(place, message, patience)
             except _Silent:
                 tries += 1
                 continue
@@ -75,7 +75,7 @@ class UdpTrackers(DatagramProtocol):
                 return reply
             self._known.pop(place, None)
             if before is None or renewed:
-                raise AnnounceFailed(reply.reason)
+                raise AnnounceFailed(plain(reply.reason))
             renewed = True
         raise AnnounceFailed(f"{_text(place)} does not answer")
 
@@ -110,7 +110,7 @@ class UdpTrackers(DatagramProtocol):
     async def _connect(self, place: Place, patience: float) -> int:
         reply = udp.read_connect_reply(await self._ask(place, udp.connect_request, patience))
         if not isinstance(reply, int):
-            raise AnnounceFailed(reply.reason)
+            raise AnnounceFailed(plain(reply.reason))
         self._known = {at: known for at, known in self._known.items() if known[1] > self._clock.seconds()}
         self._known[place] = reply, self._clock.seconds() + CONNECTED
         return reply
@@ -132,7 +132,9 @@ class UdpTrackers(DatagramProtocol):
         except BlockingIOError:  # the kernel has no room: lost, as on the way
             return await answer
         except (OSError, CannotListenError) as error:
-            raise AnnounceFailed(f"{_text(place)} cannot be asked: {getattr(error, 'strerror', None) or error}") from None
+            raise AnnounceFailed(
+                f"{_text(place)} cannot be asked: {getattr(error, 'strerror', None) or error}"
+            ) from None
         finally:
             del self._asked[number]
             if timer.active():
@@ -152,6 +154,10 @@ class UdpTrackers(DatagramProtocol):
             self.strays += 1
             return
         asked[1].callback(data)
+
+
+def _announce_request(connection: int, announce: Announce, target: str, number: int) -> bytes:
+    return udp.announce_request(connection, number, announce, target)
 
 
 def _text(place: Place) -> str:
