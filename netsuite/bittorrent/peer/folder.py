@@ -140,6 +140,8 @@ class Folder:
         self._path = path.absolute()
         self._descriptors = Descriptors() if descriptors is None else descriptors
         self._lock = Lock()
+        self._naming = Lock()
+        self._can_peek = _AT_ONCE != 0
         self._unsynced: set[Names] = set()
 
     @property
@@ -165,11 +167,14 @@ class Folder:
 
     def peek(self, names: Names, offset: int, length: int) -> Buffer | None:
         """A part of a file that is in memory, as Linux's RWF_NOWAIT tells where the file system knows it."""
+        if not self._can_peek:
+            return None
         data = bytearray(length)
         try:
             with self._descriptors.of(self, names, False) as descriptor:
                 count = os.preadv(descriptor, [data], offset, _AT_ONCE)
-        except OSError:
+        except OSError as problem:
+            self._can_peek = problem.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
             return None
         return data if count == length else None
 
@@ -187,22 +192,14 @@ class Folder:
                 os.ftruncate(descriptor, size)
 
     def sync(self, names: Names) -> Facts:
-        """Make a file durable, with the time it was written at, and the names that lead to it; one call at a time."""
+        """Make a file durable, with the time it was written at, and the names that lead to it."""
         with self._descriptors.of(self, names, False) as descriptor:
             facts = _facts(descriptor)
             os.fsync(descriptor)
-        for depth in range(len(names) - 1, -1, -1):
-            inner = names[:depth]
-            with self._lock:
-                if inner not in self._unsynced:
-                    continue
-                self._unsynced.discard(inner)
-            try:
-                self._sync_folder(inner)
-            except OSError:
-                with self._lock:
-                    self._unsynced.add(inner)
-                raise
+        with self._naming:  # whose names another thread is syncing must not go on before it is done
+            for depth in range(len(names) - 1, -1, -1):
+                if names[:depth] in self._unsynced:
+                    self._sync_folder(names[:depth])
         return facts
 
     def close(self) -> None:
@@ -262,8 +259,15 @@ class Folder:
             _sync(os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
 
     def _sync_folder(self, inner: Names) -> None:
-        with self._parent(inner, making=False) as descriptor:
-            os.fsync(descriptor)
+        with self._lock:
+            self._unsynced.discard(inner)  # what is made from now on is for the next time
+        try:
+            with self._parent(inner, making=False) as descriptor:
+                os.fsync(descriptor)
+        except OSError:
+            with self._lock:
+                self._unsynced.add(inner)
+            raise
 
 
 def _facts(descriptor: int) -> Facts:
