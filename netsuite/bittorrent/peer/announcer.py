@@ -216,6 +216,8 @@ class Announcer:
         while wait != math.inf:
             try:
                 wait = await self._round()
+            except CancelledError:
+                raise
             except Exception:
                 _log.failure("an announce went wrong")
                 self._failures += 1
@@ -259,10 +261,9 @@ class Announcer:
                 return True
         if not self._completed:
             return await self._say(standing, Event.NONE)
-        self._completed = False
         if await self._say(standing, Event.COMPLETED):
+            self._completed = False
             return True
-        self._completed = True
         return False
 
     async def _say(self, standing: _Standing, event: Event) -> bool:
@@ -283,6 +284,9 @@ class Announcer:
 
     async def _leave(self, standing: _Standing) -> None:
         try:
+            if standing.told and self._completed:  # it came too late to be said by itself
+                self._completed = False
+                await standing.tracker.announce(self._announce(standing, Event.COMPLETED, 0))
             await standing.tracker.announce(self._announce(standing, Event.STOPPED, 0))
         except AnnounceFailed as failed:
             standing.trouble = str(failed)

@@ -40,6 +40,8 @@ class FakeTracker:
         answer = self.script.pop(0) if self.script else self.usual
         if answer is None:
             await Deferred()
+        if isinstance(answer, Deferred):
+            answer = await answer or self.usual
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -114,10 +116,23 @@ def test_completed_is_said_once_and_at_once():
 
 def test_a_torrent_that_completes_while_it_is_announced_says_both():
     lab = Lab("a")
-    lab.a.script = [None]
+    answer = Deferred()
+    lab.a.script = [answer]
     lab.announcer.start()
     lab.announcer.completed()
     assert lab.said == [(0, "a", "started")]
+    answer.callback(None)
+    assert lab.said == [(0, "a", "started"), (0, "a", "completed")]
+
+
+def test_a_torrent_that_completes_and_stops_at_once_says_both():
+    lab = Lab("a", "b")
+    lab.announcer.start()
+    lab.a.script = [None]
+    lab.announcer.completed()
+    lab.said.clear()
+    assert lab.stop() == [None]
+    assert lab.said == [(0, "a", "completed"), (0, "a", "stopped")]
 
 
 def test_a_tracker_that_comes_late_hears_started_before_completed():
