@@ -25,11 +25,23 @@ class Downloads:
     """The asking side of a link.
 
     ``requested`` are the requests under way; ``_late`` those that became void (choke, cancel, time-out) and may have
-    been answered all the same. ``heard`` is when the last block came. A peer that owes blocks and sends none for the
-    snubbing time is ``snubbed``: others are asked instead, and it for one block at a time.
+    been answered all the same. ``heard`` is when the last block came, or the link. A peer that owes blocks and sends
+    none for the snubbing time is ``snubbed``: others are asked instead, and it for one block at a time.
     """
 
-    __slots__ = ("_allowed", "_late", "_paused", "heard", "link", "most", "pipeline", "rate", "requested", "snubbed")
+    __slots__ = (
+        "_allowed",
+        "_late",
+        "_owing",
+        "_paused",
+        "heard",
+        "link",
+        "most",
+        "pipeline",
+        "rate",
+        "requested",
+        "snubbed",
+    )
 
     def __init__(self, link: Link, now: float) -> None:
         conduct = link.torrent.conduct
@@ -38,6 +50,7 @@ class Downloads:
         self.pipeline = Pipeline(now, most=conduct.depth)
         self.most = _UNSAID
         self.heard = now
+        self._owing = now  # since when it has owed us a block and sent none
         self.snubbed = False
         self.requested: dict[tuple[int, int], int] = {}
         self._late: dict[tuple[int, int], int] = {}
@@ -61,7 +74,9 @@ class Downloads:
         if not link.choked_us:
             has = link.has
         elif self._allowed:
-            has = Bitfield.of(link.has.length, (piece for piece in self._allowed if link.has[piece]))
+            have, theirs = torrent.store.have, link.has
+            self._allowed = {piece: None for piece in self._allowed if not have[piece]}
+            has = Bitfield.of(theirs.length, (piece for piece in self._allowed if theirs[piece]))
         else:
             return
         room = torrent.may_ask(self.ask, now, room)
@@ -73,8 +88,7 @@ class Downloads:
                 link.interest(False)
             return
         if not self.requested:
-            # it owes nothing: what it is silent about begins now
-            self.heard = max(self.heard, now)
+            self._owing = now
         torrent.downloading.count(now, len(spans) * MESSAGE)
         requested = self.requested
         for piece, begin, length in spans:
@@ -94,6 +108,9 @@ class Downloads:
                 length = self._late.pop((piece, begin), None)
             if length != len(data):
                 torrent.unsolicited += len(data)
+                if link.fast:
+                    link.close("it sends blocks that were never asked for")  # BEP 6 demands it
+                    return
                 link.offence("a block that was not asked for")
                 continue
             count += 1
@@ -108,7 +125,7 @@ class Downloads:
             if filled(piece):
                 torrent.filled(piece)
         if count:
-            self.heard = now
+            self.heard = self._owing = now
             self.snubbed = False
             self.rate.add(now, size)
             self.pipeline.arrived(now, count)
@@ -152,8 +169,7 @@ class Downloads:
 
     def tick(self, now: float) -> None:
         """Time has passed: give up on requests that are not answered, or go on asking after a pause."""
-        if self.requested and now - self.heard >= self.link.torrent.conduct.snub:
-            self.heard = now
+        if self.requested and now - self._owing >= self.link.torrent.conduct.snub:
             self.snubbed = True
             self.pipeline.stalled(now)
             spans = [(piece, begin, length) for (piece, begin), length in self.requested.items()]

@@ -8,7 +8,7 @@ for in :mod:`~netsuite.bittorrent.peer.downloads`, what we give in :mod:`~netsui
 from __future__ import annotations
 
 from collections.abc import Callable
-from ipaddress import IPv4Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, Any, Final
 
 from netsuite.bittorrent.bitfield import Bitfield
@@ -138,7 +138,7 @@ class Link:
         if connection is not None and connection.extended:
             self.send(self._introduction())
         count = torrent.conduct.allowed_fast
-        address = ip_address(self.adapter.channel.peer[0])
+        address = self._address()
         if self.fast and count and have and isinstance(address, IPv4Address):
             metainfo = torrent.metainfo
             pieces = allowed_fast(address, metainfo.info_hash, metainfo.piece_count, count)
@@ -163,8 +163,9 @@ class Link:
             self.close(f"too many breaches, the last one {what}")
 
     def close(self, reason: str) -> None:
-        """End it."""
+        """End it; what it was asked for is to be had from others from now on."""
         self.adapter.close(reason)
+        self.torrent.left(self)
 
     def gone(self) -> None:
         """The connection is over: let go of all that it holds."""
@@ -231,16 +232,22 @@ class Link:
             self.send(message)
 
     def _introduction(self) -> Extended:
-        torrent = self.torrent
-        host = ip_address(self.adapter.channel.peer[0])
+        torrent, address = self.torrent, self._address()
         return ExtensionHandshake(
             _OUR_EXTENSIONS,
             torrent.port,
             torrent.version,
-            host.packed,
+            address.packed if address is not None else b"",
             torrent.conduct.patience,
             torrent.complete,
         ).encode()
+
+    def _address(self) -> IPv4Address | IPv6Address | None:
+        """Where it speaks from; None if that is no IP address."""
+        try:
+            return ip_address(self.adapter.channel.peer[0])
+        except ValueError:
+            return None
 
     # -- what it has
 
@@ -266,7 +273,7 @@ class Link:
         piece, torrent = message.piece, self.torrent
         if not self._appeared:
             self._appear(Bitfield(self.has.length))
-        if not self.has.set(piece):
+        if self.adapter.closed or not self.has.set(piece):
             return
         torrent.picker.has(piece)
         if not torrent.store.have[piece]:

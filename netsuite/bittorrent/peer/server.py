@@ -6,7 +6,7 @@ import random
 from typing import Any, Final
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 
 import netsuite
 from netsuite.bittorrent.peer.addresses import Place
@@ -122,7 +122,7 @@ class PeerServer:
         self._dialling += 1
         try:
             adapter = await connect_stream(self._outgoing, *place, timeout=timeout, local=self._local)
-        except ConnectFailed:
+        except (ConnectFailed, CancelledError):
             torrent.failed(place)
             return
         finally:
@@ -151,6 +151,8 @@ class PeerServer:
         if torrent is None:
             self.unknown += 1
             adapter.close("a torrent that is not here")
+        elif self.count > self._connections:
+            adapter.close("too many connections")
         else:
             torrent.greeted(adapter, theirs, adapter.channel.peer, outgoing=False)
 

@@ -26,12 +26,13 @@ class Throttle:
         self._limits = [limit for limit in limits if limit.rate is not None]
         self._waiting: dict[Callable[[], None], None] = {}
         self._timer: IDelayedCall | None = None
+        self._turn = False
 
     def take(self, again: Callable[[], None], now: float, size: int) -> bool:
         """Whether so many bytes may go now, and count them; if not, ``again`` is called when they may."""
         if not self._limits:
             return True
-        if self._wait(now, size) > 0:
+        if (self._waiting and not self._turn) or self._wait(now, size) > 0:
             self._call(again, now, size)
             return False
         self.count(now, size)
@@ -41,6 +42,8 @@ class Throttle:
         """How many blocks up to ``most`` may be asked for now (:meth:`count` those that are)."""
         if not self._limits:
             return most
+        if self._waiting and not self._turn:
+            most = 0
         while most and self._wait(now, most * MESSAGE, exactly=True) > 0:
             most //= 2
         if not most:
@@ -69,8 +72,19 @@ class Throttle:
             self._timer = self._clock.callLater(max(_SHORTEST, self._wait(now, size)), self._over)
 
     def _over(self) -> None:
-        """The first of those who wait goes last the next time, if he still has to wait."""
+        """Those who waited longest go on while there is something to be had; who then must wait again goes last."""
         self._timer = None
+        now = self._clock.seconds()
         waiting, self._waiting = self._waiting, {}
-        for again in waiting:
-            again()
+        self._turn = True
+        try:
+            for again in list(waiting):
+                if self._wait(now, MESSAGE) > 0:
+                    break
+                del waiting[again]
+                again()
+        finally:
+            self._turn = False
+        self._waiting = {**waiting, **self._waiting}
+        if waiting:
+            self._call(next(iter(waiting)), now, MESSAGE)

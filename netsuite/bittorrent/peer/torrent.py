@@ -15,6 +15,7 @@ the order of events, so that whole swarms repeat to the bit on a fake clock.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -65,6 +66,7 @@ class Torrent:
         on_complete: Callable[[], None] | None = None,
     ) -> None:
         runtime = server.runtime
+        rng = random.Random(runtime.rng.getrandbits(64))  # nothing secret: the system's own costs a call each
         self.metainfo = metainfo
         self.store = store
         self.conduct = conduct
@@ -75,13 +77,13 @@ class Torrent:
         self.running = False
         self._server = server
         self._clock = runtime.clock
-        self.picker: Picker[Link] = Picker(metainfo.length, metainfo.piece_length, store.have, runtime.rng)
+        self.picker: Picker[Link] = Picker(metainfo.length, metainfo.piece_length, store.have, rng)
         self.assembly: Assembly[tuple[Place, bytes]] = Assembly(metainfo.length, metainfo.piece_length)
-        self.addresses = Addresses(runtime.rng, conduct.reconnect)
+        self.addresses = Addresses(rng, conduct.reconnect)
         self.uploading = Throttle(self._clock, (server.upload, Limit(upload)))
         self.downloading = Throttle(self._clock, (server.download, Limit(download)))
         self._choker: Choker[Link] = Choker(
-            runtime.rng,
+            rng,
             self._clock.seconds(),
             slots=conduct.slots,
             optimistic=conduct.optimistic,
@@ -233,8 +235,8 @@ class Torrent:
             return "the torrent is stopped"
         if self.addresses.banned(place, peer_id):
             return "banned"
-        for other in self._links:
-            if other.peer_id == peer_id and not other.adapter.closed:
+        for other in [link for link in self._links if link.peer_id == peer_id]:
+            if not other.adapter.closed:
                 if not self._prefers(other, outgoing):
                     return "connected already"
                 other.close("connected the other way round")
