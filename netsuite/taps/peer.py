@@ -47,6 +47,7 @@ class Options(TableOptions):
     def named(self) -> list[Option]:
         """What the named options say."""
         flags: list[Option] = [(("peer", name), True) for name in ("seed", "leave") if self[name]]
+        flags.append((("peer", "progress"), True))
         return [*super().named(), *flags]
 
 

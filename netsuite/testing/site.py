@@ -162,6 +162,8 @@ def _started(tables: Any, config: Path | str | None, data: Path, timeout: float)
     wanted = _settings(tables, config, data)
     for attempt in range(_ATTEMPTS):
         settings = on_free_ports(wanted)
+        if tables is None and config is None:
+            builtin.share(DataDirectory(data), settings["tracker"]["http"])
         running = _launched(settings, data)
         try:
             running.wait(timeout)

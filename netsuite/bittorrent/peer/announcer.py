@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import math
 import random
-import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Protocol
 
@@ -334,7 +333,7 @@ class Announcer:
 
 def plain(text: str) -> str:
     """What a stranger said, fit for a log and a terminal: without control characters, and short."""
-    return re.sub(r"[^ -~\u00a1-\U0010ffff]+", " ", text)[:_SHOWN].strip()
+    return " ".join("".join(each if each.isprintable() else " " for each in text).split())[:_SHOWN]
 
 
 def _state(standing: _Standing, now: float) -> TrackerState:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Awaitable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,7 @@ from netsuite.bittorrent.peer import torrentfiles
 from netsuite.bittorrent.peer.cache import ReadCache
 from netsuite.bittorrent.peer.conduct import Conduct
 from netsuite.bittorrent.peer.folder import Folder
+from netsuite.bittorrent.peer.progress import Progress, Standing
 from netsuite.bittorrent.peer.resume import ResumeRecord
 from netsuite.bittorrent.peer.server import PeerServer, make_peer_id
 from netsuite.bittorrent.peer.settings import PeerSettings
@@ -82,6 +84,7 @@ class PeerService(NetsuiteService):
         self._listeners = [
             StreamListener(text, self.server.factory, commons, "peer.listen") for text in settings.listen
         ]
+        self._progress = Progress(commons.clock, self._standings, sys.__stdout__) if settings.progress else None
         self._looks = DeferredLock()
         self._timer: IDelayedCall | None = None
         self._measure()
@@ -127,6 +130,8 @@ class PeerService(NetsuiteService):
         super().startService()
         for listener in self._listeners:
             listener.accept()
+        if self._progress is not None:
+            self._progress.start()
         self._look_again()
 
     def stopService(self) -> Deferred[None] | None:
@@ -136,12 +141,10 @@ class PeerService(NetsuiteService):
 
     def addresses(self) -> Sequence[Address]:
         """Where other peers come to, and how another one would be started by hand."""
-        file = next(iter(self.settings.torrent), None) or next(iter(self.transfers), None)
-        if file is None and self.settings.torrents is not None:
-            file = next(iter(sorted(self.settings.torrents.glob("*.torrent"))), None)
-        hint = ""
-        if file is not None:
-            hint = f"mkdir copy && cd copy && twistd -n netsuite-peer --torrent {file} --save . --listen 16882"
+        folder = self.settings.torrents
+        file = min(folder.glob("*.torrent"), default=None) if folder is not None else None
+        command = "mkdir -p copy && cd copy && twistd -n netsuite-peer --torrent {} --save . --listen 16882"
+        hint = command.format(file) if file is not None else ""
         return [Address("tcp", listener.host, listener.port, hint) for listener in self._listeners]
 
     def health(self) -> Health:
@@ -243,6 +246,9 @@ class PeerService(NetsuiteService):
             _log.info("all torrents are whole: leaving")
             self.commons.reactor.callLater(0, self.commons.reactor.stop)
 
+    def _standings(self) -> list[Standing]:
+        return [each.standing() for each in self.transfers.values()]
+
     def _torrents(self) -> Iterator[Torrent]:
         return (each.torrent for each in self.transfers.values() if each.torrent is not None)
 
@@ -280,6 +286,8 @@ class PeerService(NetsuiteService):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._progress is not None:
+            self._progress.stop()
         for listener in self._listeners:
             await listener.close()
         patience = max(deadline - self.commons.clock.seconds(), 0.05)

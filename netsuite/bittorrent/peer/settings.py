@@ -66,6 +66,11 @@ class PeerSettings(Table):
     rescan: PositiveFloat = Field(5.0, description="Seconds between two looks into the folder of .torrent files.")
     threads: PositiveInt = Field(4, le=64, description="Threads that read, write and hash.")
     cache: PositiveInt = Field(64 << 20, description="Bytes of memory for pieces that are read again.")
+    progress: bool = Field(
+        False,
+        description="Whether it shows how far it is: as a bar on a terminal, else by lines in the log. "
+        "`twistd netsuite-peer` does.",
+    )
     internal_trackers: bool | None = Field(
         None,
         description="Whether trackers at internal addresses (loopback, private) are asked, which a torrent from a "

@@ -21,6 +21,7 @@ from netsuite.bittorrent.peer.cache import ReadCache
 from netsuite.bittorrent.peer.conduct import Conduct
 from netsuite.bittorrent.peer.folder import FolderLayer
 from netsuite.bittorrent.peer.pieces import PieceStore
+from netsuite.bittorrent.peer.progress import Standing
 from netsuite.bittorrent.peer.resume import ResumeRecord
 from netsuite.bittorrent.peer.server import PeerServer
 from netsuite.bittorrent.peer.torrent import Torrent
@@ -107,6 +108,20 @@ class Transfer:
         if self.announcer is not None and self.torrent is not None and not any(self.torrent.links):
             return self.announcer.trouble
         return ""
+
+    def standing(self) -> Standing:
+        """How far it is, for people."""
+        torrent, pieces = self.torrent, self.metainfo.piece_count
+        return Standing(
+            self.name,
+            self.metainfo.length,
+            self.metainfo.length - torrent.figures().left if torrent is not None else 0,
+            torrent.downloaded if torrent is not None else 0,
+            torrent.uploaded if torrent is not None else 0,
+            len(list(torrent.links)) if torrent is not None else 0,
+            self.checked / (pieces or 1) if self.state is State.CHECKING else None,
+            self.trouble,
+        )
 
     def start(self) -> None:
         """Check what is there, and go on from that."""

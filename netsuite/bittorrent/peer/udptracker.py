@@ -39,7 +39,16 @@ class _Silent(Exception):
     """No answer in time."""
 
 
-class UdpTrackers(DatagramProtocol):
+class _Ear(DatagramProtocol):
+    """Hears what comes to one socket."""
+
+    noisy = False
+
+    def __init__(self, heard: Callable[[bytes, Any], None]) -> None:
+        self.datagramReceived = heard  # type: ignore[method-assign]
+
+
+class UdpTrackers:
     """Asks UDP trackers by their address; opens its sockets when they are first needed.
 
     ``sent`` counts datagrams, ``strays`` those that came and answered nothing that was asked.
@@ -143,11 +152,11 @@ class UdpTrackers(DatagramProtocol):
     def _socket(self, ipv6: bool) -> Any:
         port = self._ports.get(ipv6)
         if port is None:
-            port = self._reactor.listenUDP(0, self, interface="::" if ipv6 else "", maxPacketSize=_LARGEST)
-            self._ports[ipv6] = port
+            listen, ear = self._reactor.listenUDP, _Ear(self._heard)
+            port = self._ports[ipv6] = listen(0, ear, interface="::" if ipv6 else "", maxPacketSize=_LARGEST)
         return port
 
-    def datagramReceived(self, data: bytes, addr: Any) -> None:
+    def _heard(self, data: bytes, addr: Any) -> None:
         """A datagram came, from anyone."""
         asked = self._asked.get(int.from_bytes(data[4:8], "big")) if len(data) >= 8 else None
         if asked is None or asked[0] != tuple(addr[:2]) or asked[1].called:

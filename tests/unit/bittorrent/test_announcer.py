@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 
@@ -10,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from netsuite.bittorrent.peer.announcer import AnnounceFailed, Announcer, Pace
-from netsuite.bittorrent.wire.announce import AnnounceReply, Event
+from netsuite.bittorrent.wire.announce import AnnounceReply
 from netsuite.common.commons import Runtime
 
 HASH, ID = bytes(range(20)), b"-NS0001-abcdefghijkl"
@@ -205,7 +206,7 @@ def test_when_all_fail_the_wait_doubles_with_jitter_up_to_its_bound():
     lab.refuse("a")
     lab.announcer.start()
     times = [0, *(time for time, _, _ in lab.pass_time(2000))]
-    waits = [after - before for before, after in zip(times, times[1:], strict=False)]
+    waits = [after - before for before, after in itertools.pairwise(times)]
     for wait, middle in zip(waits, [10, 20, 40, 80, 100, 100, 100], strict=False):
         assert 0.75 * middle - 1 <= wait <= 1.25 * middle + 1
     assert len(set(waits[4:])) > 3
