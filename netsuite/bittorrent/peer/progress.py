@@ -1,4 +1,4 @@
-"""How far the downloads are, for who watches: one line that is rewritten on a terminal, else a line in the log now and then.
+"""How far the downloads are: one line that is rewritten on a terminal, else a line in the log now and then.
 
 ::
 
