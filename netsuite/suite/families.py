@@ -32,6 +32,10 @@ def _always(*interfaces: Any) -> Callable[[Any], Collection[Any]]:
     return lambda _: interfaces
 
 
+def _tracker_needs(settings: Any) -> Collection[Any]:
+    return (IHttpServer,) if settings.http else ()
+
+
 @attrs.frozen
 class Family:
     """One table of the site file and the server behind it.
@@ -84,6 +88,13 @@ FAMILIES = (
         "SmtpSettings",
         "mail relay with a durable queue",
         needs=_always(INameResolver),
+    ),
+    Family(
+        "tracker",
+        "netsuite.bittorrent.tracker",
+        "TrackerSettings",
+        "BitTorrent tracker, over HTTP and UDP",
+        needs=_tracker_needs,
     ),
     Family(
         "peer",

@@ -86,6 +86,7 @@ class PeerService(NetsuiteService):
         ]
         self._progress = Progress(commons.clock, self._standings, sys.__stdout__) if settings.progress else None
         self._looks = DeferredLock()
+        self._leaving = False
         self._timer: IDelayedCall | None = None
         self._measure()
 
@@ -183,7 +184,7 @@ class PeerService(NetsuiteService):
         looked.addBoth(lambda _: self._wait())
 
     def _wait(self) -> None:
-        if self.running:
+        if self.running and not self._leaving:
             self._timer = self.commons.clock.callLater(self.settings.rescan, self._look_again)
 
     async def _look(self) -> list[str]:
@@ -195,7 +196,7 @@ class PeerService(NetsuiteService):
                 said.append(f"{self.transfers[path].name}: stopped")
                 await self._end(path)
             self.refused.pop(path, None)
-        for path in changes.came if self.running else ():
+        for path in changes.came if not self._leaving else ():
             said += await self._take_up(path)
         for transfer in self.transfers.values():
             transfer.look_for_peers()
@@ -209,6 +210,8 @@ class PeerService(NetsuiteService):
             self.refused[path] = problem
             _log.error("{path}: {problem}", path=path, problem=problem)
             return [f"{path}: {problem}"]
+        if self._leaving:
+            return []
         transfer = self.transfers[path] = Transfer(path, read, self._means)
         _log.info("{name}: taken up", name=transfer.name)
         transfer.start()
@@ -283,6 +286,7 @@ class PeerService(NetsuiteService):
         return "; ".join([told or "no torrents", *warnings])
 
     async def _drain(self, deadline: float) -> None:
+        self._leaving = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

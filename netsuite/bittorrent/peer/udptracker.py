@@ -45,7 +45,11 @@ class _Ear(DatagramProtocol):
     noisy = False
 
     def __init__(self, heard: Callable[[bytes, Any], None]) -> None:
-        self.datagramReceived = heard  # type: ignore[method-assign]
+        self._heard = heard
+
+    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+        """A datagram came, from anyone."""
+        self._heard(datagram, addr)
 
 
 class UdpTrackers:
@@ -157,7 +161,7 @@ class UdpTrackers:
         return port
 
     def _heard(self, data: bytes, addr: Any) -> None:
-        """A datagram came, from anyone."""
+        """An answer, or a stray."""
         asked = self._asked.get(int.from_bytes(data[4:8], "big")) if len(data) >= 8 else None
         if asked is None or asked[0] != tuple(addr[:2]) or asked[1].called:
             self.strays += 1
