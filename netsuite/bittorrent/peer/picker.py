@@ -283,13 +283,6 @@ class Picker(Generic[P]):
             self._fresh |= mask
             self._have -= 1
 
-    def lost(self, piece: int) -> None:
-        """A piece that was there is missing again: the disk does not have it any more."""
-        mask = 1 << self._top - piece
-        self._missing |= mask
-        self._fresh |= mask
-        self._have -= 1
-
     @property
     def done(self) -> bool:
         """Nothing is missing."""
