@@ -159,9 +159,19 @@ class IHttpServer(Interface):
     def mount(path: str, app: IHttpApplication) -> None:
         """Answer every request whose path is ``path`` or lies below ``path + '/'``."""
 
-    def listen(name: str, addresses: Sequence[str], app: IHttpApplication) -> Callable[[], Sequence[Address]]:
+    def listen(
+        name: str,
+        addresses: Sequence[str],
+        app: IHttpApplication,
+        *,
+        setting: str | None = None,
+        rule: Any = None,
+        concurrency: Any = None,
+    ) -> Callable[[], Sequence[Address]]:
         """Give an application ports of its own; called in ``join``, opened with the server.
 
+        ``setting`` is the key that names the addresses (``NAME.listen``); ``rule`` says who may connect and
+        ``concurrency`` how many may at once (see ``netsuite.common.access``).
         Answers what tells where they are, once open (``kind`` is ``http``, ``https`` or ``unix``, without hints).
         """
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from twisted.internet.defer import Deferred, gatherResults
 from zope.interface import implementer
 
+from netsuite.common.access import ConcurrencyLimit, Rule
 from netsuite.common.commons import Commons
 from netsuite.common.errors import StartError
 from netsuite.common.listen import StreamListener
@@ -77,11 +78,21 @@ class OriginService(NetsuiteService):
         """Answer every request whose path is ``path`` or lies below it."""
         self.server.mount(path, app)
 
-    def listen(self, name: str, addresses: Sequence[str], app: IHttpApplication) -> Callable[[], Sequence[Address]]:
+    def listen(
+        self,
+        name: str,
+        addresses: Sequence[str],
+        app: IHttpApplication,
+        *,
+        setting: str | None = None,
+        rule: Rule | None = None,
+        concurrency: ConcurrencyLimit | None = None,
+    ) -> Callable[[], Sequence[Address]]:
         """Give an application ports of its own, opened and closed with this service."""
-        server = HttpServer(self.commons, name, http1=self._http1)
+        server = HttpServer(self.commons, name, http1=self._http1, rule=rule, concurrency=concurrency)
         server.mount("/", app)
-        listeners = [StreamListener(text, server.factory, self.commons, f"{name}.listen") for text in addresses]
+        key = setting or f"{name}.listen"
+        listeners = [StreamListener(text, server.factory, self.commons, key) for text in addresses]
         self._others.append((server, listeners))
         self._measure(name, server)
         return lambda: _addresses(listeners)
