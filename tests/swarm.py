@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import random
 
 from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.protocol import Factory, Protocol
 
 from netsuite.bittorrent.metainfo import File, Metainfo, read
 from netsuite.bittorrent.peer.conduct import Conduct
@@ -14,8 +17,11 @@ from netsuite.bittorrent.peer.pieces import PieceStore
 from netsuite.bittorrent.peer.server import PeerServer, make_peer_id
 from netsuite.bittorrent.peer.torrent import Torrent
 from netsuite.bittorrent.wire.bencode import encode
+from netsuite.bittorrent.wire.connection import PeerConnection
+from netsuite.bittorrent.wire.messages import Handshake
 from netsuite.common.commons import Runtime
 from netsuite.common.threads import Inline
+from netsuite.sansio.connection import NEED_DATA
 from netsuite.testing.folders import MemoryFolder
 from netsuite.testing.network import Network
 
@@ -111,6 +117,65 @@ class Peer:
         return self.folder.read(("file",), 0, self.torrent.metainfo.length)
 
 
+class Stranger(Protocol):
+    """A peer that does what a test tells it, and notes what it hears."""
+
+    def __init__(self, swarm, *, fast=True, extended=True, peer_id=b"-XX0000-stranger0000"):
+        self.host = swarm.network.host(f"172.16.0.{next(swarm.strangers)}")
+        self.swarm = swarm
+        self.greeting = Handshake(swarm.metainfo.info_hash, peer_id, fast, extended, swarm.metainfo.piece_count)
+        self.machine = PeerConnection(self.host.seconds())
+        self.machine.send(self.greeting, self.host.seconds())
+        self.heard = []
+        self.closed = None
+
+    @property
+    def place(self):
+        return self.host.addresses[0], PORT
+
+    def dial(self, peer):
+        """Connect to a peer, and greet it."""
+        endpoint = TCP4ClientEndpoint(self.host, *peer.place, bindAddress=(self.host.addresses[0], 0))
+        self.swarm.network.result(connectProtocol(endpoint, self))
+        self.swarm.network.advance(0.5)
+        return self
+
+    def listen(self):
+        """Be there to be dialled."""
+        factory = Factory.forProtocol(lambda: self)
+        self.host.listenTCP(PORT, factory, interface=self.host.addresses[0])
+        return self
+
+    def say(self, *messages):
+        """Send messages, right or wrong, and see what comes of it."""
+        for message in messages:
+            self.transport.write(b"".join(bytes(chunk) for chunk in message.encode()))
+        self.swarm.network.advance(0.5)
+
+    def block(self, piece, begin, length=16384):
+        at = piece * self.swarm.metainfo.piece_length + begin
+        return piece, begin, self.swarm.content[at : at + length]
+
+    def of(self, kind):
+        """What it heard of one kind."""
+        return [message for message in self.heard if isinstance(message, kind)]
+
+    def connectionMade(self):
+        self.transport.write(b"".join(self.machine.outgoing()))
+
+    def dataReceived(self, data):
+        self.machine.receive(data, self.host.seconds())
+        while (event := self.machine.next_event()) is not NEED_DATA:
+            self.heard.append(event)
+            self.answer(event)
+
+    def answer(self, message):
+        """What a test's own stranger does with what it hears."""
+
+    def connectionLost(self, reason):
+        self.closed = reason
+
+
 class Swarm:
     """Peers of one torrent, each on a host of its own; who starts is told of all who started before."""
 
@@ -120,6 +185,7 @@ class Swarm:
         self.metainfo = make_metainfo(content, piece_length)
         self.network = Network(seed=seed, **network)
         self.peers = []
+        self.strangers = itertools.count(1)
 
     def add(self, *, has=None, conduct=Conduct(), start=True, **options):
         """One peer more; ``has`` is what lies in its folder (True: the whole content)."""

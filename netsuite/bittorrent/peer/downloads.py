@@ -82,7 +82,12 @@ class Downloads:
         room = torrent.may_ask(self.ask, now, room)
         if room <= 0:
             return
-        spans = torrent.picker.take(link, has, room, common=self.snubbed)
+        spans: list[Span] = []
+        if torrent.trials:
+            mine, has = torrent.trials.split(link, has)
+            spans = torrent.picker.take(link, mine, room)
+        if len(spans) < room:
+            spans += torrent.picker.take(link, has, room - len(spans), common=self.snubbed)
         if not spans:
             if not self.requested and not torrent.picker.wants(link.has):
                 link.interest(False)

@@ -34,6 +34,7 @@ from netsuite.bittorrent.peer.picker import Picker
 from netsuite.bittorrent.peer.pieces import PieceStore
 from netsuite.bittorrent.peer.rates import Limit
 from netsuite.bittorrent.peer.throttle import Throttle
+from netsuite.bittorrent.peer.trials import Trials
 from netsuite.bittorrent.wire.messages import Buffer, Handshake, Have, Span
 from netsuite.common.stream import StreamAdapter
 
@@ -79,6 +80,7 @@ class Torrent:
         self._clock = runtime.clock
         self.picker: Picker[Link] = Picker(metainfo.length, metainfo.piece_length, store.have, rng)
         self.assembly: Assembly[tuple[Place, bytes]] = Assembly(metainfo.length, metainfo.piece_length)
+        self.trials = Trials()
         self.addresses = Addresses(rng, conduct.reconnect)
         self.uploading = Throttle(self._clock, (server.upload, Limit(upload)))
         self.downloading = Throttle(self._clock, (server.download, Limit(download)))
@@ -230,6 +232,8 @@ class Torrent:
         if peer_id == self._server.peer_id:
             if outgoing:
                 self.addresses.own(place)
+            else:
+                adapter.send(self.greeting())  # so that our other end knows it, too
             return "this is ourselves"
         if not self.running:
             return "the torrent is stopped"
@@ -340,6 +344,7 @@ class Torrent:
     def _written(self, right: bool, piece: int, blocks: list[Buffer]) -> None:
         if right:
             self.picker.passed(piece)
+            self.trials.end(piece)
             for place, peer_id in self.assembly.passed(piece, blocks):
                 self._ban(place, peer_id)
             if not self.running:
@@ -356,6 +361,8 @@ class Torrent:
             guilty = self.assembly.failed(piece, blocks, senders)
             if guilty is not None:
                 self._ban(*guilty)
+            else:
+                self.trials.begin(piece)
             self.freed()
         if self._held_up and self.store.queued <= self.conduct.unwritten:
             self._held_up = False
@@ -369,6 +376,8 @@ class Torrent:
 
     def _ban(self, place: Place, peer_id: bytes) -> None:
         """Who sent wrong blocks is not met again."""
+        if self.addresses.banned(place, peer_id):
+            return
         self.bans += 1
         self.addresses.ban(place, peer_id)
         for link in list(self._links):
