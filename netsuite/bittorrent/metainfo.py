@@ -154,7 +154,8 @@ def _version(info: Dictionary, raw: bytes) -> int:
     tree = isinstance(info.get(b"file tree"), dict)
     if tree != (version == 2):
         raise MetainfoError("the version does not fit the file tree")
-    if version == 2 and not isinstance(info.get(b"files"), list) and b"length" not in info:
+    told = isinstance(info.get(b"files"), list) or b"length" in info
+    if version == 2 and not (told and isinstance(info.get(b"pieces"), bytes)):
         raise VersionTwoOnly("a version 2 torrent without a version 1 part (BEP 52); only version 1 can be used")
     return 2 if version == 2 else 1
 

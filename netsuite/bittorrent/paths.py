@@ -72,10 +72,10 @@ def _shortened(raw: bytes) -> str:
 
 
 def _sequence(lead: int) -> int:
-    """How many bytes a character has that begins with this one, were it UTF-8 as first defined, with up to six."""
-    if lead < 0xC0 or lead > 0xFD:
+    """How many bytes a character has that begins with this one, were it UTF-8 with sequences of up to five."""
+    if lead < 0xC0 or lead > 0xFB:
         return 1
-    return 2 + sum(lead >= least for least in (0xE0, 0xF0, 0xF8, 0xFC))
+    return 2 + sum(lead >= least for least in (0xE0, 0xF0, 0xF8))
 
 
 def distinct(paths: Sequence[Path], most: int) -> list[Path] | None:

@@ -16,8 +16,9 @@ from netsuite.bittorrent.errors import CreationError, MetainfoError
 from netsuite.bittorrent.metainfo import LARGEST, Metainfo, parse, read
 from netsuite.bittorrent.peer.folder import Folder
 from netsuite.bittorrent.verification import verify
-from netsuite.cli.progress import Bar, size
+from netsuite.cli.progress import Bar
 from netsuite.common.errors import StartError
+from netsuite.common.terminal import amount
 
 __all__ = ["add"]
 
@@ -136,7 +137,7 @@ def _create(options: argparse.Namespace) -> int:
         )
     _write(output, data)
     made = parse(data)
-    print(f"{output}: {_many(len(files), 'file')}, {size(total)}, {_many(made.piece_count, 'piece')}")
+    print(f"{output}: {_many(len(files), 'file')}, {amount(total)}, {_many(made.piece_count, 'piece')}")
     print(f"info-hash {made.info_hash.hex()}")
     return 0
 
@@ -232,8 +233,8 @@ def _report(torrent: Metainfo) -> Iterator[str]:
     rows = [
         ("name", torrent.name),
         ("info-hash", torrent.info_hash.hex() + (" (of the version 1 part)" if torrent.hybrid else "")),
-        ("content", f"{size(torrent.length)} in {_many(len(shown), 'file')}"),
-        ("pieces", f"{torrent.piece_count} of {size(torrent.piece_length)}"),
+        ("content", f"{amount(torrent.length)} in {_many(len(shown), 'file')}"),
+        ("pieces", f"{torrent.piece_count} of {amount(torrent.piece_length)}"),
         ("private", "yes" if torrent.private else "no"),
         *((f"tracker {tier}", url) for tier, urls in enumerate(torrent.trackers, 1) for url in urls),
         *(("web seed", url) for url in torrent.web_seeds),

@@ -55,7 +55,7 @@ def ours(data: bytes) -> Reading:
 
 
 def facts(read: Metainfo) -> Reading:
-    """What is compared of an accepted torrent. Pad files are told by the offsets of the others: they are never written."""
+    """What is compared of an accepted torrent; pad files, never written, are told by the offsets of the others."""
     return {
         "verdict": "hybrid" if read.hybrid else "version 1",
         "info_hash": read.info_hash.hex(),
@@ -112,7 +112,7 @@ def state(wanted: Reading, read: Reading) -> str:
     """``same``, ``on purpose`` (only version 2 peers could use it), or ``different``."""
     if wanted["verdict"] == "refused":
         return "same" if read["verdict"] in ("refused", "version 2 only") else "different"
-    if wanted == TWO_ONLY:
+    if wanted == TWO_ONLY or (wanted["verdict"] == "hybrid" and read["verdict"] == "version 2 only"):
         return "on purpose" if read["verdict"] == "version 2 only" else "different"
     return "same" if wanted == read else "different"
 
@@ -152,12 +152,14 @@ def page(readings: dict[str, tuple[Reading, Reading]]) -> str:
             if states[name] == "same" and name not in accepted
         ),
         "",
-        "Beyond the corpus, generated and mutated torrents are compared as well (`tests/properties`). There we differ on "
-        "purpose in this:",
+        "Beyond the corpus, generated and mutated torrents are compared as well (`tests/properties`). There we differ "
+        "on purpose in this:",
         "",
         "- Names that differ only in the case or the composition of letters beyond ASCII count as the same file, since "
         "some file systems take them for one; so do names that libtorrent gave to an earlier duplicate. The later file "
         "gets a number.",
+        "- A hybrid without the hashes of version 1 counts as version 2 only.",
+        "- A length of more than 64 bits is refused; libtorrent takes it for 0.",
         "- A file name never has more than 255 bytes, also if it is made of bytes that are no UTF-8.",
         "- Pad files take no name from a real file, and never name the torrent.",
         "- Web seeds are URLs with `http`, `https` or `ftp`; what has no place in a URL is percent-encoded.",

@@ -163,11 +163,13 @@ def _write(value: object, out: list[bytes]) -> None:
             _write(each, out)
         out.append(b"e")
     elif isinstance(value, Mapping):
-        pairs = sorted((key.encode() if isinstance(key, str) else bytes(key), each) for key, each in value.items())
         out.append(b"d")
-        for key, each in pairs:
+        keys = {key.encode() if isinstance(key, str) else key: key for key in value}
+        if len(keys) < len(value) or not all(isinstance(key, bytes) for key in keys):
+            raise TypeError("the keys of a dictionary are strings, each once")
+        for key in sorted(keys):
             out += (b"%d:" % len(key), key)
-            _write(each, out)
+            _write(value[keys[key]], out)
         out.append(b"e")
     else:
         raise TypeError(f"{type(value).__name__} has no bencoding")
