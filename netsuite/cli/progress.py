@@ -12,7 +12,7 @@ from netsuite.common.terminal import StatusLine, amount, bar, duration
 __all__ = ["Bar"]
 
 _EVERY: Final = 0.1
-_WIDTH: Final = 32
+_WIDTH: Final = 30
 
 
 class Bar:
@@ -35,7 +35,7 @@ class Bar:
             if rate:
                 figures += f"  {amount(rate)}/s  {duration((self._total - done) / rate)} left"
             room = self._line.width - len(self._words) - len(figures) - 4
-            self._line.show(f"{self._words}  {bar(done / (self._total or 1), min(_WIDTH, room))}  {figures}")
+            self._line.show(f"{self._words}  {bar(done / (self._total or 1), min(_WIDTH, room))} {figures}")
 
     def __enter__(self) -> Bar:
         self.advanced(0)

@@ -104,7 +104,7 @@ def _guarded(options: argparse.Namespace) -> int:
     except CreationError as error:
         raise StartError(str(error)) from error
     except KeyboardInterrupt:
-        print("interrupted: nothing was written", file=sys.stderr)
+        print("interrupted", file=sys.stderr)
         return _INTERRUPTED
     return status
 
