@@ -253,6 +253,8 @@ class Link:
 
     def _appear(self, has: Bitfield) -> None:
         torrent = self.torrent
+        if self._appeared:
+            torrent.picker.disappeared(self.has)
         self.has = has
         self._appeared = True
         torrent.picker.appeared(has)

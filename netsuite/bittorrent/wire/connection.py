@@ -403,8 +403,9 @@ class PeerConnection:
         if index is not None and int.from_bytes(payload, "big") >= self._pieces:
             return self._close("a piece that does not exist")
         if isinstance(event, _FIRST):
-            if not self._first:
-                return self._close("a bitfield that is not the first word about pieces")
+            # aria2 says with another bitfield, later, what would take more bytes as Haves
+            if not self._first and kind != _BITFIELD:
+                return self._close("Have All or Have None that is not the first word about pieces")
             self._first = False
             if kind == _BITFIELD and not _spare_bits_clear(payload, self._pieces):
                 return self._close("a bitfield with spare bits set")

@@ -205,6 +205,12 @@ def test_extended_messages_only_where_agreed():
     assert isinstance(closed, Close)
 
 
+def test_a_bitfield_may_come_in_place_of_many_haves():
+    """aria2 does so, when that is shorter."""
+    later = [HaveNone(), Have(1), BitfieldMessage(b"\xc0\0\0"), BitfieldMessage(b"\xe0\0\0")]
+    assert events(opened(), encoded(*later)) == later
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -224,7 +230,7 @@ def test_extended_messages_only_where_agreed():
         frame(16, bytes(4)),
         frame(20),
         encoded(HaveAll(), HaveNone()),
-        encoded(Have(1), BitfieldMessage(bytes(3))),
+        encoded(Have(1), HaveAll()),
         struct.pack(">I", LARGEST_BLOCK + 1025),
         struct.pack(">I", 0xFFFFFFFF) + b"x",
     ],
