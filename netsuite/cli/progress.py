@@ -23,7 +23,7 @@ class Bar:
         self._words = words
         self._line = StatusLine(sys.stderr if stream is None else stream)
         self._began = time.monotonic()
-        self._last = self._began - _EVERY
+        self._last = float("-inf")
 
     def advanced(self, done: int) -> None:
         """Draw it again, unless that was a moment ago."""
