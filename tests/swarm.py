@@ -9,6 +9,7 @@ import random
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import deferLater
 
 from netsuite.bittorrent.metainfo import File, Metainfo, read
 from netsuite.bittorrent.peer.conduct import Conduct
@@ -79,8 +80,19 @@ class RealPeer:
         self.port = self.server.port = self._port.getHost().port
         self.torrent.start()
 
+    @property
+    def place(self):
+        return "127.0.0.1", self.port
+
+    def turn(self):
+        """Let the reactor go round."""
+        return deferLater(self._reactor, 0.005, lambda: None)
+
     async def stop(self):
-        await self._port.stopListening()
+        if self._port is None:
+            return
+        port, self._port = self._port, None
+        await port.stopListening()
         self.torrent.stop()
         await self.server.drain(self._reactor.seconds() + 1)
         await self.store.close()

@@ -48,8 +48,9 @@ _MOST_ACCOUNTS: Final = 2000
 
 
 class Torrent:
-    """See the module's docstring. ``store`` is open; ``upload`` and ``download`` are this torrent's own limits.
+    """See the module's docstring.
 
+    ``store`` is open when it starts; ``upload`` and ``download`` are this torrent's own limits, in bytes a second.
     ``on_complete`` is called once when the last piece is there. Counters in bytes: ``uploaded``, ``downloaded``,
     ``wasted`` (came twice), ``unsolicited`` (nobody asked), ``corrupt`` (wrong hash); ``offences`` counts small
     breaches, ``bans`` peers that sent wrong blocks.
@@ -67,7 +68,8 @@ class Torrent:
         on_complete: Callable[[], None] | None = None,
     ) -> None:
         runtime = server.runtime
-        rng = random.Random(runtime.rng.getrandbits(64))  # nothing secret: the system's own costs a call each
+        # nothing secret: the system's own costs a call each
+        self._rng = rng = random.Random(runtime.rng.getrandbits(64))
         self.metainfo = metainfo
         self.store = store
         self.conduct = conduct
@@ -78,9 +80,7 @@ class Torrent:
         self.running = False
         self._server = server
         self._clock = runtime.clock
-        self.picker: Picker[Link] = Picker(metainfo.length, metainfo.piece_length, store.have, rng)
-        self.assembly: Assembly[tuple[Place, bytes]] = Assembly(metainfo.length, metainfo.piece_length)
-        self.trials = Trials()
+        self._begin()
         self.addresses = Addresses(rng, conduct.reconnect)
         self.uploading = Throttle(self._clock, (server.upload, Limit(upload)))
         self.downloading = Throttle(self._clock, (server.download, Limit(download)))
@@ -104,8 +104,9 @@ class Torrent:
     # -- for its owner
 
     def start(self) -> None:
-        """Take part."""
+        """Take part, with what the store has now."""
         self.running = True
+        self._begin()
         self.store.lost = self._lost
         self._server.add(self)
         self._tick()
@@ -166,6 +167,13 @@ class Torrent:
         for link in self._links:
             link.settle(now)
         return self._accounts
+
+    def _begin(self) -> None:
+        """Nothing is asked for yet."""
+        metainfo = self.metainfo
+        self.picker: Picker[Link] = Picker(metainfo.length, metainfo.piece_length, self.store.have, self._rng)
+        self.assembly: Assembly[tuple[Place, bytes]] = Assembly(metainfo.length, metainfo.piece_length)
+        self.trials = Trials()
 
     # -- links
 
@@ -339,9 +347,11 @@ class Torrent:
         """All blocks of a piece have come."""
         blocks = self.assembly.take(piece)
         written = self.store.write(piece, blocks)
-        written.addCallbacks(self._written, self._unwritten, (piece, blocks), {}, (piece,))
+        written.addCallbacks(self._written, self._unwritten, (self.picker, piece, blocks), {}, (self.picker, piece))
 
-    def _written(self, right: bool, piece: int, blocks: list[Buffer]) -> None:
+    def _written(self, right: bool, picker: Picker[Link], piece: int, blocks: list[Buffer]) -> None:
+        if picker is not self.picker:
+            return  # stopped and started meanwhile
         if right:
             self.picker.passed(piece)
             self.trials.end(piece)
@@ -368,9 +378,9 @@ class Torrent:
             self._held_up = False
             self.freed()
 
-    def _unwritten(self, failure: Failure, piece: int) -> None:
+    def _unwritten(self, failure: Failure, picker: Picker[Link], piece: int) -> None:
         """The store is closing; anything else is a fault of ours."""
-        self.picker.failed(piece)
+        picker.failed(piece)
         if not failure.check(CancelledError):
             _log.failure("{name}: piece {piece} was not stored", failure=failure, name=self.metainfo.name, piece=piece)
 

@@ -83,6 +83,15 @@ def test_leechers_give_on_what_they_get(swarm):
     assert sum(peer.torrent.uploaded for peer in swarm.peers) == sum(peer.torrent.downloaded for peer in swarm.peers)
 
 
+def test_both_ways_at_once(swarm):
+    """Two who send each other more than the transports hold must both go on reading."""
+    half = 8 * 65536
+    one = swarm.add(has=swarm.content[:half].ljust(1_000_000, b"-"))
+    other = swarm.add(has=swarm.content[half:].rjust(1_000_000, b"-"))
+    swarm.network.until(lambda: one.torrent.complete and other.torrent.complete, 20)
+    assert one.content == other.content == swarm.content
+
+
 def test_a_swarm_repeats_to_the_bit():
     def run():
         swarm = Swarm(make_content(500_000), seed=3)
@@ -574,6 +583,20 @@ def test_stopping_leaves_nothing_behind(swarm):
     assert not list(leecher.torrent.links)
     assert seed.server.count == leecher.server.count == 0
     assert not swarm.network.clock.getDelayedCalls()
+
+
+def test_a_torrent_can_be_started_again(swarm):
+    swarm.add(has=True, upload=100_000)
+    leecher = swarm.add()
+    swarm.network.advance(5)
+    leecher.torrent.stop()
+    left = leecher.torrent.figures().left
+    assert 0 < left < 1_000_000
+    swarm.network.advance(100)
+    assert leecher.torrent.figures().left == left
+    leecher.torrent.start()
+    swarm.run_until_complete()
+    assert leecher.content == swarm.content
 
 
 def test_what_can_be_seen_from_outside(swarm):
