@@ -118,7 +118,7 @@ def _peers(count: int) -> str:
 class Progress:
     """Shows what ``look`` answers, twice a second on a terminal; without one logs a line when a tenth more is there.
 
-    At most one line a minute is logged, but for the first and the last.
+    At most one line a minute is logged, but for the first, the last, and new trouble.
     """
 
     def __init__(self, clock: IReactorTime, look: Callable[[], Sequence[Standing]], stream: TextIO | None) -> None:
@@ -129,6 +129,7 @@ class Progress:
         self._tenth = -1
         self._logged = 0.0
         self._whole = False
+        self._trouble = ""
         self._loop = LoopingCall(self._show)
         self._loop.clock = clock
 
@@ -158,11 +159,13 @@ class Progress:
 
     def _log(self, now: float, standing: Standing, down: float, up: float) -> None:
         whole = standing.have >= standing.length
-        if standing.checked is not None or (whole and self._whole):
+        if standing.checked is not None or (whole and self._whole and not standing.trouble):
             return
         tenth = 10 * standing.have // standing.length if standing.length else 10
-        if self._tenth < 0 or (whole and not self._whole) or (tenth > self._tenth and now - self._logged >= _LOGGED):
+        news = self._tenth < 0 or (whole and not self._whole) or standing.trouble not in ("", self._trouble)
+        if news or (tenth > self._tenth and now - self._logged >= _LOGGED):
             self._tenth, self._logged = tenth, now
+            self._trouble = standing.trouble or self._trouble
             _log.info("{line}", line=line(standing, down, up, 200))
         self._whole = whole
 

@@ -71,6 +71,19 @@ def test_several_torrents_are_summed_up():
     assert total([checks[0], both[0]]).checked is None
 
 
+@pytest.fixture
+def said():
+    """The lines that are logged."""
+    lines = []
+
+    def listen(event):
+        lines.append(event.get("line", ""))
+
+    globalLogPublisher.addObserver(listen)
+    yield lines
+    globalLogPublisher.removeObserver(listen)
+
+
 def watched(stream):
     clock = Clock()
     standings = [Standing("file", 100 * MIB, 0)]
@@ -100,28 +113,31 @@ def test_a_terminal_gets_one_line_that_is_rewritten():
 
 
 @pytest.mark.parametrize("stream", [None, io.StringIO()])
-def test_without_a_terminal_a_line_is_logged_now_and_then(stream):
-    said = []
-
-    def listen(event):
-        said.append(event.get("line", ""))
-
-    globalLogPublisher.addObserver(listen)
-    try:
-        progress, move, _ = watched(stream)
-        progress.start()
-        for percent in range(1, 101):
-            move(5, percent)
-        for _ in range(100):
-            move(5, 100)
-        progress.stop()
-    finally:
-        globalLogPublisher.removeObserver(listen)
+def test_without_a_terminal_a_line_is_logged_now_and_then(stream, said):
+    progress, move, _ = watched(stream)
+    progress.start()
+    for percent in range(1, 101):
+        move(5, percent)
+    for _ in range(100):
+        move(5, 100)
+    progress.stop()
     assert 5 <= len(said) <= 10
     assert "  0 %" in said[0]
     assert "whole" in said[-1]
     if stream is not None:
         assert stream.getvalue() == ""
+
+
+def test_new_trouble_is_logged_at_once_and_only_once(said):
+    standings = [Standing("file", 100, 50)]
+    clock = Clock()
+    progress = Progress(clock, lambda: standings, None)
+    progress.start()
+    for trouble in ("", "no space left", "no space left", "", "no space left", "it is broken", ""):
+        standings[:] = [Standing("file", 100, 50, trouble=trouble)]
+        clock.advance(0.5)
+    progress.stop()
+    assert [text.split("  ")[-1] for text in said] == ["0 peers", "no space left", "it is broken"]
 
 
 def test_a_terminal_that_goes_away_is_no_trouble():
