@@ -101,17 +101,16 @@ class TrackerApplication:
         entry = source + announce.port.to_bytes(2, "big")
         sort = sort_of(announce.left, announce.event)
         ident = announce.peer_id + (announce.key or 0).to_bytes(4, "big")
-        swarm = swarms.announce(info_hash, family, entry, ident, sort, announce.event is Event.COMPLETED)
-        if swarm is None:
-            if sort != LEAVING:
-                return NO_ROOM
-            swarm = Swarm()
+        known = swarms.announce(info_hash, family, entry, ident, sort, announce.event is Event.COMPLETED)
+        if known is None and sort != LEAVING:
+            return NO_ROOM
+        swarm, place = known or (Swarm(), -1)
         count = desk.wanted(announce.numwant, desk.settings.most_peers)
-        own = swarms.sample(swarm, family, sort, entry, count)
-        others = swarms.sample(swarm, 1 - family, sort, entry, count - len(own) // WIDTHS[family])
+        own = swarms.sample(swarm, family, sort, place, count)
+        others = swarms.sample(swarm, 1 - family, sort, -1, count - len(own) // WIDTHS[family])
         four, six = (others, own) if family else (own, others)
         if announce.compact:
-            peers = b"%d:%b" % (len(four), four)
+            peers = b"%d:%b" % (len(four), bytes(four))
         else:
             found = [*_named(swarm, 0, four), *_named(swarm, 1, six)]
             peers, six = dictionary_peers(found, ids=not announce.no_peer_id), b""
@@ -136,12 +135,12 @@ class TrackerApplication:
         return scrape_reply(found)
 
 
-def _named(swarm: Swarm, family: int, entries: bytes) -> Iterator[tuple[bytes, int, bytes]]:
+def _named(swarm: Swarm, family: int, entries: bytes | bytearray) -> Iterator[tuple[bytes, int, bytes]]:
     """Address, port and peer id of each packed entry."""
     width = WIDTHS[family]
     groups = [group for group in swarm.groups[family * 3 : family * 3 + 3] if group is not None]
     for at in range(0, len(entries), width):
-        entry = entries[at : at + width]
+        entry = bytes(entries[at : at + width])
         for group in groups:
             place = group.place(entry)
             if place >= 0:

@@ -29,8 +29,14 @@ CONNECTED: Final = 120
 
 _REQUEST: Final = Struct(">8sI4s20s20s8x8s8xI4x4si2s")
 """An announce as it is looked at: id, action, transaction, info-hash, peer id, left, event, key, numwant, port."""
+_UNPACK: Final = _REQUEST.unpack_from
 _REPLY: Final = Struct(">I4sIII")
 _CONNECT: Final = udp.MAGIC.to_bytes(8, "big") + bytes(4)
+# plain numbers: members of an enumeration compare slowly
+_ANNOUNCE: Final = udp.ANNOUNCE
+_COMPLETED: Final = int(Event.COMPLETED)
+_STOPPED: Final = int(Event.STOPPED)
+_PAUSED: Final = int(Event.PAUSED)
 _NOTHING_LEFT: Final = bytes(8)
 _MEMO: Final = 65536
 _WINDOW: Final = 1452
@@ -48,7 +54,8 @@ class Datagrams:
         self._family = family
         self._secret = secret
         self._at, self._end = (8, 24) if family else (4, 8)
-        self._most = (_WINDOW - 20) // WIDTHS[family]
+        most = (_WINDOW - 20) // WIDTHS[family]
+        self._most, self._usual = desk.wanted(most, most), desk.wanted(-1, most)
         self._known: dict[bytes, bytes] = {}
         self._window = -1
         self._now = now
@@ -66,46 +73,45 @@ class Datagrams:
     def answer(self, data: bytes, peer: tuple[str, int], local: tuple[str, int], now: float) -> bytes | None:
         """The answer to a datagram, or None; as a DatagramListener wants it."""
         self.tick(now)
-        host = peer[0].partition("%")[0]
-        return self._answer(data, socket.inet_pton(socket.AF_INET6 if self._family else socket.AF_INET, host))
+        packed = socket.inet_pton(socket.AF_INET6 if self._family else socket.AF_INET, peer[0].partition("%")[0])
+        return self.fast(data, bytes(self._at) + packed)
 
     def fast(self, data: bytes, name: bytes) -> bytes | None:
         """The same for an address as the kernel writes it."""
-        return self._answer(data, name[self._at : self._end])
-
-    def _answer(self, data: bytes, source: bytes) -> bytes | None:
-        if len(data) < 98 or data[11] != udp.ANNOUNCE:
+        source = name[self._at : self._end]
+        if len(data) < 98 or data[11] != _ANNOUNCE:
             return self._other(data, source)
-        ident, action, transaction, info_hash, peer_id, left, event, key, wanted, port = _REQUEST.unpack_from(data)
+        ident, action, transaction, info_hash, peer_id, left, event, key, wanted, port = _UNPACK(data)
         if self._known.get(source) != ident and not self._proven(source, ident):
             return self._error(transaction, _UNKNOWN)
-        if action != udp.ANNOUNCE:
+        if action != _ANNOUNCE:
             return None
         desk = self._desk
         if desk.rate is not None and not desk.permits(source):
             return self._error(transaction, TOO_OFTEN.reason.encode())
-        if event == Event.STOPPED:
+        if event == _STOPPED:
             sort = LEAVING
         elif left == _NOTHING_LEFT:
             sort = SEED
         else:
-            sort = PARTIAL if event == Event.PAUSED else DOWNLOADER
+            sort = PARTIAL if event == _PAUSED else DOWNLOADER
         if port == _NO_PORT and sort != LEAVING:
             return self._error(transaction, b"port must be between 1 and 65535")
         self.announces += 1
         swarms = desk.swarms
         if swarms.find(info_hash) is None and not desk.torrents.serves(info_hash):
             return self._error(transaction, NOT_SERVED.reason.encode())
-        entry = source + port
         family = self._family
-        swarm = swarms.announce(info_hash, family, entry, peer_id + key, sort, event == Event.COMPLETED)
-        if swarm is None:
+        known = swarms.announce(info_hash, family, source + port, peer_id + key, sort, event == _COMPLETED)
+        if known is None:
             if sort != LEAVING:
                 return self._error(transaction, NO_ROOM.reason.encode())
-            return _REPLY.pack(udp.ANNOUNCE, transaction, desk.interval(), 0, 0)
-        leechers = swarm.count(DOWNLOADER) + swarm.count(PARTIAL)
-        return _REPLY.pack(udp.ANNOUNCE, transaction, desk.interval(), leechers, swarm.count(SEED)) + swarms.sample(
-            swarm, family, sort, entry, desk.wanted(wanted, self._most)
+            return _REPLY.pack(_ANNOUNCE, transaction, desk.interval(), 0, 0)
+        swarm, place = known
+        downloaders, seeds, partial = swarm.counts
+        count = self._usual if wanted < 0 else min(wanted, self._most)
+        return _REPLY.pack(_ANNOUNCE, transaction, desk.interval(), downloaders + partial, seeds) + swarms.sample(
+            swarm, family, sort, place, count
         )
 
     def _other(self, data: bytes, source: bytes) -> bytes | None:
@@ -118,12 +124,12 @@ class Datagrams:
             self.connects += 1
             return bytes(4) + data[12:16] + self._id(source, self._window)
         action = int.from_bytes(data[8:12], "big")
-        if action != udp.SCRAPE and action != udp.ANNOUNCE:
+        if action != udp.SCRAPE and action != _ANNOUNCE:
             return None
         transaction = data[12:16]
         if self._known.get(source) != data[:8] and not self._proven(source, data[:8]):
             return self._error(transaction, _UNKNOWN)
-        if action == udp.ANNOUNCE:
+        if action == _ANNOUNCE:
             return self._error(transaction, b"the announce is too short")
         if not self._desk.permits(source):
             return self._error(transaction, TOO_OFTEN.reason.encode())

@@ -106,36 +106,35 @@ class Group:
         if index is not None and len(index) < _INDEXED // 2:
             self.index = None
 
-    def sample(self, count: int, own: int, random: Random) -> bytes:
+    def sample(self, count: int, own: int, random: Random) -> bytearray:
         """The entries of ``count`` peers (at most all) chosen uniformly; never that at ``own`` (-1: nobody's)."""
         entries, width = self.entries, self.width
-        if own < 0:
-            most = len(entries) // width
-            if count >= most:
-                return bytes(entries)
-            start = int(random() * most)
-            over = start + count - most
-            if over <= 0:
-                return bytes(entries[start * width : (start + count) * width])
-            return bytes(entries[start * width :] + entries[: over * width])
-        hole = own * width
-        most = len(entries) // width - 1
+        most = len(entries) // width
+        # with nobody to leave out the hole lies behind the end
+        hole = len(entries) if own < 0 else own * width
+        most -= own >= 0
         if count >= most:
-            return bytes(entries[:hole] + entries[hole + width :])
+            return entries[:hole] + entries[hole + width :]
         start = int(random() * most)
-        over = start + count - most
+        end = (start + count) * width
+        over = end - most * width
+        start *= width
         if over <= 0:
-            return self._run(start * width, (start + count) * width, hole)
-        return self._run(start * width, most * width, hole) + self._run(0, over * width, hole)
+            if end <= hole:
+                return entries[start:end]
+            if start >= hole:
+                return entries[start + width : end + width]
+            return entries[start:hole] + entries[hole + width : end + width]
+        return self._run(start, most * width, hole) + self._run(0, over, hole)
 
-    def _run(self, start: int, end: int, hole: int) -> bytes:
+    def _run(self, start: int, end: int, hole: int) -> bytearray:
         """The bytes from ``start`` to ``end``, counted as if those of the entry at ``hole`` were not there."""
-        if end <= hole:
-            return bytes(self.entries[start:end])
         width = self.width
         if start >= hole:
-            return bytes(self.entries[start + width : end + width])
-        return bytes(self.entries[start:hole] + self.entries[hole + width : end + width])
+            return self.entries[start + width : end + width]
+        if end <= hole:
+            return self.entries[start:end]
+        return self.entries[start:hole] + self.entries[hole + width : end + width]
 
     def stale(self, marks: bytes) -> list[int]:
         """The places of the peers whose generation ``marks`` (256 bytes) maps to 1, the last first."""

@@ -44,26 +44,42 @@ _WALKED: Final = 2000
 
 
 class Swarm:
-    """Who shares one torrent: six groups, by family and sort, those that are empty None; ``downloaded`` ever."""
+    """Who shares one torrent: six groups, by family and sort, those that are empty None.
 
-    __slots__ = ("downloaded", "groups")
+    ``counts`` is how many there are of each sort, of both families, ``downloaded`` how many ever completed.
+    """
+
+    __slots__ = ("counts", "downloaded", "groups")
 
     def __init__(self) -> None:
         self.groups: list[Group | None] = [None] * 6
+        self.counts = [0, 0, 0]
         self.downloaded = 0
 
     def __len__(self) -> int:
-        return sum(len(group) for group in self.groups if group is not None)
-
-    def count(self, sort: int) -> int:
-        """How many of a sort there are, of both families."""
-        one, other = self.groups[sort], self.groups[sort + 3]
-        return (0 if one is None else len(one)) + (0 if other is None else len(other))
+        return sum(self.counts)
 
     def tally(self) -> Tally:
         """What a scrape says."""
-        downloaders = self.count(DOWNLOADER)
-        return Tally(self.count(SEED), self.downloaded, downloaders + self.count(PARTIAL), downloaders)
+        downloaders, seeds, partial = self.counts
+        return Tally(seeds, self.downloaded, downloaders + partial, downloaders)
+
+    def add(self, at: int, entry: bytes, facts: bytes, random: Callable[[], float]) -> int:
+        """Put a peer that is not there into a group (family * 3 + sort); answers its place."""
+        group = self.groups[at]
+        if group is None:
+            group = self.groups[at] = Group(WIDTHS[at // 3])
+        self.counts[at % 3] += 1
+        return group.add(entry, facts, random)
+
+    def remove(self, at: int, place: int) -> None:
+        """Take a peer out of a group."""
+        group = self.groups[at]
+        if group is not None:
+            group.remove(place)
+            self.counts[at % 3] -= 1
+            if not group.entries:
+                self.groups[at] = None
 
 
 class Swarms:
@@ -106,50 +122,46 @@ class Swarms:
 
     def announce(
         self, info_hash: bytes, family: int, entry: bytes, ident: bytes, sort: int, done: bool
-    ) -> Swarm | None:
+    ) -> tuple[Swarm, int] | None:
         """Take in, move or let go a peer; ``done`` if it says that it has just completed.
 
-        ``ident`` is its peer id and its owner's tag. Answers its swarm; None if there is none and no room for one, or
-        nobody to say good-bye to.
+        ``ident`` is its peer id and its owner's tag. Answers its swarm and its place there (-1: none); None if there is
+        no swarm, and no room for one or nobody to say good-bye to.
         """
         swarm = self.find(info_hash)
+        at = family * 3 + sort
         if swarm is None:
-            if sort == LEAVING or not (self.memory + SWARM_COST + PEER_COST <= self._memory or self._evict()):
+            if sort == LEAVING or not (self.memory + SWARM_COST + PEER_COST <= self._memory or self._evict(None)):
                 self.refused += sort != LEAVING
                 return None
             swarm = self._known[info_hash] = Swarm()
-        first = 3 if family else 0
-        groups = swarm.groups
-        if sort != LEAVING:
-            group = groups[first + sort]
+        elif sort != LEAVING:
+            group = swarm.groups[at]
             if group is not None:
-                place = group.place(entry)
+                index = group.index
+                place = group.place(entry) if index is None else index.get(entry, -1)
                 if place >= 0:
-                    place *= FACTS
-                    group.facts[place : place + FACTS] = ident + self._mark
-                    return swarm
-        known = self._take(swarm, first, entry, ident if sort == LEAVING else None)
+                    fact = place * FACTS
+                    group.facts[fact : fact + FACTS] = ident + self._mark
+                    return swarm, place
+        known = self._take(swarm, family * 3, entry, ident if sort == LEAVING else None)
         if sort == LEAVING:
-            if known and not len(swarm) and not swarm.downloaded:
+            if known and not any(swarm.counts) and not swarm.downloaded:
                 del self._known[info_hash]
-            return swarm
+            return swarm, -1
         if not known:
             if self.memory + PEER_COST > self._memory and not self._evict(swarm):
                 self.refused += 1
-                return swarm
+                return swarm, -1
             self.peers += 1
-        group = groups[first + sort]
-        if group is None:
-            group = groups[first + sort] = Group(WIDTHS[family])
-        group.add(entry, ident + self._mark, self._random)
         if done and sort == SEED:
             swarm.downloaded += 1
-        return swarm
+        return swarm, swarm.add(at, entry, ident + self._mark, self._random)
 
     def _take(self, swarm: Swarm, first: int, entry: bytes, owner: bytes | None) -> bool:
         """Take a peer out of whichever group it is in; if it leaves, for its owner only."""
-        for sort in range(first, first + 3):
-            group = swarm.groups[sort]
+        for at in range(first, first + 3):
+            group = swarm.groups[at]
             if group is None:
                 continue
             place = group.place(entry)
@@ -159,30 +171,28 @@ class Swarms:
                 if group.facts[place * FACTS : place * FACTS + IDENT] != owner:
                     return False
                 self.peers -= 1
-            group.remove(place)
-            if not group.entries:
-                swarm.groups[sort] = None
+            swarm.remove(at, place)
             return True
         return False
 
-    def sample(self, swarm: Swarm, family: int, sort: int, entry: bytes, count: int) -> bytes:
-        """The packed entries of at most ``count`` peers of a family for one of a sort, which is not among them."""
-        first = 3 if family else 0
-        groups = swarm.groups
-        downloaders = groups[first]
+    def sample(self, swarm: Swarm, family: int, sort: int, own: int, count: int) -> bytes | bytearray:
+        """The packed entries of at most ``count`` peers of a family for one of a sort.
+
+        ``own`` is its place among those of that family and sort, -1 if it is not there; it is not given to itself.
+        """
+        downloaders, seeds, partial = swarm.groups[3:] if family else swarm.groups[:3]
         if count <= 0 or sort == LEAVING:
             return b""
         if sort != DOWNLOADER:
-            return downloaders.sample(count, -1, self._random) if downloaders is not None else b""
-        own = -1 if downloaders is None else downloaders.place(entry)
-        seeds, partial = groups[first + 1], groups[first + 2]
-        total = 0
+            return b"" if downloaders is None else downloaders.sample(count, -1, self._random)
+        if seeds is None and partial is None:
+            return b"" if downloaders is None else downloaders.sample(count, own, self._random)
+        width = WIDTHS[family]
+        total = -(own >= 0)
         for group in (seeds, partial, downloaders):
             if group is not None:
-                total += len(group.entries)
-        width = WIDTHS[family]
-        total = total // width - (own >= 0)
-        found = b""
+                total += len(group.entries) // width
+        found = bytearray()
         for group in (seeds, partial, downloaders):
             if group is None:
                 continue
@@ -198,7 +208,7 @@ class Swarms:
 
     # -- room
 
-    def _evict(self, keep: Swarm | None = None) -> bool:
+    def _evict(self, keep: Swarm | None) -> bool:
         """Drop a swarm of one peer, if one of those that stand longest is such; the others go to the end."""
         known = self._known
         for _ in range(min(_LOOKED_AT, len(known))):
@@ -225,7 +235,8 @@ class Swarms:
         for sort, (entries, facts) in enumerate(groups):
             if entries:
                 swarm.groups[sort] = Group.of(WIDTHS[sort // 3], entries, facts, marks)
-                self.peers += len(entries) // WIDTHS[sort // 3]
+                swarm.counts[sort % 3] += len(entries) // WIDTHS[sort // 3]
+        self.peers += len(swarm)
         self._known[info_hash] = swarm
 
     # -- time
@@ -261,19 +272,16 @@ class Swarms:
             swarm = self.find(info_hash)
             if swarm is None:
                 continue
-            for sort, group in enumerate(swarm.groups):
+            for at, group in enumerate(swarm.groups):
                 if group is None:
                     continue
-                budget -= len(group) >> 5
-                entry_places = group.stale(marks)
-                for place in entry_places:
-                    group.remove(place)
-                    self.peers -= 1
-                    self.expired += 1
-                budget -= len(entry_places)
-                if not group.entries:
-                    swarm.groups[sort] = None
-            if not any(swarm.groups) and not swarm.downloaded:
+                stale = group.stale(marks)
+                budget -= len(stale) + (len(group) >> 5)
+                for place in stale:
+                    swarm.remove(at, place)
+                self.peers -= len(stale)
+                self.expired += len(stale)
+            if not any(swarm.counts) and not swarm.downloaded:
                 self._known.pop(info_hash, None)
             budget -= 1
             if budget <= 0:

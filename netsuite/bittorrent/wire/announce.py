@@ -366,7 +366,7 @@ def read_scrape(query: bytes | None, most: int) -> list[bytes] | Failure:
 
 
 def announce_reply(
-    interval: int, min_interval: int, tally: Tally, external_ip: bytes, peers: bytes, peers6: bytes
+    interval: int, min_interval: int, tally: Tally, external_ip: bytes, peers: bytes, peers6: bytes | bytearray
 ) -> bytes:
     """A tracker's answer; ``peers`` is bencoded already (a string or a list), ``peers6`` is packed.
 
