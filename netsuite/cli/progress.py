@@ -38,7 +38,6 @@ class Bar:
             self._line.show(f"{self._words}  {bar(done / (self._total or 1), min(_WIDTH, room))} {figures}")
 
     def __enter__(self) -> Bar:
-        self.advanced(0)
         return self
 
     def __exit__(

@@ -70,14 +70,15 @@ class StatusLine:
     def width(self) -> int:
         """How many columns there are to write in."""
         try:
-            return os.get_terminal_size(self._stream.fileno()).columns - 1 if self._stream is not None else _WIDTH
+            columns = os.get_terminal_size(self._stream.fileno()).columns if self._stream is not None else 0
         except (OSError, ValueError):
-            return _WIDTH
+            columns = 0
+        return columns - 1 if columns else _WIDTH  # some terminals do not know their size
 
     def show(self, text: str) -> None:
         """Put a text in place of the one before."""
+        self._shown = True  # before it is, for whoever is interrupted between
         self._write(f"\r{fitted(text, self.width)}\x1b[K\r")
-        self._shown = True
 
     def clear(self) -> None:
         """Leave an empty line."""

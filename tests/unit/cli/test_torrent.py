@@ -197,6 +197,7 @@ def test_a_bar_on_a_terminal(monkeypatch):
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     stream = Terminal()
     with Bar(10 << 20, "hashing", stream) as bar:
+        bar.advanced(0)
         now[0] += 1
         bar.advanced(5 << 20)
         now[0] += 0.05
