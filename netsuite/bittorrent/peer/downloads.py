@@ -61,7 +61,7 @@ class Downloads:
         """Send as many requests as there is room for."""
         link = self.link
         torrent = link.torrent
-        if not link.interested or link.adapter.closed:
+        if not link.interested or link.adapter.closed or link.adapter.full:
             return
         depth = min(self.pipeline.depth, self.most)
         room = depth - len(self.requested)

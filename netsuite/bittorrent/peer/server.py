@@ -160,6 +160,7 @@ class PeerServer:
         link = adapter.data
         if type(link) is Link:
             link.uploads.serve()
+            link.downloads.ask()
 
     def _gone(self, adapter: StreamAdapter, reason: str) -> None:
         data: Any = adapter.data

@@ -24,10 +24,11 @@ class Uploads:
     """The giving side of a link.
 
     Requests wait here and not in a buffer of the transport, so that a choke or a cancel still reaches them (BEP 3).
-    ``allowed`` are the pieces that are given while we choke (BEP 6).
+    ``allowed`` are the pieces that are given while we choke (BEP 6). A peer that asks on and on for what it does not
+    get, or does not read what it is told, is closed.
     """
 
-    __slots__ = ("_reading", "_serving", "allowed", "link", "queue", "rate")
+    __slots__ = ("_reading", "_serving", "_unread", "_unwelcome", "allowed", "link", "queue", "rate")
 
     def __init__(self, link: Link, now: float) -> None:
         self.link = link
@@ -36,6 +37,8 @@ class Uploads:
         self.allowed: dict[int, None] = {}
         self._reading: Deferred[Buffer] | None = None
         self._serving = False
+        self._unwelcome = 0  # requests for what it does not get, since we choked it
+        self._unread = 0  # rejects since the transport was full
 
     def asked(self, spans: Sequence[Span]) -> None:
         """Requests came; those that will not be answered are rejected (BEP 6) or ignored (BEP 3)."""
@@ -52,6 +55,7 @@ class Uploads:
                 link.offence("a request for what does not exist")
                 refused.append(span)
             elif not have[piece] or (link.choked and not self._allows(piece)):
+                self._unwelcome += 1
                 refused.append(span)
             elif len(queue) >= patience:
                 link.offence("a request more than may wait")
@@ -59,6 +63,8 @@ class Uploads:
             else:
                 queue[span] = None
         self._refuse(refused)
+        if self._unwelcome > patience:
+            link.close("it asks on for what it does not get")
         self.serve()
 
     def cancelled(self, spans: Sequence[Span]) -> None:
@@ -67,6 +73,7 @@ class Uploads:
 
     def void(self) -> None:
         """We choke: what waits will not be answered, but for pieces that are allowed fast (BEP 6)."""
+        self._unwelcome = 0
         refused = [span for span in self.queue if span[0] not in self.allowed]
         for span in refused:
             del self.queue[span]
@@ -84,6 +91,8 @@ class Uploads:
         if self._serving:
             return
         adapter = self.link.adapter
+        if not adapter.full:
+            self._unread = 0
         self._serving = True
         try:
             while self.queue and self._reading is None and not adapter.full and not adapter.closed:
@@ -148,5 +157,10 @@ class Uploads:
         return piece in self.allowed and self.link.has.count < self.link.torrent.conduct.allowed_fast
 
     def _refuse(self, spans: list[Span]) -> None:
-        if spans and self.link.fast:
-            self.link.send(Rejects(spans))
+        link = self.link
+        if spans and link.fast:
+            link.send(Rejects(spans))
+            if link.adapter.full:
+                self._unread += len(spans)
+                if self._unread > link.torrent.conduct.patience:
+                    link.close("it reads no rejects")

@@ -385,6 +385,50 @@ def test_a_choke_rejects_what_waits(swarm):
     assert stranger.heard.index(stranger.of(Choke)[0]) < stranger.heard.index(stranger.of(Rejects)[0])
 
 
+def test_who_asks_on_while_choked_is_closed(swarm):
+    stranger = Stranger(swarm).dial(swarm.add(has=True, conduct=Conduct(allowed_fast=0, patience=50)))
+    stranger.say(Requests([(0, 0, 100)] * 50))
+    assert len(rejected(stranger)) == 50
+    assert stranger.closed is None
+    stranger.say(Requests([(0, 0, 100)]))
+    assert stranger.closed is not None
+
+
+WHOLE = [(piece, begin, 16384) for piece in range(14) for begin in range(0, 65536, 16384)]
+
+
+def test_who_reads_no_rejects_is_closed(swarm):
+    seed = swarm.add(has=True)
+    stranger = unchoked(swarm, seed)
+    (link,) = seed.torrent.links
+    stranger.transport.pauseProducing()
+    stranger.say(Requests(WHOLE))
+    assert link.adapter.full
+    for _ in range(2000 // len(WHOLE) - 1):
+        stranger.say(Cancels(WHOLE), Requests(WHOLE))
+    assert not link.adapter.closed
+    for _ in range(3):
+        stranger.say(Cancels(WHOLE), Requests(WHOLE))
+    assert link.adapter.closed
+
+
+def test_who_reads_nothing_is_asked_nothing(swarm):
+    """Unchokes and chokes cost a peer little; what they make us ask for must not pile up."""
+    peer = swarm.add(has=swarm.content[: 8 * 65536].ljust(1_000_000, b"-"))
+    stranger = unchoked(swarm, peer, fast=False)
+    (link,) = peer.torrent.links
+    stranger.say(BitfieldMessage(b"\x00\xff"))
+    stranger.transport.pauseProducing()
+    stranger.say(Requests(WHOLE[:32]))
+    assert link.adapter.full
+    bytes_out = peer.server.factory.bytes_out
+    for _ in range(100):
+        stranger.transport.write(b"".join(Unchoke().encode() + Choke().encode()))
+        swarm.network.advance(0.01)
+    assert link.adapter.full
+    assert peer.server.factory.bytes_out == bytes_out
+
+
 def test_a_peer_that_reads_slowly_is_sent_no_more_than_it_takes(swarm):
     seed = swarm.add(has=True)
     stranger = unchoked(swarm, seed)
