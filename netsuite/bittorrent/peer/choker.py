@@ -73,6 +73,7 @@ class Choker(Generic[P]):
         self._rounds = 0
         self._row: list[P] = []
         self._since: dict[P, int] = {}  # who is unchoked: the round in which that began
+        self._lucky: set[P] = set()  # of these, those whose turn it is
         self._between = 0  # a seed's new unchokes since the last round
 
     def round(self, now: float, candidates: Iterable[Candidate[P]], *, seeding: bool = False) -> frozenset[P]:
@@ -97,7 +98,7 @@ class Choker(Generic[P]):
         """The same between two rounds: nobody's turn comes sooner, but what is free is given away."""
         row = self._line_up(candidates)
         if not seeding:
-            return self._settle(self._trade(now, row))
+            return self._settle(self._mend(now, row))
         chosen = self._rotate(row, 0)
         interested = {each.peer for each in row if each.interested}
         self._between += sum(peer in interested and peer not in self._since for peer in chosen)
@@ -123,12 +124,10 @@ class Choker(Generic[P]):
         return row
 
     def _trade(self, now: float, row: list[Candidate[P]]) -> list[P]:
-        """The rule while downloading."""
+        """The rule while downloading, at a round."""
         chosen: list[P] = []
         room = self._slots
-        ranked = [each for each in row if now - each.heard < self._snub]
-        ranked.sort(key=lambda each: (-each.received, each.peer not in self._since))
-        for each in ranked:
+        for each in self._ranked(now, row):
             if not room:
                 break
             if each.interested:
@@ -136,9 +135,33 @@ class Choker(Generic[P]):
                 room -= 1
             elif each.received > 0:
                 chosen.append(each.peer)
-        room += self._optimistic
+        return self._fill(row, chosen, room + self._optimistic)
+
+    def _mend(self, now: float, row: list[Candidate[P]]) -> list[P]:
+        """The same between rounds: who is served stays, unless somebody better took its place again."""
+        ranked = [each for each in self._ranked(now, row) if each.interested and each.peer not in self._lucky]
+        served = [each.peer for each in ranked if each.peer in self._since]
+        others = [each.peer for each in ranked if each.peer not in self._since]
+        chosen = (served + others)[: self._slots]
+        room = self._slots + self._optimistic - len(chosen)
+        lucky = [each.peer for each in row if each.interested and each.peer in self._lucky][:room]
+        chosen += lucky
+        chosen += [each.peer for each in row if not each.interested and each.peer in self._since]
+        filled = self._fill(row, chosen, room - len(lucky))
+        self._lucky.update(lucky)
+        return filled
+
+    def _ranked(self, now: float, row: list[Candidate[P]]) -> list[Candidate[P]]:
+        """Who does not snub us, by what it sends; of equals, who is unchoked already."""
+        ranked = [each for each in row if now - each.heard < self._snub]
+        ranked.sort(key=lambda each: (-each.received, each.peer not in self._since))
+        return ranked
+
+    def _fill(self, row: list[Candidate[P]], chosen: list[P], room: int) -> list[P]:
+        """Give the slots that are left to those whose turn it is."""
         taken = set(chosen)
         waiting = [each.peer for each in row if each.interested and each.peer not in taken]
+        self._lucky = set(waiting[:room])
         chosen += waiting[:room]
         if len(waiting) < room:
             # a slot is idle: nobody need wait for it
