@@ -147,6 +147,13 @@ class MemoryFolder:
             data = bytes(memoryview(self._files[names].data)[offset : offset + length])
             return data if len(data) == length else None
 
+    def hollow(self, names: Names, offset: int, length: int) -> bool:
+        """Whether nothing was ever written to a part of a file."""
+        with self._lock:
+            node = self._node(names)
+            blocks = range(offset // _BLOCK, -(-(offset + length) // _BLOCK))
+            return len(node.data) >= offset + length and node.blocks.isdisjoint(blocks)
+
     def write(self, names: Names, size: int, offset: int, buffers: Sequence[Buffer]) -> None:
         """Put bytes into a file."""
         with self._lock:

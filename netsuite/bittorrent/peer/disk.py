@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from netsuite.bittorrent.bitfield import Bitfield
@@ -170,8 +171,22 @@ class Disk:
     def _is_right(self, piece: int) -> bool:
         size = self.layout.size(piece)
         try:
+            if self._is_hollow(piece, size):
+                return _hash_of_zeros(size) == self._metainfo.piece_hash(piece)
             return self.is_hash_of(
                 piece, (self.read(piece, at, min(_AT_ONCE, size - at)) for at in range(0, size, _AT_ONCE))
             )
         except OSError:
             return False
+
+    def _is_hollow(self, piece: int, size: int) -> bool:
+        """Whether nothing was ever written where a piece is: most of a download that has just begun."""
+        return all(
+            file == PAD or self._folder.hollow(self._paths[file][0], offset, length)
+            for file, offset, length in self.layout.spans(piece, 0, size)
+        )
+
+
+@lru_cache(maxsize=16)
+def _hash_of_zeros(size: int) -> bytes:
+    return hashlib.sha1(bytes(size), usedforsecurity=False).digest()

@@ -54,6 +54,9 @@ class FolderLayer(Protocol):
     def peek(self, names: Names, offset: int, length: int) -> Buffer | None:
         """A part of a file if all of it can be had without waiting for a disk, else None."""
 
+    def hollow(self, names: Names, offset: int, length: int) -> bool:
+        """Whether a part of a file is known to be zeros because nothing was ever written there."""
+
     def write(self, names: Names, size: int, offset: int, buffers: Sequence[Buffer]) -> None:
         """Put bytes into a file, which is made as :meth:`make` does."""
 
@@ -177,6 +180,16 @@ class Folder:
             self._can_peek = problem.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
             return None
         return data if count == length else None
+
+    def hollow(self, names: Names, offset: int, length: int) -> bool:
+        """Whether a part of a file lies in a hole, where the file system tells."""
+        with self._descriptors.of(self, names, False) as descriptor:
+            if os.fstat(descriptor).st_size < offset + length:
+                return False
+            try:
+                return os.lseek(descriptor, offset, os.SEEK_DATA) >= offset + length
+            except OSError as problem:
+                return problem.errno == errno.ENXIO  # a hole up to the end
 
     def write(self, names: Names, size: int, offset: int, buffers: Sequence[Buffer]) -> None:
         """Put bytes into a file."""

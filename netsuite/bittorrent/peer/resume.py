@@ -69,10 +69,6 @@ class ResumeRecord:
         files.rename(draft, self._path)
         files.sync_folder(self._path.parent)
 
-    def remove(self) -> None:
-        """Forget it. Raises OSError."""
-        self._files.remove(self._path)
-
     def _format(self, claim: Claim) -> bytes:
         place = claim.place.encode("utf-8", "surrogateescape")
         head = _HEAD.pack(_VERSION, self._info_hash, len(place), len(claim.have), len(claim.facts))

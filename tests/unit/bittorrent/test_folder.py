@@ -74,6 +74,19 @@ def test_what_is_in_memory_is_there_at_once(folder):
     assert folder.peek(NAMES, 1, 10) is None
 
 
+def test_holes_are_told_from_what_was_written(folder):
+    folder.write(NAMES, 3 << 20, 1 << 20, [b"x" * (1 << 20)])
+    assert not folder.hollow(NAMES, 1 << 20, 1 << 20)
+    assert not folder.hollow(NAMES, 0, 2 << 20)
+    assert not folder.hollow(NAMES, (2 << 20) - 1, 1 << 20)
+    for begin in (0, 2 << 20):
+        assert folder.hollow(NAMES, begin, 1 << 20)
+        assert folder.read(NAMES, begin, 1 << 20) == bytes(1 << 20)
+    assert not folder.hollow(NAMES, 2 << 20, (1 << 20) + 1), "beyond the end is nothing"
+    with pytest.raises(FileNotFoundError):
+        folder.hollow(("other",), 0, 1)
+
+
 @pytest.fixture
 def trap(tmp_path):
     """A folder to save in, with a folder beside it that nothing may get into."""

@@ -186,6 +186,20 @@ def test_without_a_record_all_is_hashed_in_runs_with_progress():
     assert progress[-1] == (40, 40), "which does not count if a check is asked for"
 
 
+def test_pieces_of_zeros_are_right_where_nothing_was_written_and_no_others(site):
+    site = Site({"f": content(1, 8192) + bytes(3 * 8192) + content(2, 8192) + bytes(100)}, 8192, folder=site.folder)
+    site.folder.make(("f",), 5 * 8192 + 100)
+    assert list(site.opened().have) == [1, 2, 3, 5]
+
+
+def test_a_torrent_without_bytes_is_complete_and_has_its_files(site):
+    site = Site({"t/a": b"", "t/b": b""}, folder=site.folder)
+    store = site.opened()
+    assert store.have.full
+    assert site.folder.look(("t", "b")).size == 0
+    outcome(store.close())
+
+
 @pytest.mark.parametrize(
     ("harm", "left"),
     [
