@@ -37,6 +37,8 @@ __all__ = ["PeerService", "build"]
 
 _log = Logger()
 _WAITING: Final = 100_000
+_TOLD: Final = 3
+"""Troubles that the health names."""
 
 
 class PeerService(NetsuiteService):
@@ -152,8 +154,9 @@ class PeerService(NetsuiteService):
         """Well while nothing keeps a torrent from being downloaded or served."""
         if not self.running:
             return Health(False, "not running")
-        trouble = self._files.trouble or next(self._troubles(), "")
-        return Health(not trouble, trouble or self._summary())
+        troubles = list(self._troubles())
+        more = f" (and {len(troubles) - _TOLD} more)" if len(troubles) > _TOLD else ""
+        return Health(not troubles, "; ".join(troubles[:_TOLD]) + more if troubles else self._summary())
 
     def figures(self) -> Sequence[tuple[str, float]]:
         """What is shared, and how much was."""
@@ -267,6 +270,8 @@ class PeerService(NetsuiteService):
         )
 
     def _troubles(self) -> Iterator[str]:
+        if self._files.trouble:
+            yield self._files.trouble
         for transfer in self.transfers.values():
             if transfer.trouble:
                 yield f"{transfer.name}: {transfer.trouble}"
