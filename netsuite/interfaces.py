@@ -24,11 +24,13 @@ __all__ = [
     "IHttpClient",
     "IHttpRequest",
     "IHttpServer",
+    "IImmediateHttpApplication",
     "IMailDelivery",
     "INameResolver",
     "INetsuiteService",
     "IOffers",
     "ISite",
+    "InternalTarget",
     "LookupFailed",
     "NameAnswer",
     "Record",
@@ -153,6 +155,18 @@ class IHttpApplication(Interface):
         """An :data:`HttpAnswer` or a coroutine of one; an exception becomes a 500."""
 
 
+class IImmediateHttpApplication(IHttpApplication):
+    """An application that has some answers at once, and whose clients come for one each (a tracker's announces).
+
+    On ports of its own the server may then answer at the door, and close.
+    """
+
+    immediate_fields: Sequence[tuple[bytes, bytes]] = Attribute("the header fields of every such answer")
+
+    def immediately(target: bytes, host: str) -> bytes | None:
+        """The body of a 200 to a GET of this target from this address, or None to have :meth:`handle` asked."""
+
+
 class IHttpServer(Interface):
     """The suite's HTTP server, for those who have an application to show."""
 
@@ -188,6 +202,10 @@ class HttpFailed(Exception):
     """No whole response could be had; the text says why in one line."""
 
 
+class InternalTarget(HttpFailed):
+    """The target has an internal address, and those are guarded."""
+
+
 class IHttpClient(Interface):
     """Fetches small resources, for servers that must ask the web (a tracker, say)."""
 
@@ -202,7 +220,8 @@ class IHttpClient(Interface):
         """The response to a GET, whatever its status, after at most five redirects; raises HttpFailed.
 
         The body has at most ``limit`` bytes and the whole takes at most ``timeout`` seconds. ``guarded`` refuses
-        internal targets (loopback and private addresses), also where a name or a redirect leads there.
+        internal targets (loopback and private addresses), also where a name or a redirect leads there, with
+        InternalTarget.
         """
 
 

@@ -23,7 +23,7 @@ from netsuite.common.commons import Runtime
 from netsuite.http.client import ClientLimits, FetchFailed, HttpClient, Origin, Resolve
 from netsuite.http.wire.messages import Request
 from netsuite.http.wire.target import is_authority
-from netsuite.interfaces import HttpFailed, HttpReply, IHttpClient, LookupFailed
+from netsuite.interfaces import HttpFailed, HttpReply, IHttpClient, InternalTarget, LookupFailed
 
 __all__ = ["UserAgent"]
 
@@ -123,7 +123,7 @@ async def _without_internal(host: str, found: Awaitable[list[str]]) -> list[str]
     addresses = await found
     allowed = [address for address in addresses if not is_internal(address)]
     if addresses and not allowed:
-        raise LookupFailed(f"{host} leads to an internal address, which is refused here")
+        raise InternalTarget(f"{host} leads to an internal address")
     return allowed
 
 

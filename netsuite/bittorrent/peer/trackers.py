@@ -22,7 +22,7 @@ from netsuite.bittorrent.peer.udptracker import UdpTrackers
 from netsuite.bittorrent.wire.announce import Announce, AnnounceReply, Failure, announce_url, read_reply
 from netsuite.common.access import is_internal
 from netsuite.common.commons import Runtime
-from netsuite.interfaces import HttpFailed, IHttpClient, INameResolver, LookupFailed
+from netsuite.interfaces import HttpFailed, IHttpClient, INameResolver, InternalTarget, LookupFailed
 
 __all__ = ["HttpTracker", "Trackers", "UdpTracker"]
 
@@ -30,6 +30,7 @@ REPLY: Final = 1 << 20
 """Bytes that a tracker's reply may have: some 170,000 peers."""
 TIMEOUT: Final = 60.0
 _USUAL_PORT: Final = 80
+_ALLOWED: Final = "peer.internal_trackers = true allows that"
 
 
 class HttpTracker:
@@ -45,6 +46,8 @@ class HttpTracker:
         asked = announce_url(self.url, announce)
         try:
             reply = await self._client.get(asked, limit=REPLY, timeout=TIMEOUT, guarded=self._guarded)
+        except InternalTarget as refused:
+            raise AnnounceFailed(f"{refused}: {_ALLOWED}") from None
         except HttpFailed as failed:
             raise AnnounceFailed(str(failed)) from None
         try:
@@ -87,7 +90,7 @@ class UdpTracker:
             raise AnnounceFailed(str(failed)) from None
         allowed = [address for address in found if not (self._guarded and is_internal(address))]
         if found and not allowed:
-            raise AnnounceFailed(f"{self._host} leads to an internal address: peer.internal_trackers allows that")
+            raise AnnounceFailed(f"{self._host} leads to an internal address: {_ALLOWED}")
         firsts: dict[int, str] = {}
         for address in allowed:
             firsts.setdefault(6 if ":" in address else 4, address)

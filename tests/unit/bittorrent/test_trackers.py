@@ -17,7 +17,7 @@ from netsuite.bittorrent.wire.announce import Announce, Event
 from netsuite.bittorrent.wire.bencode import encode
 from netsuite.bittorrent.wire.udp import ANNOUNCE_REQUEST, read_options
 from netsuite.common.commons import Runtime
-from netsuite.interfaces import HttpFailed, HttpReply
+from netsuite.interfaces import HttpFailed, HttpReply, InternalTarget
 from netsuite.testing.fakes import KnownNames
 from netsuite.testing.network import Network
 
@@ -252,9 +252,11 @@ def test_internal_addresses_are_refused_where_they_are_guarded():
     house.trackers.join(house.web, house.names)
     assert "internal address" in house.refused("udp://inside.test:6969")
     assert "internal address" in house.refused("udp://10.0.0.1:6969")
-    house.announce_http = house.web.answer = HttpReply(200, (), encode({"interval": 5}))
+    house.web.answer = HttpReply(200, (), encode({"interval": 5}))
     house.announce("http://tracker.test/announce")
     assert house.web.asked[0][1] is True
+    house.web.answer = InternalTarget("tracker.test leads to an internal address")
+    assert "peer.internal_trackers = true" in house.refused("http://tracker.test/announce")
 
 
 def test_closing_gives_up_what_is_asked(house):
