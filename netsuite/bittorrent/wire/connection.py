@@ -166,7 +166,9 @@ class PeerConnection:
             return NEED_DATA
         if state == "owing":
             return PAUSED
-        event = self._read() if state == "open" else self._read_greeting()
+        event = None
+        if self._at < len(self._data) or self._rest_at < len(self._rest):
+            event = self._read() if state == "open" else self._read_greeting()
         if event is None:
             return self._close("the peer has said all") if self._ended else NEED_DATA
         return event
