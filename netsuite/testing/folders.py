@@ -61,8 +61,8 @@ class _Node:
 class MemoryFolder:
     """See the module's docstring. ``capacity`` is how many bytes may be written to all files together.
 
-    ``peeks`` says whether all reads are as if from memory. ``stepped`` is called before each operation, with the
-    lock held: let it only look.
+    ``peeks`` says whether all reads are as if from memory; ``unreadable`` is what every read raises, if anything.
+    ``stepped`` is called before each operation, with the lock held: let it only look.
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class MemoryFolder:
         self.rng = random.Random(seed)
         self.capacity = capacity
         self.peeks = peeks
+        self.unreadable: OSError | None = None
         self.operations = 0
         self.fail_at: dict[int, OSError] = {}
         self.stepped: Callable[[], None] = _nothing
@@ -137,6 +138,8 @@ class MemoryFolder:
     def read(self, names: Names, offset: int, length: int) -> bytes:
         """A part of a file."""
         with self._lock:
+            if self.unreadable is not None:
+                raise self.unreadable
             return bytes(memoryview(self._node(names).data)[offset : offset + length])
 
     def peek(self, names: Names, offset: int, length: int) -> Buffer | None:

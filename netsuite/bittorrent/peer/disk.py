@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from netsuite.bittorrent.bitfield import Bitfield
 from netsuite.bittorrent.metainfo import Metainfo
-from netsuite.bittorrent.peer.folder import Buffer, Facts, FolderLayer, Names
+from netsuite.bittorrent.peer.folder import PASSING, Buffer, Facts, FolderLayer, Names
 from netsuite.bittorrent.peer.layout import PAD, Layout
 from netsuite.bittorrent.peer.resume import Claim
 
@@ -78,7 +78,7 @@ class Disk:
         return Survey(trusted, list(doubtful), facts)
 
     def check(self, pieces: Iterable[int], given_up: Callable[[], bool]) -> list[int]:
-        """Those of some pieces whose bytes are right; fewer if it is given up."""
+        """Those of some pieces whose bytes are right; fewer if it is given up. Raises OSError if it cannot tell."""
         right = []
         for piece in pieces:
             if given_up():
@@ -145,7 +145,9 @@ class Disk:
         for piece in pieces:
             try:
                 data = self.read(piece, 0, self.layout.size(piece))
-            except OSError:
+            except OSError as problem:
+                if problem.errno in PASSING:
+                    raise
                 lost.append(piece)
                 continue
             if self.is_hash_of(piece, [data]):
@@ -176,7 +178,9 @@ class Disk:
             return self.is_hash_of(
                 piece, (self.read(piece, at, min(_AT_ONCE, size - at)) for at in range(0, size, _AT_ONCE))
             )
-        except OSError:
+        except OSError as problem:
+            if problem.errno in PASSING:
+                raise
             return False
 
     def _is_hollow(self, piece: int, size: int) -> bool:

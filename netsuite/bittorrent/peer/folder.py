@@ -20,10 +20,13 @@ from pathlib import Path
 from threading import Lock
 from typing import Final, NamedTuple, Protocol
 
-__all__ = ["Buffer", "Descriptors", "Facts", "Folder", "FolderLayer", "Names"]
+__all__ = ["PASSING", "Buffer", "Descriptors", "Facts", "Folder", "FolderLayer", "Names"]
 
 Names = tuple[str, ...]
 Buffer = bytes | bytearray | memoryview
+
+PASSING: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR))
+"""Errors that say nothing of the file: another time it may be read."""
 
 _IOV: Final = 1024
 _AT_ONCE: Final = getattr(os, "RWF_NOWAIT", 0)

@@ -22,7 +22,7 @@ from netsuite.bittorrent.metainfo import Metainfo
 from netsuite.bittorrent.peer.cache import ReadCache
 from netsuite.bittorrent.peer.claims import Claims
 from netsuite.bittorrent.peer.disk import Disk
-from netsuite.bittorrent.peer.folder import Buffer, FolderLayer
+from netsuite.bittorrent.peer.folder import PASSING, Buffer, FolderLayer
 from netsuite.bittorrent.peer.resume import ResumeRecord
 from netsuite.common.threads import Threads
 
@@ -245,8 +245,9 @@ class PieceStore:
             self._fetch(piece, number).addErrback(_ignore)
 
     def _unread(self, problem: Failure, piece: int) -> Failure:
-        """A piece cannot be read: it is not there any more."""
-        if problem.check(OSError) and not self._closing and self.have[piece]:
+        """A piece cannot be read: it is not there any more, unless the system was only short of something."""
+        error = problem.value
+        if isinstance(error, OSError) and error.errno not in PASSING and not self._closing and self.have[piece]:
             self._are_lost((piece,))
             self._claims.settle(now=True)
         return problem

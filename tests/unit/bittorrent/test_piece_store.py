@@ -410,6 +410,21 @@ def test_a_file_cut_short_under_us_loses_its_pieces_for_good():
     assert store.have.full
 
 
+def test_a_piece_is_not_lost_because_the_system_is_short_of_something():
+    site = Site(folder=MemoryFolder(peeks=False)).seeded()
+    store = site.opened()
+    site.folder.unreadable = OSError(errno.EMFILE, "Too many open files")
+    with pytest.raises(OSError, match="Too many"):
+        outcome(store.read(4, 0, 16))
+    assert store.have.full
+    with pytest.raises(OSError, match="Too many"):
+        outcome(site.store().open(check=True))
+    site.folder.unreadable = OSError(errno.EIO, "Input/output error")
+    with pytest.raises(OSError, match="Input/output"):
+        outcome(store.read(4, 0, 16))
+    assert list(store.have) == [0, 1, 2, 3, 5]
+
+
 def test_a_lost_piece_is_not_written_again_before_the_record_says_so():
     site = Site(threads=Held()).seeded()
     store = site.store()
