@@ -21,9 +21,15 @@ class Timeline(Clock):
         self._heap: list[tuple[float, int, Callable[..., object] | None, Any]] = []
         self._count = 0
 
-    def callLater(self, when: float, what: Callable[..., object], *a: object, **kw: object) -> IDelayedCall:
+    def callLater(
+        self,
+        delay: float,
+        callable: Callable[..., object],  # noqa: A002 - the word of the interface
+        *args: object,
+        **kw: object,
+    ) -> IDelayedCall:
         """Call something later; the answer can be cancelled, reset and delayed."""
-        call: Any = DelayedCall(self.rightNow + when, what, a, kw, _ignore, self._moved, self.seconds)
+        call: Any = DelayedCall(self.rightNow + delay, callable, args, kw, _ignore, self._moved, self.seconds)
         self._moved(call)
         answer: IDelayedCall = call
         return answer
@@ -69,6 +75,7 @@ class Timeline(Clock):
         return sorted(calls.values(), key=lambda call: float(call.getTime()))
 
     def _moved(self, call: Any) -> None:
+        call.activate_delay()  # so that it tells when it is reset to an earlier time
         self._count += 1
         heappush(self._heap, (call.getTime(), self._count, None, call))
 
