@@ -457,6 +457,64 @@ def test_after_a_failed_sync_pieces_are_written_again_before_they_are_claimed():
     assert site.folder.read(("f",), 0, 3 * 4096) == site.whole[: 3 * 4096]
 
 
+def test_what_is_lost_between_a_failed_sync_and_the_next_is_fetched_again():
+    site = Site({"f": content(7, 40960), "g": content(8, 4096)}, 4096)
+    store = site.opened()
+    lost: list[int] = []
+    store.lost = lost.append
+    site.fill(store, [0, 1, 10])
+    site.folder.fail_at[site.folder.operations + 1] = OSError(errno.EIO, "Input/output error")
+    site.clock.advance(2)
+    assert store.trouble == "/memory: Input/output error"
+    site.folder.put(("f",), content(7, 40960)[:4096] + bytes(36864))
+    site.folder.remove(("g",))
+    site.clock.advance(5)
+    assert lost == [1, 10]
+    assert list(store.have) == [0]
+    again = [store.write(number, [site.piece(number)]) for number in lost]
+    assert not any(answer.called for answer in again), "first the record says that they are lost"
+    site.clock.advance(2)
+    assert [outcome(answer) for answer in again] == [True, True]
+    outcome(store.close())
+    assert list(site.opened().have) == [0, 1, 10]
+
+
+def test_a_sync_waits_for_the_one_under_way():
+    site = Site(threads=Held())
+    store = site.store()
+    opening = ensureDeferred(store.open())
+    site.threads.go()
+    outcome(opening)
+    site.threads.go()
+    first = store.write(0, [site.piece(0)])
+    site.threads.go()
+    assert first.called
+    one = ensureDeferred(store.sync())
+    second = store.write(1, [site.piece(1)])
+    site.threads.held.insert(0, site.threads.held.pop())
+    site.threads.go(1)
+    assert second.called
+    two = ensureDeferred(store.sync())
+    assert silent(one)
+    assert [work.__name__ for work, _, _ in site.threads.held] == ["_settle"]
+    site.threads.go()
+    outcome(one)
+    outcome(two)
+    site.files, site.folder, site.threads = site.files.crashed(), site.folder.crashed(), Inline()
+    assert {0, 1} <= set(site.opened().have)
+
+
+def test_pieces_of_nothing_but_padding_are_there_from_the_start(site):
+    site = Site({"a": content(1, 60), "pad": 200, "b": content(2, 10)}, folder=site.folder)
+    store = site.opened()
+    assert list(store.have) == [1, 2, 3]
+    assert bytes(outcome(store.read(2, 10, 20))) == bytes(20)
+    site.fill(store, [0, 4])
+    assert store.have.full
+    outcome(store.close())
+    assert site.opened().have.full
+
+
 def test_a_record_that_cannot_be_saved_is_said_and_tried_again():
     site = Site()
     store = site.opened()
