@@ -28,7 +28,7 @@ from netsuite.interfaces import HttpFailed, HttpReply, IHttpClient, InternalTarg
 __all__ = ["UserAgent"]
 
 REDIRECTS: Final = 5
-_LIMITS: Final = ClientLimits(connections=16, kept=2, waiting=256)
+_LIMITS: Final = ClientLimits(connections=16, kept=2, waiting=4096, wait_time=60.0)
 _AGENT: Final = f"netsuite/{__version__}".encode()
 _PORTS: Final = {"http": 80, "https": 443}
 _VISIBLE: Final = re.compile(r"[!-~]+")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Awaitable, Iterator, Sequence
 from pathlib import Path
@@ -145,9 +146,11 @@ class PeerService(NetsuiteService):
     def addresses(self) -> Sequence[Address]:
         """Where other peers come to, and how another one would be started by hand."""
         folder = self.settings.torrents
-        file = min(folder.glob("*.torrent"), default=None) if folder is not None else None
+        file = next(iter(self.transfers), None)
+        if file is None and folder is not None:
+            file = min(folder.glob("*.torrent"), default=None)
         command = "mkdir -p copy && cd copy && twistd -n netsuite-peer --torrent {} --save . --listen 16882"
-        hint = command.format(file) if file is not None else ""
+        hint = command.format(shlex.quote(str(file))) if file is not None and folder is not None else ""
         return [Address("tcp", listener.host, listener.port, hint) for listener in self._listeners]
 
     def health(self) -> Health:
@@ -222,11 +225,11 @@ class PeerService(NetsuiteService):
 
     def _in_the_way(self, found: Metainfo) -> str:
         """Why a torrent cannot be taken up beside the others, or nothing."""
-        names = {file.path for file in found.files if not file.pad}
+        names = _names(found)
         for other in self.transfers.values():
             if other.metainfo.info_hash == found.info_hash:
                 return f"the same torrent as {other.path}"
-            if not names.isdisjoint(file.path for file in other.metainfo.files if not file.pad):
+            if not names.isdisjoint(_names(other.metainfo)):
                 return (
                     f"it has files of the same names as {other.path}, which would be mixed up in {self.settings.save}"
                 )
@@ -248,8 +251,14 @@ class PeerService(NetsuiteService):
 
     def _completed(self, transfer: Transfer) -> None:
         _log.info("{name}: whole", name=transfer.name)
-        if self.settings.leave and not self.refused and self._count(State.SEEDING) == len(self.transfers):
+        if (
+            self.settings.leave
+            and not self._leaving
+            and not self.refused
+            and self._count(State.SEEDING) == len(self.transfers)
+        ):
             _log.info("all torrents are whole: leaving")
+            self._leaving = True
             self.commons.reactor.callLater(0, self.commons.reactor.stop)
 
     def _standings(self) -> list[Standing]:
@@ -369,10 +378,15 @@ def _read(path: Path) -> Metainfo | str:
         return str(error)
 
 
+def _names(found: Metainfo) -> set[tuple[str, ...]]:
+    """The files that a torrent puts on the disk."""
+    return {file.path for file in found.files if not file.pad and file.link is None}
+
+
 def _missing(found: Metainfo, save: Path) -> str:
     """The first file of a torrent that is not there in its whole size, or nothing."""
     for file in found.files:
-        if file.pad:
+        if file.pad or file.link is not None:
             continue
         path = save.joinpath(*file.path)
         try:
