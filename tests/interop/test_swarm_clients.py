@@ -12,7 +12,7 @@ from pathlib import Path
 from twisted.trial.unittest import SkipTest
 
 from tests.interop import libtorrent_peer
-from tests.system.running import free_port, until
+from tests.system.running import Running, free_port, until
 from tests.system.test_peer import PeerCase
 
 PATIENCE = 90.0
@@ -45,6 +45,12 @@ class ForeignClients(PeerCase):
         if missing:
             raise SkipTest(f"not installed: {', '.join(missing)}")
         super().setUp()
+
+    def tracker(self) -> Running:
+        """Everyone is to ask again soon: who has asked already must hear of Transmission, which dials nobody."""
+        port = str(self.track)
+        often = ("--interval", "10", "--set", "tracker.min_interval=5")
+        return self.start("netsuite-tracker", "--http", port, "--udp", port, *often)
 
     def save(self, name: str, *, whole: bool) -> Path:
         """The folder of one client, with the file in it or without."""
@@ -83,8 +89,10 @@ class ForeignClients(PeerCase):
         return save / "artifact.bin"
 
     def aria2(self, torrent: Path, *, whole: bool = False) -> Path:
+        """It asks over HTTP, since it speaks UDP to trackers only with its DHT on; the swarm is the same."""
         save = self.save("aria2", whole=whole)
-        self.run_beside("aria2", "aria2c", *ARIA2.split(), f"--listen-port={free_port()}", f"--dir={save}", torrent)
+        own = f"--listen-port={free_port()}", f"--dir={save}", "--bt-exclude-tracker=*", f"--bt-tracker={self.url()}"
+        self.run_beside("aria2", "aria2c", *ARIA2.split(), *own, torrent)
         return save / "artifact.bin"
 
     def transmission(self, torrent: Path, *, whole: bool = False) -> Path:
