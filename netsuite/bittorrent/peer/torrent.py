@@ -284,13 +284,8 @@ class Torrent:
 
     def rechoke(self, link: Link) -> None:
         """A neighbour changed its interest: do not let a slot stay idle."""
-        if not self.running:
-            return
-        if link.choked:
-            served = sum(not each.choked and each.interested_in_us for each in self._links)
-            if not link.interested_in_us or served >= self.conduct.slots:
-                return  # it waits for the next round
-        self._later(self._rechoke)
+        if self.running:
+            self._later(self._rechoke)
 
     def _rechoke(self) -> None:
         now = self._clock.seconds()
