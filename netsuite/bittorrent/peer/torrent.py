@@ -423,7 +423,10 @@ class Torrent:
         if now >= self._choker.deadline:
             self._round(now)
         for link in list(self._links):
-            link.downloads.tick(now)
+            if link.adapter.closed:
+                self.left(link)  # it may take long to be gone where its last words are not read
+            else:
+                link.downloads.tick(now)
         self._seek()
 
     def _later(self, what: Callable[[], None]) -> None:
