@@ -15,7 +15,9 @@ class PeerSettings(Table):
     """The BitTorrent peer: it downloads torrents and serves them to other peers."""
 
     listen: list[str] = Field(
-        ["127.0.0.1:16881"], description="Addresses for other peers, each HOST:PORT or PORT (on 127.0.0.1)."
+        ["127.0.0.1:16881"],
+        min_length=1,
+        description="Addresses for other peers, each HOST:PORT or PORT (on 127.0.0.1).",
     )
     torrents: SitePath | None = Field(
         None,

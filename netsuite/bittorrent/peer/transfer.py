@@ -105,9 +105,11 @@ class Transfer:
         """Why it cannot go on as it should, or nothing; a silent tracker is trouble only while nobody is connected."""
         if self._trouble or self.store.trouble:
             return self._trouble or self.store.trouble or ""
-        if self.announcer is not None and self.torrent is not None and not any(self.torrent.links):
-            return self.announcer.trouble
-        return ""
+        if self.announcer is None or self.torrent is None or any(self.torrent.links):
+            return ""
+        if not self.torrent.complete and not self.announcer.states():
+            return "it names no tracker that can be asked (http, https or udp), so nobody is found to download it from"
+        return self.announcer.trouble
 
     def standing(self) -> Standing:
         """How far it is, for people."""

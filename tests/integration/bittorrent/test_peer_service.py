@@ -14,7 +14,7 @@ from netsuite.bittorrent.creation import create
 from netsuite.bittorrent.peer.service import build
 from netsuite.bittorrent.peer.settings import PeerSettings
 from netsuite.bittorrent.peer.transfer import State
-from netsuite.bittorrent.wire.bencode import encode
+from netsuite.bittorrent.wire.bencode import decode, encode
 from netsuite.common.errors import StartError
 from netsuite.interfaces import HttpFailed, HttpReply, IHttpClient, INameResolver
 from netsuite.testing.commons import make_commons
@@ -138,6 +138,18 @@ class PeerServiceCase(TestCase):
         await self.until(lambda: not service.health().ok and service.transfers)
         await self.until(lambda: "no connection" in service.health().detail)
         self.assertEqual(service.health().detail, f"one.txt: {TRACKER}: tracker.test: no connection")
+
+    async def test_a_torrent_without_a_tracker_says_that_nobody_is_found(self):
+        tiers = [["wss://tracker.test"]]
+        self.torrent.write_bytes(encode({"announce-list": tiers, "info": self.info()}))
+        service = self.started(save=self.folder / "copy")
+        await self.until(lambda: "it names no tracker that can be asked" in service.health().detail)
+        whole = self.started(save=self.folder / "seed")
+        await self.until(lambda: whole.health() == (True, "1 seeding"))
+
+    def info(self):
+        """What the torrent is about."""
+        return decode(self.torrent.read_bytes())[b"info"]
 
     async def test_a_silent_tracker_does_not_hold_up_the_end(self):
         self.web.answer = Deferred
