@@ -110,8 +110,11 @@ class PieceStore:
         claim = await self._step(self._claims.load)
         found = await self._step(self._disk.survey, None if check else claim)
         self.have = found.trusted
-        self._claims.begin(found.trusted, found.facts, claim)
-        await self._check(found.doubtful, progress)
+        right = await self._check(found.doubtful, progress)
+        self._claims.begin(found.trusted, found.facts, claim)  # not before: what was not checked may be there
+        for piece in right:
+            self.have.set(piece)
+            self._claims.written(piece)
         try:
             self._claims.made(await self._step(self._disk.make_empty, found.facts))
         except OSError:
@@ -178,18 +181,17 @@ class PieceStore:
         self._cache.forget(self)
         await self._run(self._folder.close)
 
-    async def _check(self, pieces: list[int], progress: Callable[[int, int], None] | None) -> None:
-        """Hash pieces in several threads."""
+    async def _check(self, pieces: list[int], progress: Callable[[int, int], None] | None) -> list[int]:
+        """Those of some pieces that are right, hashed in several threads."""
         at_once = max(1, _CHECKED // (self._extent * self._extents))
         runs = iter([pieces[at : at + at_once] for at in range(0, len(pieces), at_once)])
+        right: list[int] = []
         checked = 0
 
         async def some() -> None:
             nonlocal checked
             for run in runs:
-                for piece in await self._step(self._disk.check, run, lambda: self._closing):
-                    self.have.set(piece)
-                    self._claims.written(piece)
+                right.extend(await self._step(self._disk.check, run, lambda: self._closing))
                 checked += len(run)
                 if progress is not None:
                     progress(checked, len(pieces))
@@ -200,6 +202,7 @@ class PieceStore:
             await gatherResults([Deferred.fromCoroutine(some()) for _ in range(_CHECKERS)], consumeErrors=True)
         except FirstError as problem:
             problem.subFailure.raiseException()
+        return right
 
     def _size(self, piece: int, number: int) -> int:
         """How many bytes an extent of a piece has; none if there is no such extent."""

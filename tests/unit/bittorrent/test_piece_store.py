@@ -280,6 +280,24 @@ def test_a_check_is_given_up_when_the_store_closes():
         outcome(store.read(0, 0, 10))
 
 
+@pytest.mark.parametrize("jobs", range(1, 12))
+def test_after_a_check_that_was_given_up_the_next_one_finds_all(jobs):
+    site = Site({"big": content(6, 40 << 20)}, 1 << 20).seeded()
+    store = site.opened()
+    outcome(store.close())
+    site.folder.put(("big",), content(6, 40 << 20))
+    site.threads = Held()
+    store = site.store()
+    opening = ensureDeferred(store.open()).addErrback(lambda failure: failure.trap(CancelledError))
+    site.threads.go(jobs)
+    closing = ensureDeferred(store.close())
+    site.threads.go()
+    outcome(closing)
+    outcome(opening)
+    site.threads = Inline()
+    assert site.opened().have.full
+
+
 def test_a_full_disk_is_said_and_waited_for():
     site = Site({"f": content(7, 40960)}, 4096, folder=MemoryFolder(capacity=3 * 4096))
     store = site.opened()
