@@ -281,11 +281,12 @@ def test_a_check_is_given_up_when_the_store_closes():
 
 
 @pytest.mark.parametrize("jobs", range(1, 12))
-def test_after_a_check_that_was_given_up_the_next_one_finds_all(jobs):
-    site = Site({"big": content(6, 40 << 20)}, 1 << 20).seeded()
+def test_after_a_check_that_was_given_up_the_next_one_finds_all(jobs, monkeypatch):
+    monkeypatch.setattr("netsuite.bittorrent.peer.pieces._CHECKED", 1024)
+    site = Site({"big": content(6, 8192)}, 256).seeded()
     store = site.opened()
     outcome(store.close())
-    site.folder.put(("big",), content(6, 40 << 20))
+    site.folder.put(("big",), content(6, 8192))
     site.threads = Held()
     store = site.store()
     opening = ensureDeferred(store.open()).addErrback(lambda failure: failure.trap(CancelledError))
