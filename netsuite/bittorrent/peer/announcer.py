@@ -211,8 +211,7 @@ class Announcer:
             _log.failure("announces have ended", failure)  # type: ignore[arg-type]
 
     async def _run(self) -> None:
-        wait = 0.0
-        while wait != math.inf:
+        while any(each.not_before < math.inf for each in self._standings()):
             try:
                 wait = await self._round()
             except CancelledError:
@@ -221,10 +220,10 @@ class Announcer:
                 _log.failure("an announce went wrong")
                 self._failures += 1
                 wait = self._pace.longest_retry
-            await self._sleep(wait)
+            await self._sleep(min(wait, self._pace.longest))
 
     async def _round(self) -> float:
-        """Ask the trackers in turn until one answers; the seconds until the next time (infinity: there is none)."""
+        """Ask the trackers in turn until one answers; the seconds until the next time."""
         for tier in self._tiers:
             for standing in list(tier):
                 if standing.not_before <= self._clock.seconds() and await self._ask(standing):
@@ -233,8 +232,6 @@ class Announcer:
                     self._failures = 0
                     return self._until_next(standing)
         self._failures += 1
-        if all(each.not_before == math.inf for each in self._standings()):
-            return math.inf
         pace = self._pace
         wait = min(pace.first_retry * 2.0 ** min(self._failures - 1, 20), pace.longest_retry)
         wait *= self._rng.uniform(0.75, 1.25)

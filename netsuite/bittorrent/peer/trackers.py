@@ -28,7 +28,7 @@ __all__ = ["HttpTracker", "Trackers", "UdpTracker"]
 
 REPLY: Final = 1 << 20
 """Bytes that a tracker's reply may have: some 170,000 peers."""
-TIMEOUT: Final = 60.0
+TIMEOUT: Final = 30.0
 _USUAL_PORT: Final = 80
 _ALLOWED: Final = "peer.internal_trackers = true allows that"
 
