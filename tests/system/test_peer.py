@@ -7,6 +7,7 @@ import os
 import pty
 import random
 import signal
+import socket
 import subprocess
 import time
 import urllib.request
@@ -212,7 +213,9 @@ class Seeds(PeerCase):
         self.assertEqual((self.folder / "seed/artifact.bin").read_bytes(), wrong)
 
     def refused(self, *arguments: str | Path) -> str:
-        running = Running("netsuite-peer", "--listen", str(free_port()), *map(str, arguments), cwd=self.folder)
+        running = Running(
+            "netsuite-peer", *map(str, arguments), cwd=self.folder, NETSUITE_PEER__LISTEN=str(free_port())
+        )
         self.addCleanup(running.__exit__, None, None, None)
         self.assertEqual(running.ended(), 1)
         complaint = running.complaint()
@@ -231,6 +234,12 @@ class Seeds(PeerCase):
         (self.folder / "bad.torrent").write_bytes(b"d4:infodee")
         self.assertIn("bad.torrent", self.refused("--torrent", self.folder / "bad.torrent"))
         self.assertIn("none.torrent", self.refused("--torrent", self.folder / "none.torrent"))
+        with socket.create_server(("127.0.0.1", 0)) as busy:
+            where = f"127.0.0.1:{busy.getsockname()[1]}"
+            self.assertEqual(
+                self.refused("--set", f'peer.listen=["{where}"]'),
+                f"{where} is already in use; choose another address with --listen or peer.listen\n",
+            )
         torrent = self.torrent()
         self.assertIn("peer.save", self.refused("--torrent", torrent, "--save", torrent))
         self.assertIn("peer.torrents", self.refused("--torrents", torrent))

@@ -1,9 +1,9 @@
 """UDP trackers as a peer asks them: one socket a family for all torrents.
 
 A question is repeated after 15 seconds, and given up after 30 more, so that another tracker can be asked; the waits
-until it is asked again are the announcer's, and double as well. A connection id serves all torrents for a minute, and is
-asked for once however many wait for it. A tracker that refuses an id that it gave before (it was started anew) is asked
-for another. Only what comes from the address that was asked, with the number of the question, is an answer.
+until it is asked again are the announcer's, and double as well. A connection id serves all torrents for a minute, and
+is asked for once however many wait for it. A tracker that refuses an id that it gave before (it was started anew) is
+asked for another. Only what comes from the address that was asked, with the number of the question, is an answer.
 
 Implements: BEP 15 (connection ids, time-outs, both families)
 """
