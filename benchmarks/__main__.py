@@ -15,6 +15,7 @@ from benchmarks.name_servers import DnsAuth, DnsCache
 from benchmarks.process import ServerFailed
 from benchmarks.proxies import HttpHit
 from benchmarks.relays import SmtpAccept
+from benchmarks.swarms import PeerLoopback
 
 FEWEST = 5
 """Pairs below which a run is a look, not a result."""
@@ -23,7 +24,8 @@ FEWEST = 5
 def main() -> int:
     """Run what is named on the command line."""
     runs = (
-        DnsAuth(), DnsCache(), HttpHit(), HttpHit(tls=True), Idle(), SmtpAccept(), ImapAppend(), ImapFetch()
+        DnsAuth(), DnsCache(), HttpHit(), HttpHit(tls=True), Idle(), SmtpAccept(), ImapAppend(), ImapFetch(),
+        PeerLoopback(),
     )  # fmt: skip
     known = {run.name: run for run in runs}
     parser = argparse.ArgumentParser(

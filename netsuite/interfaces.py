@@ -16,16 +16,21 @@ from zope.interface import Attribute, Interface
 __all__ = [
     "Address",
     "Health",
+    "HttpFailed",
+    "HttpReply",
     "IControlled",
     "IDnsAnswers",
     "IHttpApplication",
+    "IHttpClient",
     "IHttpRequest",
     "IHttpServer",
+    "IImmediateHttpApplication",
     "IMailDelivery",
     "INameResolver",
     "INetsuiteService",
     "IOffers",
     "ISite",
+    "InternalTarget",
     "LookupFailed",
     "NameAnswer",
     "Record",
@@ -150,16 +155,73 @@ class IHttpApplication(Interface):
         """An :data:`HttpAnswer` or a coroutine of one; an exception becomes a 500."""
 
 
+class IImmediateHttpApplication(IHttpApplication):
+    """An application that has some answers at once, and whose clients come for one each (a tracker's announces).
+
+    On ports of its own the server may then answer at the door, and close.
+    """
+
+    immediate_fields: Sequence[tuple[bytes, bytes]] = Attribute("the header fields of every such answer")
+
+    def immediately(target: bytes, host: str) -> bytes | None:
+        """The body of a 200 to a GET of this target from this address, or None to have :meth:`handle` asked."""
+
+
 class IHttpServer(Interface):
     """The suite's HTTP server, for those who have an application to show."""
 
     def mount(path: str, app: IHttpApplication) -> None:
         """Answer every request whose path is ``path`` or lies below ``path + '/'``."""
 
-    def listen(name: str, addresses: Sequence[str], app: IHttpApplication) -> Callable[[], Sequence[Address]]:
+    def listen(
+        name: str,
+        addresses: Sequence[str],
+        app: IHttpApplication,
+        *,
+        setting: str | None = None,
+        rule: Any = None,
+        concurrency: Any = None,
+    ) -> Callable[[], Sequence[Address]]:
         """Give an application ports of its own; called in ``join``, opened with the server.
 
+        ``setting`` is the key that names the addresses (``NAME.listen``); ``rule`` says who may connect and
+        ``concurrency`` how many may at once (see ``netsuite.common.access``).
         Answers what tells where they are, once open (``kind`` is ``http``, ``https`` or ``unix``, without hints).
+        """
+
+
+class HttpReply(NamedTuple):
+    """A whole response, as an :class:`IHttpClient` got it; field names are in lower case."""
+
+    status: int
+    headers: Sequence[tuple[bytes, bytes]]
+    body: bytes
+
+
+class HttpFailed(Exception):
+    """No whole response could be had; the text says why in one line."""
+
+
+class InternalTarget(HttpFailed):
+    """The target has an internal address, and those are guarded."""
+
+
+class IHttpClient(Interface):
+    """Fetches small resources, for servers that must ask the web (a tracker, say)."""
+
+    def get(
+        url: str,
+        *,
+        limit: int,
+        timeout: float,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+        guarded: bool = False,
+    ) -> Awaitable[HttpReply]:
+        """The response to a GET, whatever its status, after at most five redirects; raises HttpFailed.
+
+        The body has at most ``limit`` bytes and the whole takes at most ``timeout`` seconds. ``guarded`` refuses
+        internal targets (loopback and private addresses), also where a name or a redirect leads there, with
+        InternalTarget.
         """
 
 

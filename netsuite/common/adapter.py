@@ -66,7 +66,9 @@ class StreamLimits:
     """What one connection may cost; sizes in bytes, times in seconds.
 
     ``stall`` cuts a peer that takes none of what is waiting for it; ``probe`` is how often a connection
-    that is not being read is looked at, since the reactor then sees neither reset nor end.
+    that is not being read is looked at, since the reactor then sees neither reset nor end. ``duplex`` reads on while
+    the peer does not: where both sides send much without being asked, each would else wait for the other. The
+    application then sees to it that what it sends is bounded.
     """
 
     backlog_high: int = 256 * 1024
@@ -78,6 +80,7 @@ class StreamLimits:
     linger_bytes: int = 1 << 20
     drop_bytes: int = 256 * 1024
     read_size: int = 64 * 1024
+    duplex: bool = False
 
 
 @implementer(IHalfCloseableProtocol, IProtocol, IPushProducer)
@@ -298,8 +301,14 @@ class StreamAdapter:
         self.full = False
         self._stall_at = None
         self._exchanges.wake()
-        if not self.closed:
-            self.pump()
+        if self.closed:
+            return
+        if self.factory.writable is not None:
+            try:
+                self.factory.writable(self)
+            except Exception as problem:
+                self._broken(problem)
+        self.pump()
 
     def stopProducing(self) -> None:
         """The transport is gone; connectionLost follows."""
@@ -325,7 +334,8 @@ class StreamAdapter:
         try:
             burst = _BURST
             exchanges = self._exchanges
-            while not self.full and not self.closed:
+            duplex = self.factory.limits.duplex
+            while (duplex or not self.full) and not self.closed:
                 connection = self.connection
                 if connection is None:
                     break
@@ -391,7 +401,7 @@ class StreamAdapter:
     def _read_or_not(self) -> None:
         if self._ended or self._lost:
             return
-        if self.full and not self.closed:
+        if self.full and not self.closed and not self.factory.limits.duplex:
             wanted = False
         elif self.connection is None or self.closed:
             wanted = True

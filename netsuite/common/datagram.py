@@ -8,6 +8,10 @@ an exception is counted and logged at a bounded rate, and never ends the port.
 each (:mod:`netsuite.common.mmsg`), one system call each, or Twisted's own UDP port (for reactors
 without file descriptors, and the in-memory network). All have the same face and pass the same tests.
 
+Where many datagrams come at a time, ``fast(data, name)`` is asked first, with the sender's address as the kernel
+writes it; None leaves the datagram to ``answer``. It is a shortcut for applications whose answers need no waiting and
+cost less than turning addresses into text does: what it answers, ``answer`` would have answered too.
+
 A :class:`Memo` takes the application out of the way where an answer depends on nothing but the
 query's bytes after the first two (a transaction id that the answer repeats).
 
@@ -34,13 +38,16 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 from zope.interface import implementer
 
-__all__ = ["Answer", "DatagramLimits", "DatagramPort", "Memo", "Place", "bound_socket", "datagram_port"]
+__all__ = ["Answer", "DatagramLimits", "DatagramPort", "Fast", "Memo", "Place", "bound_socket", "datagram_port"]
 
 Place = tuple[str, int]
 """``(host, port)``; the host of a link-local IPv6 address carries its zone (``fe80::1%eth0``)."""
 
 Answer = Callable[[bytes, Place, Place, float], "bytes | Awaitable[bytes | None] | None"]
 """``answer(data, peer, local, now)``: the datagram to send back, now or later; None for silence."""
+
+Fast = Callable[[bytes, bytes], "bytes | None"]
+"""``fast(data, name)``: the datagram to send back at once, or None; ``name`` is the peer's sockaddr."""
 
 LARGEST: Final = 65535
 _IP_PKTINFO: Final = getattr(socket, "IP_PKTINFO", 8)
@@ -163,11 +170,13 @@ class DatagramPort:
         answer: Answer,
         *,
         memo: Memo | None = None,
+        fast: Fast | None = None,
         limits: DatagramLimits = DatagramLimits(),
     ) -> None:
         self.reactor = reactor
         self.answer = answer
         self.memo = memo
+        self.fast = fast
         self.limits = limits
         self.received = self.sent = self.dropped = self.faults = self.outstanding = 0
         self.logstr = "DatagramPort"
@@ -451,16 +460,17 @@ def datagram_port(
     answer: Answer,
     *,
     memo: Memo | None = None,
+    fast: Fast | None = None,
     limits: DatagramLimits = DatagramLimits(),
 ) -> DatagramPort:
     """The fastest port that this platform and this reactor have."""
     if not IReactorFDSet.providedBy(reactor):
         place: Place = where.getsockname()[:2] if isinstance(where, socket.socket) else where
-        return ProtocolPort(reactor, place, answer, memo=memo, limits=limits)
+        return ProtocolPort(reactor, place, answer, memo=memo, fast=fast, limits=limits)
     from netsuite.common import mmsg
 
     kind = mmsg.BatchPort if mmsg.available() else DatagramPort
-    return kind(reactor, where, answer, memo=memo, limits=limits)
+    return kind(reactor, where, answer, memo=memo, fast=fast, limits=limits)
 
 
 def _nothing(_: bytes) -> None:

@@ -24,7 +24,7 @@ import struct
 import sys
 from typing import Any, Final
 
-from netsuite.common.datagram import _WOULD_BLOCK, DatagramPort, _reply_control
+from netsuite.common.datagram import _WOULD_BLOCK, DatagramPort, Fast, _reply_control
 
 __all__ = ["BATCH", "BatchPort", "available"]
 
@@ -140,6 +140,10 @@ class BatchPort(DatagramPort):
         self._overflows = [view[at["overflow"] + i * _OVERFLOW :][:_OVERFLOW] for i in range(BATCH)]
         self._name_views = [view[at["names"] + i * _NAME :][:name_length] for i in range(BATCH)]
         self._info_views = [view[at["controls"] + i * _CONTROL :][:_CONTROL] for i in range(BATCH)]
+        if self.fast is not None and self.memo is None:
+            for i, at_reply in enumerate(self._reply_addresses):
+                self._ids[i] = at_reply
+                self._parts[i] = at_reply + 2
         self._laid_out = True
 
     def doRead(self) -> None:
@@ -164,6 +168,9 @@ class BatchPort(DatagramPort):
 
     def _answer_batch(self, count: int) -> None:
         memo = self.memo
+        if memo is None and self.fast is not None:
+            self._answer_fast(count, self.fast)
+            return
         get, tally = (_nothing, _NO_TALLY) if memo is None else (memo.get, memo.tally)
         parts, lengths = self._parts, self._lengths
         ready = 0
@@ -200,6 +207,38 @@ class BatchPort(DatagramPort):
             self._names[:] = self._names_kept
             self._infos[:] = self._infos_kept
             self._ids[:] = self._ids_kept
+
+    def _answer_fast(self, count: int, fast: Fast) -> None:
+        """The same where ``fast`` takes the place of a memo: answers leave from the places where they are written."""
+        ready = 0
+        moved = False
+        slots, names, replies, lengths = self._slots, self._name_views, self._replies, self._lengths
+        for i, size in enumerate(self._sizes[:count].tolist()):
+            try:
+                out = fast(slots[i][:size].tobytes(), names[i].tobytes()) if size <= _SLOT else None
+            except Exception:
+                self.report("answering a datagram from {peer} failed", _peer(names[i].tobytes()))
+                out = None
+                size = 0
+            if (out is None or not 3 <= len(out) <= _SLOT) and size:
+                out = self._ask_slot(i, size, self.reactor.seconds())
+            if out is None:
+                moved = True
+                continue
+            length = len(out)
+            replies[ready][:length] = out
+            lengths[ready] = length - 2
+            if moved:
+                self._names[ready] = self._names_kept[i]
+                self._infos[ready] = self._infos_kept[i]
+            ready += 1
+        if ready and self._socket is not None:
+            if self._wildcard:
+                self._forget_interfaces(count)
+            self._send(self._socket.fileno(), ready)
+        if moved:
+            self._names[:] = self._names_kept
+            self._infos[:] = self._infos_kept
 
     def _ask_slot(self, i: int, size: int, now: float) -> bytes | None:
         """The application's answer to what lies in a slot, if it can travel with the batch; others leave alone."""

@@ -40,11 +40,14 @@ class Outlet:
         self._progress = -1
 
     def write(self, chunks: Sequence[bytes]) -> int:
-        """Send chunks in order; answers how many bytes they are. A reset is left for the reactor to report."""
+        """Send chunks in order; answers how many bytes they are. A reset is left for the reactor to report.
+
+        A chunk may be any buffer; what must wait is copied.
+        """
         transport = self._transport
         sock = self._socket
         if sock is None or transport._tempDataBuffer or transport.dataBuffer or transport.disconnecting:
-            transport.writeSequence(chunks)
+            transport.writeSequence([bytes(chunk) for chunk in chunks])
             return sum(map(len, chunks))
         try:
             if len(chunks) == 1:
@@ -62,7 +65,7 @@ class Outlet:
                 if sent >= len(chunk):
                     sent -= len(chunk)
                 else:
-                    transport.write(chunk[sent:])
+                    transport.write(bytes(chunk[sent:]))
                     sent = 0
         return size
 

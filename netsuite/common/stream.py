@@ -46,7 +46,8 @@ class StreamFactory(_Quiet):
 
     ``connection(channel)`` makes a fresh machine; ``handler``, ``shortcut`` as in the module's docstring;
     ``failed(event, adapter)`` is told of a ``Failed`` that no open body takes (a client's request that
-    will not be answered); ``gone(adapter, reason)`` of every end. ``rule`` says who may connect and
+    will not be answered); ``gone(adapter, reason)`` of every end; ``writable(adapter)`` of every time that a transport
+    which was full is empty again, for those who send by themselves. ``rule`` says who may connect and
     ``concurrency`` how many may be at once.
     """
 
@@ -64,6 +65,7 @@ class StreamFactory(_Quiet):
         filters: dict[str, Callable[[], TlsFilter]] | None = None,
         failed: Callable[[Failed, StreamAdapter], None] | None = None,
         gone: Callable[[StreamAdapter, str], None] | None = None,
+        writable: Callable[[StreamAdapter], None] | None = None,
     ) -> None:
         self.commons = commons
         self.name = name
@@ -76,6 +78,7 @@ class StreamFactory(_Quiet):
         self.filters = filters or {}
         self.failed = failed
         self.gone = gone
+        self.writable = writable
         self.tls: ssl.SSLContext | None = None
         self.adapters: set[StreamAdapter] = set()
         self.accepted = self.refused = self.timed_out = self.tls_failed = self.errors = self.shortcuts = 0

@@ -7,8 +7,12 @@ algorithm). A bucket that is full needs none.
 from __future__ import annotations
 
 from collections.abc import Hashable
+from typing import Final
 
 __all__ = ["TokenBuckets"]
+
+_FORGIVEN: Final = 1e-6
+"""Seconds: those since the epoch are not exact to much more."""
 
 
 class TokenBuckets:
@@ -44,8 +48,7 @@ class TokenBuckets:
         elif full_at < now:
             full_at = now
         full_at += count * self._interval
-        # a microsecond is forgiven: the seconds since the epoch are not exact to much more
-        if full_at - now > self._window + 1e-6:
+        if full_at - now > self._window + _FORGIVEN:
             return False
         self._full_at[key] = full_at
         return True
@@ -53,7 +56,8 @@ class TokenBuckets:
     def wait(self, key: Hashable, now: float, count: float = 1.0) -> float:
         """Seconds until ``count`` tokens (at most the burst) are there; 0 if they are."""
         full_at = min(max(self._full_at.get(key, now), now), now + self._window)
-        return max(0.0, full_at + count * self._interval - now - self._window)
+        wait = full_at + count * self._interval - now - self._window
+        return wait if wait > _FORGIVEN else 0.0
 
     def _forget(self, now: float) -> None:
         self._full_at = {key: full_at for key, full_at in self._full_at.items() if full_at > now}

@@ -79,7 +79,7 @@ class Assembly:
             self._offer_system()
         for service in self.services:
             self._guarded(service.name, service.register, offers)
-        if offers.find(INameResolver) is None and any(family(t).finds_names(s) for t, s in self.site.tables.items()):
+        if offers.find(INameResolver) is None and INameResolver in self._needed():
             self._offer_system()
         for service in self.services:
             self._guarded(service.name, service.join, offers)
@@ -189,11 +189,17 @@ class Assembly:
                 raise StartError(
                     "common.resolver: this site has a [resolver]; set resolver.forward to forward to others"
                 )
-            if any(family(table).finds_names(settings) for table, settings in tables.items()):
+            if INameResolver in self._needed():
                 tables["resolver"] = family("resolver").settings().model_validate({"listen": [], "forward": [resolver]})
-        if "http" not in tables and any(family(table).serves_http(settings) for table, settings in tables.items()):
-            tables["http"] = family("http").settings().model_validate({"listen": []})
+        needed = self._needed()
+        for each in FAMILIES:
+            if each.table not in tables and not needed.isdisjoint(each.provides):
+                tables[each.table] = each.settings().model_validate({"listen": []})
         return [(each.table, tables[each.table]) for each in FAMILIES if each.table in tables]
+
+    def _needed(self) -> set[Any]:
+        """The interfaces that the site's tables ask others for."""
+        return {each for table, settings in self.site.tables.items() for each in family(table).needs(settings)}
 
     def _offer_system(self) -> None:
         self._system = SystemResolver(self.commons.reactor)

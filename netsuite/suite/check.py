@@ -24,7 +24,7 @@ def check(site: Site, reactor: Any) -> str:
     """
     assembly = Assembly(site, reactor)
     if site.built_in:
-        write_missing(assembly.commons.data)
+        write_missing(assembly.commons.data, site.trackers)
     assembly.build()
     assembly.check()
     return f"fine: {', '.join(service.name or '?' for service in assembly.services)}"

@@ -6,7 +6,7 @@ Names are dotted and imported when they are used, so that a table that is not th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib import import_module
 from typing import Any
 
@@ -14,7 +14,7 @@ import attrs
 
 from netsuite.common.commons import Commons
 from netsuite.common.settings import Table
-from netsuite.interfaces import INetsuiteService
+from netsuite.interfaces import IHttpClient, IHttpServer, INameResolver, INetsuiteService
 
 __all__ = ["FAMILIES", "Family", "family", "summaries"]
 
@@ -24,28 +24,33 @@ def _load(name: str) -> Any:
     return getattr(import_module(module), attribute)
 
 
-def _never(_: Any) -> bool:
-    return False
+def _nothing(_: Any) -> Collection[Any]:
+    return ()
 
 
-def _always(_: Any) -> bool:
-    return True
+def _always(*interfaces: Any) -> Callable[[Any], Collection[Any]]:
+    return lambda _: interfaces
+
+
+def _tracker_needs(settings: Any) -> Collection[Any]:
+    return (IHttpServer,) if settings.http else ()
 
 
 @attrs.frozen
 class Family:
     """One table of the site file and the server behind it.
 
-    ``serves_http`` says whether, with these settings, it shows an application on an IHttpServer; ``finds_names``
-    whether it asks an INameResolver. Who is not there is then built for it.
+    ``needs`` says which interfaces it asks others for, with these settings; ``provides`` which of them a server of
+    this table without addresses of its own gives to others. Who is needed and not there is built for it; whoever
+    finds names has the system's resolver if the site has none.
     """
 
     table: str
     package: str
     settings_name: str
     summary: str
-    serves_http: Callable[[Any], bool] = _never
-    finds_names: Callable[[Any], bool] = _never
+    needs: Callable[[Any], Collection[Any]] = _nothing
+    provides: tuple[Any, ...] = ()
 
     def settings(self) -> type[Table]:
         """The class of its table."""
@@ -61,14 +66,50 @@ class Family:
 FAMILIES = (
     Family("dns", "netsuite.dns.authoritative", "DnsSettings", "authoritative name server"),
     Family("resolver", "netsuite.dns.resolver", "ResolverSettings", "caching, iterative name server"),
-    Family("http", "netsuite.http.origin", "HttpSettings", "HTTP server for a folder, and for everyone's applications"),
     Family(
-        "proxy", "netsuite.http.proxy", "ProxySettings", "caching HTTP proxy, forward or reverse", finds_names=_always
+        "http",
+        "netsuite.http.origin",
+        "HttpSettings",
+        "HTTP server for a folder, and for everyone's applications",
+        provides=(IHttpServer, IHttpClient),
+    ),
+    Family(
+        "proxy",
+        "netsuite.http.proxy",
+        "ProxySettings",
+        "caching HTTP proxy, forward or reverse",
+        needs=_always(INameResolver),
     ),
     Family("upper", "netsuite.upper", "UpperSettings", "upper-case server of the textbook, UDP and TCP"),
     Family("mail", "netsuite.mail", "MailSettings", "mail store, read by IMAP and POP3"),
-    Family("smtp", "netsuite.mail.smtp", "SmtpSettings", "mail relay with a durable queue", finds_names=_always),
-    Family("admin", "netsuite.admin", "AdminSettings", "metrics, health, and a page for people", serves_http=_always),
+    Family(
+        "smtp",
+        "netsuite.mail.smtp",
+        "SmtpSettings",
+        "mail relay with a durable queue",
+        needs=_always(INameResolver),
+    ),
+    Family(
+        "tracker",
+        "netsuite.bittorrent.tracker",
+        "TrackerSettings",
+        "BitTorrent tracker, over HTTP and UDP",
+        needs=_tracker_needs,
+    ),
+    Family(
+        "peer",
+        "netsuite.bittorrent.peer",
+        "PeerSettings",
+        "BitTorrent peer: downloads torrents and serves them",
+        needs=_always(IHttpClient, INameResolver),
+    ),
+    Family(
+        "admin",
+        "netsuite.admin",
+        "AdminSettings",
+        "metrics, health, and a page for people",
+        needs=_always(IHttpServer),
+    ),
 )
 """Every table but ``common``, in the order of starting."""
 

@@ -149,7 +149,7 @@ class Root(Service):
         data.lock("netsuite")
         data.check()
         if self.site.built_in:
-            builtin.write_missing(data)
+            builtin.write_missing(data, self.site.trackers)
             self._people = builtin.people(data)
         assembly.commons.offers.provide(ISite, self, "suite")
         assembly.build()

@@ -36,6 +36,11 @@ class Site:
     layers: Layers | None = attrs.field(default=None, eq=False, repr=False)
     """Where the values came from; not kept by :meth:`dump`."""
 
+    @property
+    def trackers(self) -> list[str]:
+        """Where the tracker listens for HTTP, if there is one."""
+        return list(getattr(self.tables.get("tracker"), "http", ()))
+
     def dump(self) -> str:
         """Everything as JSON."""
         tables = {name: table.model_dump(mode="json") for name, table in self.tables.items()}

@@ -37,6 +37,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from netsuite.testing.sockets import DatagramSocket, Flow, StreamSocket
+from netsuite.testing.timeline import Timeline
 
 __all__ = ["Host", "Link", "Network"]
 
@@ -76,9 +77,12 @@ class Network:
 
     def __init__(self, clock: Clock | None = None, *, seed: int = 0, link: Link = Link(latency=0.01)) -> None:
         if clock is None:
-            clock = Clock()
+            clock = Timeline()
             clock.rightNow = START
         self.clock = clock
+        self._timeline = clock if isinstance(clock, Timeline) else None
+        self.tap: Callable[[float, Place, Place, bytes], None] | None = None
+        """If set: called with every write to a stream (time, from, to, bytes), as it is put into flight."""
         self.rng = random.Random(seed)
         self._default = link
         self._loopback = Link()
@@ -144,9 +148,11 @@ class Network:
             clock.advance(0)
             if condition():
                 return True
-            waiting = clock.getDelayedCalls()
-            following = min((call.getTime() for call in waiting), default=end + 1)
-            if following > end:
+            if self._timeline is not None:
+                following = self._timeline.following()
+            else:
+                following = min((call.getTime() for call in clock.getDelayedCalls()), default=None)
+            if following is None or following > end:
                 clock.rightNow = max(end, clock.rightNow)
                 return False
             calls = calls + 1 if following <= clock.rightNow else 0
@@ -198,7 +204,10 @@ class Network:
             arrival += flow.busy_until - now
         flow.last_arrival = max(arrival, flow.last_arrival)
         flow.travelling.append((what, arguments))
-        self.clock.callLater(flow.last_arrival - now, self._arrive_next, way, flow)
+        if self._timeline is not None:
+            self._timeline.at(flow.last_arrival, self._arrive_next, (way, flow))
+        else:
+            self.clock.callLater(flow.last_arrival - now, self._arrive_next, way, flow)
 
     def _arrive(self, way: tuple[Host, Host], what: Callable[..., None], arguments: Any, reliable: bool) -> None:
         if way not in self._cut:

@@ -37,7 +37,7 @@ __all__ = ["RunningSite", "SiteFailed", "on_free_ports", "site"]
 _TWISTD: Final = "import sys; sys.argv[0] = 'twistd'; from twisted.scripts.twistd import run; run()"
 _ATTEMPTS: Final = 3
 _POLL: Final = 0.02
-_LISTEN_KEYS: Final = frozenset(("listen", "submission", "imap", "pop3"))
+_LISTEN_KEYS: Final = frozenset(("listen", "submission", "imap", "pop3", "http", "udp"))
 _LISTEN_PORT: Final = re.compile(r"(?:^|(?<=:))([1-9][0-9]{0,4})(?=$|:)")
 _LOOPBACK_PORT: Final = re.compile(r"(?<![\w.])(127(?:\.[0-9]{1,3}){3}|localhost|\[::1\]):([0-9]{1,5})(?![0-9])")
 _LOOPBACK: Final = re.compile(r"127(?:\.[0-9]{1,3}){3}|(?<=\[)::1(?=\])")
@@ -162,6 +162,8 @@ def _started(tables: Any, config: Path | str | None, data: Path, timeout: float)
     wanted = _settings(tables, config, data)
     for attempt in range(_ATTEMPTS):
         settings = on_free_ports(wanted)
+        if tables is None and config is None:
+            builtin.share(DataDirectory(data), settings["tracker"]["http"])
         running = _launched(settings, data)
         try:
             running.wait(timeout)

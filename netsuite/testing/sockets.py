@@ -184,6 +184,9 @@ class StreamSocket(_Socket):
             raise _error(errno.EWOULDBLOCK)
         data = b"".join(chunks)[:room]
         self._in_flight += len(data)
+        network = self.host.network
+        if network.tap is not None and self.local is not None and self.remote is not None:
+            network.tap(network.clock.seconds(), self.local, self.remote, data)
         segment = self._link().segment
         for at in range(0, len(data), segment):
             self._say(StreamSocket._arrived, data[at : at + segment], size=min(segment, len(data) - at))

@@ -12,10 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-FOREIGN = ("curl", "dig", "kdig", "openssl")
+FOREIGN = ("aria2c", "curl", "dig", "kdig", "openssl")
 """Programs that a page may use and a machine may lack."""
 
+_TWISTD = "import sys; sys.argv[0] = 'twistd'; from twisted.scripts.twistd import run; run()"
+
 SHIMS = {
+    "twistd": f'exec "{sys.executable}" -c "{_TWISTD}" "$@"',
     "python": f'exec "{sys.executable}" "$@"',
     "netsuite": f'exec "{sys.executable}" -c "import sys; from netsuite.cli import main; sys.exit(main())" "$@"',
 }

@@ -152,7 +152,7 @@ class Alone(TestCase):
     def test_the_built_in_site_can_be_checked(self) -> None:
         done = call(TWISTD, "netsuite", "--check", cwd=self.folder)
         self.assertEqual(done.stderr, "")
-        self.assertEqual(done.stdout, "fine: dns, resolver, http, proxy, upper, mail, smtp, admin\n")
+        self.assertEqual(done.stdout, "fine: dns, resolver, http, proxy, upper, mail, smtp, tracker, peer, admin\n")
 
     def test_the_examples_in_etc_are_sound(self) -> None:
         done = call(NETSUITE, "check", "-c", str(ROOT / "etc/netsuite.toml"), cwd=self.folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -13,13 +14,27 @@ import subprocess
 import tempfile
 import urllib.request
 from pathlib import Path
+from typing import TextIO
 from unittest import SkipTest
 
 from twisted.trial.unittest import TestCase
 
-from tests.system.running import NETSUITE, PATIENCE, Running, accepts, call, connection, folder, until
+from tests.system.running import (
+    NETSUITE,
+    PATIENCE,
+    TWISTD,
+    Running,
+    accepts,
+    call,
+    connection,
+    environment,
+    folder,
+    until,
+)
 
-PORTS = (10025, 10053, 10054, 10080, 10081, 10090, 10110, 10143, 10443, 10465, 10587, 10993, 10995, 12000)
+PORTS = (
+    10025, 10053, 10054, 10080, 10081, 10090, 10110, 10143, 10443, 10465, 10587, 10993, 10995, 12000, 16881, 16969,
+)  # fmt: skip
 
 
 def run(*command: str) -> str:
@@ -40,17 +55,22 @@ def curl(*arguments: str) -> str:
     return run("curl", "-s", "-S", "-m", "10", *arguments)
 
 
+def _turn() -> TextIO:
+    """The site's ports are fixed, so one such test runs at a time on a machine: until the file is closed."""
+    turn = (Path(tempfile.gettempdir()) / "netsuite-built-in-site.lock").open("w")
+    fcntl.flock(turn, fcntl.LOCK_EX)
+    until("the site's ports to be free", lambda: not any(accepts(port) for port in PORTS))
+    return turn
+
+
 class BuiltIn(TestCase):
     """One run of the site, on the addresses that its face promises."""
 
     workers = 1
 
     def setUp(self) -> None:
-        # the site's ports are fixed, so one such test runs at a time on a machine
-        turn = (Path(tempfile.gettempdir()) / "netsuite-built-in-site.lock").open("w")
+        turn = _turn()
         self.addCleanup(turn.close)
-        fcntl.flock(turn, fcntl.LOCK_EX)
-        until("the site's ports to be free", lambda: not any(accepts(port) for port in PORTS))
         entered = folder()
         self.folder = entered.__enter__()
         self.addCleanup(entered.__exit__, None, None, None)
@@ -63,6 +83,7 @@ class BuiltIn(TestCase):
         self.pages()
         self.cache()
         self.capitals()
+        self.swarm()
         self.inside()
         self.assertEqual(self.running.end(), 0, self.running.said())
         self.assertEqual(self.running.complaint(), "")
@@ -123,6 +144,32 @@ class BuiltIn(TestCase):
             self.assertIn("Words of the trade", answer)
         self.assertTrue([each for each in answers if re.search(r"(?i)cache-status:.*hit", each)], answers[-1])
 
+    def swarm(self) -> None:
+        """A second peer, started by the line that the site prints, downloads what the first one shares."""
+        line = next(each for each in self.running.said().splitlines() if each.startswith("  peer "))
+        command = line.strip().split(maxsplit=2)[2]
+        self.assertIn("twistd -n netsuite-peer --torrent ", command)
+        typed = command.replace("twistd -n", f"exec {shlex.join(TWISTD)} -n --pidfile=")
+        self.assertEqual(curl("http://127.0.0.1:10080/primes.torrent", "-o", str(self.folder / "fetched.torrent")), "")
+        kept = self.folder / "netsuite-data/torrents/primes.torrent"
+        self.assertEqual((self.folder / "fetched.torrent").read_bytes(), kept.read_bytes())
+        shared = (self.folder / "netsuite-data/shared/primes.txt").read_bytes()
+        copy = self.folder / "copy/primes.txt"
+        with (self.folder / "second.txt").open("wb") as output:
+            second = subprocess.Popen(
+                ["sh", "-c", typed],
+                cwd=self.folder,
+                env=environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            until("the copy", lambda: copy.exists() and copy.read_bytes() == shared)
+        finally:
+            second.terminate()
+            self.assertEqual(second.wait(PATIENCE), 0, (self.folder / "second.txt").read_text())
+
     def capitals(self) -> None:
         """The textbook's pair."""
         with connection(12000) as tcp:
@@ -142,7 +189,7 @@ class BuiltIn(TestCase):
         self.assertIn("<html", curl("http://127.0.0.1:10090/"))
         status = call(NETSUITE, "status", cwd=self.folder)
         self.assertEqual(status.returncode, 0, status.stderr)
-        for name in ("dns", "resolver", "http", "proxy", "upper", "mail", "smtp", "admin"):
+        for name in ("dns", "resolver", "http", "proxy", "upper", "mail", "smtp", "tracker", "peer", "admin"):
             self.assertRegex(status.stdout, rf"(?m)^{name} +well")
 
     def test_every_line_to_try_works(self) -> None:
@@ -186,6 +233,36 @@ class BuiltIn(TestCase):
             other.complaint(),
             "127.0.0.1:10053 is already in use; choose another address with --listen or dns.listen\n",
         )
+
+
+class BuiltInForms(TestCase):
+    """The built-in site from a .tac and from a .tap is the same site."""
+
+    def setUp(self) -> None:
+        turn = _turn()
+        self.addCleanup(turn.close)
+        entered = folder()
+        self.folder = entered.__enter__()
+        self.addCleanup(entered.__exit__, None, None, None)
+
+    def serves(self, *arguments: str) -> None:
+        with Running(*arguments, cwd=self.folder) as running:
+            running.ready()
+            for port in PORTS:
+                self.assertTrue(accepts(port), port)
+            status = call(NETSUITE, "status", cwd=self.folder)
+            until("the sample to be shared", lambda: "1 seeding" in call(NETSUITE, "status", cwd=self.folder).stdout)
+            self.assertRegex(status.stdout, r"(?m)^tracker +well")
+            self.assertEqual(running.end(), 0, running.said())
+            self.assertEqual(running.complaint(), "")
+
+    def test_tac(self) -> None:
+        (self.folder / "site.tac").write_text("import netsuite.suite\n\napplication = netsuite.suite.application()\n")
+        self.serves("-y", "site.tac")
+
+    def test_tap(self) -> None:
+        self.assertEqual(call(NETSUITE, "freeze", "-o", "site.tap", cwd=self.folder).returncode, 0)
+        self.serves("-o", "-f", "site.tap")
 
 
 class BuiltInWithWorkers(BuiltIn):

@@ -146,8 +146,10 @@ class InstalledSiteTests(TestCase):
         told = json.loads(self.environment.run("netsuite", "status", "--json", cwd=self.folder))
         self.assertEqual(told["pid"], self.site.pid)
         self.assertTrue(told["ok"])
-        names = [service["name"] for service in told["services"]]
-        self.assertEqual(sorted(names), ["admin", "dns", "http", "mail", "proxy", "resolver", "smtp", "upper"])
+        names = sorted(service["name"] for service in told["services"])
+        self.assertEqual(
+            names, ["admin", "dns", "http", "mail", "peer", "proxy", "resolver", "smtp", "tracker", "upper"]
+        )
 
     def test_what_is_in_flight_is_finished(self) -> None:
         if not shutil.which("curl"):

@@ -28,6 +28,14 @@ smtp = ServiceMaker(
     "netsuite-smtp", "netsuite.taps.smtp", "Mail relay with a durable queue (netsuite).", "netsuite-smtp"
 )
 
+peer = ServiceMaker(
+    "netsuite-peer", "netsuite.taps.peer", "BitTorrent peer with a progress bar (netsuite).", "netsuite-peer"
+)
+
+tracker = ServiceMaker(
+    "netsuite-tracker", "netsuite.taps.tracker", "BitTorrent tracker (netsuite).", "netsuite-tracker"
+)
+
 admin = ServiceMaker(
     "netsuite-admin", "netsuite.taps.admin", "Metrics, health and a live page (netsuite).", "netsuite-admin"
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 from twisted.internet.defer import Deferred, gatherResults
 from zope.interface import implementer
 
+from netsuite.common.access import ConcurrencyLimit, Rule
 from netsuite.common.commons import Commons
 from netsuite.common.errors import StartError
 from netsuite.common.listen import StreamListener
@@ -16,15 +17,25 @@ from netsuite.common.service import NetsuiteService
 from netsuite.http.origin.files import Files
 from netsuite.http.origin.settings import HttpSettings
 from netsuite.http.server import HttpServer
+from netsuite.http.useragent import UserAgent
 from netsuite.http.wire.framing import Http1Limits
-from netsuite.interfaces import Address, Health, IHttpApplication, IHttpServer, IOffers
+from netsuite.interfaces import (
+    Address,
+    Health,
+    IHttpApplication,
+    IHttpClient,
+    IHttpServer,
+    INameResolver,
+    IOffers,
+    LookupFailed,
+)
 
 __all__ = ["OriginService", "build"]
 
 
 @implementer(IHttpServer)
 class OriginService(NetsuiteService):
-    """Files (where a root is set) and mounts on its own ports; applications on ports of theirs."""
+    """Files (where a root is set) and mounts on its own ports; applications on ports of theirs; a client for all."""
 
     workers = "any"
 
@@ -45,6 +56,8 @@ class OriginService(NetsuiteService):
             StreamListener(text, self.server.factory, commons, "http.listen") for text in settings.listen
         ]
         self._others: list[tuple[HttpServer, list[StreamListener]]] = []
+        self._resolver: INameResolver | None = None
+        self._agent = UserAgent(commons, self._resolved, commons.certificates.client_context)
         self._files: Files | None = None
         if settings.root is not None:
             self._files = Files(
@@ -65,11 +78,21 @@ class OriginService(NetsuiteService):
         """Answer every request whose path is ``path`` or lies below it."""
         self.server.mount(path, app)
 
-    def listen(self, name: str, addresses: Sequence[str], app: IHttpApplication) -> Callable[[], Sequence[Address]]:
+    def listen(
+        self,
+        name: str,
+        addresses: Sequence[str],
+        app: IHttpApplication,
+        *,
+        setting: str | None = None,
+        rule: Rule | None = None,
+        concurrency: ConcurrencyLimit | None = None,
+    ) -> Callable[[], Sequence[Address]]:
         """Give an application ports of its own, opened and closed with this service."""
-        server = HttpServer(self.commons, name, http1=self._http1)
+        server = HttpServer(self.commons, name, http1=self._http1, rule=rule, concurrency=concurrency)
         server.mount("/", app)
-        listeners = [StreamListener(text, server.factory, self.commons, f"{name}.listen") for text in addresses]
+        key = setting or f"{name}.listen"
+        listeners = [StreamListener(text, server.factory, self.commons, key) for text in addresses]
         self._others.append((server, listeners))
         self._measure(name, server)
         return lambda: _addresses(listeners)
@@ -77,8 +100,13 @@ class OriginService(NetsuiteService):
     # -- INetsuiteService
 
     def register(self, offers: IOffers) -> None:
-        """Offer the HTTP server."""
+        """Offer the HTTP server, and a client."""
         offers.provide(IHttpServer, self, "http")
+        offers.provide(IHttpClient, self._agent, "http")
+
+    def join(self, offers: IOffers) -> None:
+        """Take the resolver, if there is one: only the client needs it."""
+        self._resolver = offers.find(INameResolver)
 
     def check(self) -> None:
         """The root must be a folder that can be read."""
@@ -103,8 +131,9 @@ class OriginService(NetsuiteService):
             listener.accept()
 
     def stopService(self) -> Deferred[None] | None:
-        """End the threads that read files."""
+        """End the threads that read files, and what the client has open."""
         super().stopService()
+        self._agent.close()
         if self._files is not None:
             self._files.stop()
         return None
@@ -148,6 +177,11 @@ class OriginService(NetsuiteService):
             await listener.close()
         servers = [self.server, *(server for server, _ in self._others)]
         await gatherResults([server.factory.drain(deadline) for server in servers])
+
+    async def _resolved(self, host: str) -> list[str]:
+        if self._resolver is None:
+            raise LookupFailed(f"{host}: there is no resolver")
+        return await self._resolver.addresses(host)
 
     def _all(self) -> list[StreamListener]:
         return [*self._listeners, *(listener for _, listeners in self._others for listener in listeners)]

@@ -1,22 +1,24 @@
 """The site that runs where there is no site file: all servers on loopback, with the domain ``example.test``.
 
-Its zones and pages are files in the data directory, written where they are missing, so that whoever edits
-them keeps what they wrote.
+Its zones and pages, and what its peer shares, are files in the data directory, written where they are missing, so that
+whoever edits them keeps what they wrote.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
 from netsuite.common.datadir import DataDirectory
+from netsuite.suite.builtin import sample
 from netsuite.suite.builtin.people import FIRST_RUN, PEOPLE, settle
+from netsuite.suite.builtin.sample import share
 from netsuite.suite.families import FAMILIES
 
-__all__ = ["FIRST_RUN", "example_files", "people", "tables", "write_missing"]
+__all__ = ["FIRST_RUN", "example_files", "people", "share", "tables", "write_missing"]
 
 DOMAIN = "example.test"
 
@@ -57,6 +59,12 @@ def tables(data: Path) -> dict[str, Any]:
             "submission": ["127.0.0.1:10587", "secure:127.0.0.1:10465"],
             "domains": [DOMAIN],
         },
+        "tracker": {"http": ["127.0.0.1:16969"], "udp": ["127.0.0.1:16969"]},
+        "peer": {
+            "listen": ["127.0.0.1:16881"],
+            "torrents": str(data / sample.TORRENTS),
+            "save": str(data / sample.FOLDER),
+        },
         "admin": {"listen": ["127.0.0.1:10090"]},
     }
     common = {"domains": [DOMAIN, "localhost"]}
@@ -76,11 +84,15 @@ def example_files() -> Iterator[tuple[str, bytes]]:
     return below(files(__name__) / "data", "")
 
 
-def write_missing(data: DataDirectory) -> None:
-    """Write the files that are not there; StartError if they cannot be written."""
+def write_missing(data: DataDirectory, trackers: Sequence[str] = ()) -> None:
+    """Write the files that are not there; StartError if they cannot be written.
+
+    ``trackers`` are the addresses at which the site's tracker listens for HTTP.
+    """
     for name, content in example_files():
         if not data.at(name).exists():
             data.write(name, content, 0o644)
+    share(data, trackers)
 
 
 def people(data: DataDirectory) -> list[str]:

@@ -350,6 +350,29 @@ class Sources(StreamCase):
         await eventually(lambda: not self.factory.adapters)
         self.assertEqual((source.closed, self.factory.timed_out), (1, 1))
 
+    async def test_a_duplex_stream_is_read_while_its_peer_reads_nothing(self):
+        heard, writable = [], []
+
+        def handler(message, body, adapter):
+            heard.append(message.name)
+            if len(heard) == 1:
+                return Message(b"ok", b"x" * (32 << 20))
+            return Message(b"ok")
+
+        limits = StreamLimits(duplex=True)
+        self.serve(handler, limits=limits, writable=writable.append)
+        client = await self.raw()
+        client.transport.pauseProducing()
+        client.transport.write(b"a\n0\n")
+        await eventually(lambda: heard == [b"a"])
+        (adapter,) = self.factory.adapters
+        self.assertTrue(adapter.full)
+        client.transport.write(b"b\n0\nc\n0\n")
+        await eventually(lambda: heard == [b"a", b"b", b"c"])
+        self.assertEqual((adapter.full, writable), (True, []))
+        client.transport.resumeProducing()
+        await eventually(lambda: writable == [adapter])
+
     async def test_a_slow_reader_is_not_cut(self):
         source = Source(10**9)
         self.serve(lambda message, body, adapter: Message(b"much", source=source))

@@ -68,3 +68,17 @@ def test_a_clock_that_is_set_back_locks_nobody_out():
 def test_impossible_buckets(wrong):
     with pytest.raises(ValueError, match="needs a rate above 0"):
         TokenBuckets(*wrong)
+
+
+@given(st.floats(0.1, 1e6), st.floats(0.001, 1000), st.floats(0, 1e5))
+def test_who_need_not_wait_may_take(rate, seconds, later):
+    burst = max(1.0, rate * seconds)
+    buckets = TokenBuckets(rate, burst)
+    now = START + later
+    assert buckets.wait("a", now, burst) == 0, "it begins full, whatever the clock's rounding"
+    assert buckets.take("a", now, burst)
+    wait = buckets.wait("a", now, burst)
+    assert (wait == 0) is buckets.take("a", now, burst)
+    now += wait + 1e-6
+    assert buckets.wait("a", now, burst) == 0
+    assert buckets.take("a", now, burst)

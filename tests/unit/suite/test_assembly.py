@@ -11,7 +11,7 @@ from netsuite.common.resolver import SystemResolver
 from netsuite.common.service import NetsuiteService
 from netsuite.common.settings import CommonSettings
 from netsuite.common.sharing import Sharing
-from netsuite.interfaces import IHttpServer, INameResolver
+from netsuite.interfaces import IHttpClient, IHttpServer, INameResolver
 from netsuite.suite.assembly import Assembly
 from netsuite.suite.families import FAMILIES, family
 from netsuite.suite.site import Site
@@ -211,9 +211,8 @@ def test_tables_are_built_in_the_fixed_order(tmp_path):
     assembly = built(tmp_path, {"upper": {}, "resolver": {}, "dns": {}})
     assert [each.name for each in assembly.services] == ["dns", "resolver", "upper"]
     order = [each.table for each in FAMILIES]
-    assert order == [
-        name for name in ("dns", "resolver", "http", "proxy", "upper", "mail", "smtp", "admin") if name in order
-    ]
+    everyone = ("dns", "resolver", "http", "proxy", "upper", "mail", "smtp", "tracker", "peer", "admin")
+    assert order == [name for name in everyone if name in order]
 
 
 def test_a_lone_admin_gets_an_http_server_without_ports_or_pages(tmp_path):
@@ -222,6 +221,22 @@ def test_a_lone_admin_gets_an_http_server_without_ports_or_pages(tmp_path):
     assert assembly.services[0].settings.listen == []
     assert assembly.services[0].settings.root is None
     assert assembly.commons.offers.find(IHttpServer) is assembly.services[0]
+
+
+def test_a_lone_peer_gets_an_http_client_and_the_systems_resolver(tmp_path):
+    assembly = built(tmp_path, {"peer": {}})
+    assert [each.name for each in assembly.services] == ["http", "peer"]
+    offers = assembly.commons.offers
+    assert offers.find(IHttpClient) is not None
+    assert isinstance(offers.find(INameResolver), SystemResolver)
+    elsewhere = built(tmp_path, {"peer": {}}, resolver="192.0.2.1:5353")
+    assert [each.name for each in elsewhere.services] == ["resolver", "http", "peer"]
+
+
+def test_what_nobody_needs_is_not_built(tmp_path):
+    assembly = built(tmp_path, {"upper": {}})
+    assert [each.name for each in assembly.services] == ["upper"]
+    assert assembly.commons.offers.find(IHttpClient) is None
 
 
 def test_building_touches_nothing(tmp_path):

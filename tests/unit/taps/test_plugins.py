@@ -68,7 +68,7 @@ def test_each_can_say_what_its_options_are(name):
         assert option in text
 
 
-@pytest.mark.parametrize("table", [each.table for each in FAMILIES if each.table != "mail"])
+@pytest.mark.parametrize("table", [each.table for each in FAMILIES if each.table not in ("mail", "tracker")])
 def test_a_lone_table_runs_without_a_file_and_listens_where_it_is_told(table):
     found = site(f"netsuite-{table}", "--listen", "127.0.0.1:5001", "--listen", "5002")
     assert list(found.tables) == [table]
@@ -83,6 +83,28 @@ def test_mail_listens_for_two_protocols():
     assert (both.imap, both.pop3) == (["127.0.0.1:10143"], ["127.0.0.1:10110"])
     with pytest.raises(UsageError, match="say --imap 5001 or --pop3 5001"):
         site("netsuite-mail", "--listen", "5001")
+
+
+def test_the_tracker_listens_for_two_protocols():
+    found = site("netsuite-tracker", "--http", "5001", "--udp", "5002", "--udp", "5003").tables["tracker"]
+    assert (found.http, found.udp) == (["5001"], ["5002", "5003"])
+    assert site("netsuite-tracker", "--udp", "5002").tables["tracker"].http == []
+    both = site("netsuite-tracker", "--listen", "5001").tables["tracker"]
+    assert (both.http, both.udp) == (["5001"], ["5001"])
+    with pytest.raises(UsageError, match="use --http and --udp"):
+        site("netsuite-tracker", "--listen", "secure:5001")
+
+
+def test_the_peers_everyday_options(tmp_path):
+    given = ("--torrent", "a.torrent", "--torrent", "b.torrent", "--torrents", "all", "--save", "here")
+    limits = ("--upload-limit", "1000", "--download-limit", "2000", "--seed", "--leave")
+    peer = site("netsuite-peer", *given, *limits).tables["peer"]
+    assert peer.torrent == [tmp_path / "a.torrent", tmp_path / "b.torrent"]
+    assert (peer.torrents, peer.save) == (tmp_path / "all", tmp_path / "here")
+    assert (peer.upload_limit, peer.download_limit, peer.seed, peer.leave) == (1000, 2000, True, True)
+    usual = site("netsuite-peer").tables["peer"]
+    assert (usual.seed, usual.leave, usual.progress) == (False, False, True)
+    assert not site("netsuite").tables["peer"].progress
 
 
 def test_the_site_listens_where_it_is_told():

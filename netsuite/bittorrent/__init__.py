@@ -1,0 +1,1 @@
+"""BitTorrent: torrent files, the tracker and the peer."""

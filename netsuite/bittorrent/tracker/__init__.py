@@ -1,0 +1,1 @@
+"""The tracker: swarms in packed bytes, asked over HTTP and UDP."""
