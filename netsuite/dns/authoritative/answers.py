@@ -13,7 +13,8 @@ from typing import Final
 from netsuite.dns.authoritative.zone import Node, Zone
 from netsuite.dns.wire import codes
 from netsuite.dns.wire.name import ROOT, parent, within
-from netsuite.dns.wire.query import OPT_LENGTH, Query, Refusal, error, opt, parse
+from netsuite.dns.wire.edns import opt
+from netsuite.dns.wire.query import OPT_LENGTH, Query, Refusal, error, parse
 from netsuite.dns.wire.writer import RRset, Writer
 
 __all__ = ["Answers"]
