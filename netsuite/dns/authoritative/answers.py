@@ -12,8 +12,8 @@ from typing import Final
 
 from netsuite.dns.authoritative.zone import Node, Zone
 from netsuite.dns.wire import codes
-from netsuite.dns.wire.name import ROOT, parent, within
 from netsuite.dns.wire.edns import opt
+from netsuite.dns.wire.name import ROOT, parent, within
 from netsuite.dns.wire.query import OPT_LENGTH, Query, Refusal, error, parse
 from netsuite.dns.wire.writer import RRset, Writer
 
@@ -52,6 +52,10 @@ class Answers:
         if isinstance(query, Refusal):
             self.rcodes[query.rcode] += 1
             return query.response
+        return self.respond(data, query, stream)
+
+    def respond(self, data: bytes, query: Query, stream: bool = False, reserve: int = 0) -> bytes:
+        """The response to a query that is read already; ``reserve`` bytes of its size are left free at the end."""
         edns = (self._dnssec_opt if query.dnssec else self._opt) if query.edns else b""
         if query.rdclass != codes.CLASS_IN or query.type in _TRANSFERS:
             return self._refused(data, query, edns)
@@ -61,7 +65,7 @@ class Answers:
         limit = _STREAM_LIMIT if stream else min(query.size, self.udp_size)
         # CD is a validator's business: authoritative answers leave it clear, as other servers do.
         flags = codes.QR | codes.AA | (query.flags & codes.RD)
-        writer = Writer(data[:2], query.question, flags, limit, OPT_LENGTH if edns else 0)
+        writer = Writer(data[:2], query.question, flags, limit, OPT_LENGTH + reserve if edns else 0)
         rcode = self._resolve(writer, zone, query, stream)
         writer.flags |= rcode
         self.rcodes[rcode] += 1
