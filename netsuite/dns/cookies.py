@@ -81,6 +81,8 @@ def _difference(later: int, earlier: int) -> int:
 
 
 def _packed(host: str) -> bytes:
-    if ":" in host:
-        return socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
-    return socket.inet_aton(host)
+    """An address as hashed; the path of a Unix socket, whose clients have none, as it is."""
+    try:
+        return socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host.partition("%")[0])
+    except OSError:
+        return host.encode()

@@ -12,9 +12,9 @@ from typing import Final
 
 from netsuite.dns.authoritative.zone import Node, Zone
 from netsuite.dns.wire import codes
-from netsuite.dns.wire.edns import opt
-from netsuite.dns.wire.name import ROOT, parent, within
-from netsuite.dns.wire.query import OPT_LENGTH, Query, Refusal, error, parse
+from netsuite.dns.wire.edns import NOT_AUTHORITATIVE, extended_error, opt, padded
+from netsuite.dns.wire.name import ROOT, labels, parent, within
+from netsuite.dns.wire.query import Query, Refusal, error, parse
 from netsuite.dns.wire.writer import RRset, Writer
 
 __all__ = ["Answers"]
@@ -24,6 +24,7 @@ _STREAM_LIMIT: Final = 65535
 _ADDRESSES: Final = (codes.A, codes.AAAA)
 _AT_ALIAS: Final = (codes.CNAME, codes.ANY, codes.RRSIG, codes.NSEC)
 _TRANSFERS: Final = (codes.AXFR, codes.IXFR)
+_NOT_OURS: Final = extended_error(NOT_AUTHORITATIVE)
 
 
 class Answers:
@@ -54,26 +55,42 @@ class Answers:
             return query.response
         return self.respond(data, query, stream)
 
-    def respond(self, data: bytes, query: Query, stream: bool = False, reserve: int = 0) -> bytes:
-        """The response to a query that is read already; ``reserve`` bytes of its size are left free at the end."""
-        edns = (self._dnssec_opt if query.dnssec else self._opt) if query.edns else b""
-        if query.rdclass != codes.CLASS_IN or query.type in _TRANSFERS:
-            return self._refused(data, query, edns)
+    def respond(self, data: bytes, query: Query, stream: bool = False, options: bytes = b"", block: int = 0) -> bytes:
+        """The response to a query that is read already.
+
+        ``options`` go into its OPT record; with ``block``, padding fills it up to a multiple of so many bytes.
+        """
+        if not query.edns:
+            edns = b""
+        elif options:
+            edns = opt(self.udp_size, dnssec=query.dnssec, options=options)
+        else:
+            edns = self._dnssec_opt if query.dnssec else self._opt
+        zone = None
+        if query.rdclass == codes.CLASS_IN and query.type not in _TRANSFERS:
+            zone = self._zone(query.name, query.type)
+        if zone is None:
+            self.rcodes[codes.REFUSED] += 1
+            if edns:
+                edns = opt(self.udp_size, dnssec=query.dnssec, options=options + _NOT_OURS)
+            response = error(data, codes.REFUSED, question=query.question, edns=edns)
+        else:
+            limit = _STREAM_LIMIT if stream else min(query.size, self.udp_size)
+            # CD is a validator's business: authoritative answers leave it clear, as other servers do.
+            flags = codes.QR | codes.AA | (query.flags & codes.RD)
+            writer = Writer(data[:2], query.question, flags, limit, len(edns))
+            rcode = self._resolve(writer, zone, query, stream)
+            writer.flags |= rcode
+            self.rcodes[rcode] += 1
+            response = writer.finish(edns)
+        return padded(response, len(response) - len(edns), block) if block and edns else response
+
+    def version(self, query: Query) -> bytes:
+        """What the ZONEVERSION option says of the zone that answers (RFC 9660): labels of its name, its serial."""
         zone = self._zone(query.name, query.type)
         if zone is None:
-            return self._refused(data, query, edns)
-        limit = _STREAM_LIMIT if stream else min(query.size, self.udp_size)
-        # CD is a validator's business: authoritative answers leave it clear, as other servers do.
-        flags = codes.QR | codes.AA | (query.flags & codes.RD)
-        writer = Writer(data[:2], query.question, flags, limit, OPT_LENGTH + reserve if edns else 0)
-        rcode = self._resolve(writer, zone, query, stream)
-        writer.flags |= rcode
-        self.rcodes[rcode] += 1
-        return writer.finish(edns)
-
-    def _refused(self, data: bytes, query: Query, edns: bytes) -> bytes:
-        self.rcodes[codes.REFUSED] += 1
-        return error(data, codes.REFUSED, question=query.question, edns=edns)
+            return b""
+        return bytes((len(labels(zone.name)), 0)) + zone.serial.to_bytes(4, "big")
 
     def _zone(self, name: bytes, rdtype: int) -> Zone | None:
         """The nearest zone above a name; DS at a zone's own name is its parent's to answer, where we have it."""

@@ -11,10 +11,12 @@ from netsuite.common.commons import Commons
 from netsuite.common.datagram import Memo
 from netsuite.common.stream import StreamFactory
 from netsuite.dns.authoritative.answers import Answers
+from netsuite.dns.authoritative.courtesy import Courtesy
 from netsuite.dns.authoritative.ratelimit import ResponseRate
 from netsuite.dns.authoritative.settings import DnsSettings
 from netsuite.dns.wire import codes
-from netsuite.dns.wire.query import error
+from netsuite.dns.wire.edns import PROHIBITED, extended_error, opt
+from netsuite.dns.wire.query import Query, Refusal, error, parse
 from netsuite.dns.wire.stream import DnsConnection, DnsStreamLimits, Message
 from netsuite.interfaces import IDnsAnswers
 from netsuite.sansio.connection import Channel
@@ -23,6 +25,7 @@ __all__ = ["AuthoritativeServer"]
 
 _USUAL_RATE: Final = 200
 _REMEMBERED: Final = (codes.NOERROR, codes.NXDOMAIN)
+_PROHIBITED: Final = extended_error(PROHIBITED, "this address may not ask")
 
 
 @implementer(IDnsAnswers)
@@ -32,13 +35,15 @@ class AuthoritativeServer:
     ``port_memo`` is what the datagram port may answer from by itself: nothing, where clients are told apart.
     """
 
-    def __init__(self, settings: DnsSettings, commons: Commons, text: str) -> None:
+    def __init__(self, settings: DnsSettings, commons: Commons, text: str, courtesy: Courtesy) -> None:
         self.answers = Answers(minimal=settings.minimal_responses, udp_size=settings.udp_size)
         self.rule: Rule | None = None if "any" in settings.allow else commons.access.rule(settings.allow)
         rate = settings.rate_limit
         if rate is None:
             rate = _USUAL_RATE if commons.access.guards_private([text]) else 0
-        self.rate = ResponseRate(commons.access.rate(rate)) if rate else None
+        self.rate = ResponseRate(commons.access, rate) if rate else None
+        self.courtesy = courtesy
+        self._seconds = commons.clock.seconds
         self.memo = Memo(settings.memo)
         self.port_memo = self.memo if self.rule is None and self.rate is None else None
         self.datagrams = self.messages = 0
@@ -56,31 +61,59 @@ class AuthoritativeServer:
             concurrency=commons.access.concurrency(settings.connections, settings.connections_per_address),
         )
 
-    def answer(self, query: bytes, peer: tuple[str, int], stream: bool) -> bytes | None:
+    def answer(self, query: bytes, peer: tuple[str, int], stream: bool, private: bool = False) -> bytes | None:
         """The response to a query; None to stay silent."""
-        if self.rule is not None and not self.rule.permits(peer[0]):
-            return error(query, codes.REFUSED) if len(query) >= 12 and not query[2] & 0x80 else None
-        return self.answers.answer(query, stream)
+        return self._answer(query, peer[0], stream, private)[0]
+
+    def _answer(self, data: bytes, host: str, stream: bool, private: bool) -> tuple[bytes | None, bool, bool]:
+        """The response, whether it depends on the query alone, and whether the client's address is proven."""
+        answers = self.answers
+        query = parse(data, answers.udp_size)
+        if query is None:
+            return None, False, False
+        if isinstance(query, Refusal):
+            answers.rcodes[query.rcode] += 1
+            return query.response, False, False
+        if self.rule is not None and not self.rule.permits(host):
+            return self._error(data, query, codes.REFUSED, _PROHIBITED), False, False
+        if not query.options:
+            return answers.respond(data, query, stream), True, False
+        said = self.courtesy.say(
+            query.options,
+            host,
+            self._seconds(),
+            stream=stream,
+            private=private,
+            version=lambda: answers.version(query),
+        )
+        if said is None:
+            return self._error(data, query, codes.FORMERR), False, False
+        return answers.respond(data, query, stream, said.options, said.block), False, said.proven
+
+    def _error(self, data: bytes, query: Query, rcode: int, options: bytes = b"") -> bytes:
+        self.answers.rcodes[rcode] += 1
+        edns = opt(self.answers.udp_size, dnssec=query.dnssec, options=options) if query.edns else b""
+        return error(data, rcode, question=query.question, edns=edns)
 
     def answer_datagram(self, data: bytes, peer: tuple[str, int], local: tuple[str, int], now: float) -> bytes | None:
         """The same for a datagram, at no more than the client's rate; what depends on the query alone is remembered."""
         self.datagrams += 1
-        if self.rule is not None and not self.rule.permits(peer[0]):
-            response = self.answer(data, peer, False)
-        else:
-            response = self.memo.find(data) if self.port_memo is None else None
-            if response is None:
-                response = self.answers.answer(data)
-                if response is not None and (rcode := response[3] & 15) in _REMEMBERED:
-                    self.memo.put(data, response, rcode)
-        if self.rate is not None and response is not None:
+        proven = False
+        known = self.port_memo is None and (self.rule is None or self.rule.permits(peer[0]))
+        response = self.memo.find(data) if known else None
+        if response is None:
+            response, general, proven = self._answer(data, peer[0], False, False)
+            if general and response is not None and (rcode := response[3] & 15) in _REMEMBERED:
+                self.memo.put(data, response, rcode)
+        if self.rate is not None and response is not None and not proven:
             return self.rate.shape(data, response, peer[0])
         return response
 
     def handle(self, message: Any, body: Any, adapter: Any) -> Message | None:
         """The same for a message of a stream."""
         self.messages += 1
-        response = self.answer(message.data, adapter.channel.peer, True)
+        channel = adapter.channel
+        response = self.answer(message.data, channel.peer, True, channel.tls is not None)
         if response is None:
             adapter.close("a message that gets no answer")
             return None

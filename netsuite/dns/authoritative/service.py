@@ -12,9 +12,11 @@ from netsuite.common.commons import Commons
 from netsuite.common.errors import StartError
 from netsuite.common.listen import DatagramListener, StreamListener
 from netsuite.common.service import NetsuiteService
+from netsuite.dns.authoritative.courtesy import Courtesy
 from netsuite.dns.authoritative.server import AuthoritativeServer
 from netsuite.dns.authoritative.settings import DnsSettings, ZoneSettings
 from netsuite.dns.authoritative.zone import Zone, ZoneError, load
+from netsuite.dns.cookies import SECRET_LENGTH, Cookies
 from netsuite.dns.wire.name import to_text
 from netsuite.interfaces import Address, Health, IDnsAnswers, IOffers
 
@@ -24,9 +26,9 @@ __all__ = ["DnsService", "build"]
 class _Place:
     """One address: its server, its listeners, and the zones it was told to serve."""
 
-    def __init__(self, text: str, settings: DnsSettings, commons: Commons) -> None:
+    def __init__(self, text: str, settings: DnsSettings, commons: Commons, courtesy: Courtesy) -> None:
         self.text = text
-        self.server = server = AuthoritativeServer(settings, commons, text)
+        self.server = server = AuthoritativeServer(settings, commons, text, courtesy)
         self.zones: list[ZoneSettings] = []
         self.stream = StreamListener(text, server.factory, commons, "dns.listen", alpn=("dot",))
         plain = not self.stream.secure and self.stream.spec.form in ("address", "inherited")
@@ -68,6 +70,7 @@ class DnsService(NetsuiteService):
     def __init__(self, settings: DnsSettings, commons: Commons) -> None:
         super().__init__("dns", commons)
         self.settings = settings
+        self._courtesy = Courtesy(nsid=settings.nsid.encode(), idle=settings.idle)
         self._places: dict[str, _Place] = {}
         for text in settings.listen:
             self._place(text)
@@ -86,7 +89,7 @@ class DnsService(NetsuiteService):
     def _place(self, text: str) -> _Place:
         place = self._places.get(text)
         if place is None:
-            place = self._places[text] = _Place(text, self.settings, self.commons)
+            place = self._places[text] = _Place(text, self.settings, self.commons, self._courtesy)
         return place
 
     def register(self, offers: IOffers) -> None:
@@ -103,9 +106,18 @@ class DnsService(NetsuiteService):
                 raise StartError(f"{error}; see [[dns.zone]] {zone.name}") from error
 
     def open(self) -> None:
-        """Bind and listen."""
+        """Find the secret of our cookies, bind and listen."""
+        self._courtesy.cookies = Cookies(*self._secrets())
         for place in self._places.values():
             place.open()
+
+    def _secrets(self) -> list[bytes]:
+        if self.settings.cookie_secrets:
+            return [bytes.fromhex(secret) for secret in self.settings.cookie_secrets]
+        kept = self.commons.data.keep("dns-cookie-secret", self.commons.rng.randbytes(SECRET_LENGTH))
+        if len(kept) != SECRET_LENGTH:
+            raise StartError(f"{self.commons.data.at('dns-cookie-secret')} has not {SECRET_LENGTH} bytes: delete it")
+        return [kept]
 
     def _serve(self, settings: ZoneSettings, zone: Zone) -> None:
         self._zones[settings.origin, settings.file] = zone

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from netsuite.common.settings import SitePath, Table
 from netsuite.dns.wire.name import BadName, from_text
+
+CookieSecret = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{32}$")]
 
 __all__ = ["DnsSettings", "ZoneSettings"]
 
@@ -48,8 +52,18 @@ class DnsSettings(Table):
     allow: list[str] = Field(["any"], description='Who may ask: networks, addresses, or "loopback", "private", "any".')
     rate_limit: NonNegativeInt | None = Field(
         None,
-        description="Answers a second over UDP to one network (IPv4 /24, IPv6 /56), beyond which they are cut or "
-        "dropped; 0 is off, and so it is if unset on loopback (elsewhere 200).",
+        description="Answers a second over UDP to one address, and a multiple of it to the networks around it, beyond "
+        "which they are cut or dropped; clients with a valid cookie are exempt. 0 is off, and so it is if unset on "
+        "loopback (elsewhere 200).",
+    )
+    nsid: str = Field(
+        "", max_length=128, description="What this server calls itself to who asks for its identity (NSID, id.server)."
+    )
+    cookie_secrets: list[CookieSecret] = Field(
+        [],
+        description="Secrets for DNS cookies, 32 hexadecimal digits each: cookies are made with the first, and those "
+        "made with any of them are known. Give all servers of an address the same ones; without any, one is made and "
+        "kept in the data directory.",
     )
     connections: PositiveInt = Field(4096, description="TCP connections at a time.")
     connections_per_address: PositiveInt = Field(256, description="TCP connections of one client at a time.")

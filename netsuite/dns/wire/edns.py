@@ -1,14 +1,14 @@
 """The options of EDNS: their numbers, what a query's OPT record carries, and what an answer's is given.
 
-Implements: RFC 5001; RFC 6891 section 6; RFC 7314; RFC 7828; RFC 7830; RFC 7873 section 4; RFC 8914 section 2;
-RFC 9660 section 2.
+Implements: RFC 5001; RFC 6891 section 6; RFC 7314; RFC 7828; RFC 7830; RFC 7873 section 4; RFC 8467 section 4.1;
+RFC 8914 section 2; RFC 9660 section 2.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["extended_error", "find", "opt", "option", "whole"]
+__all__ = ["extended_error", "find", "opt", "option", "padded", "whole"]
 
 NSID: Final = 3
 EXPIRE: Final = 9
@@ -50,6 +50,15 @@ def option(code: int, data: bytes = b"") -> bytes:
 def extended_error(code: int, text: str = "") -> bytes:
     """The option that says more than the response code does (RFC 8914); ``text`` is for people."""
     return option(EXTENDED_ERROR, code.to_bytes(2, "big") + text.encode())
+
+
+def padded(message: bytes, at: int, block: int) -> bytes:
+    """A message whose last record, at ``at``, is OPT, grown to a multiple of ``block`` bytes (RFC 7830, RFC 8467)."""
+    missing = -(len(message) + 4) % block
+    if len(message) + 4 + missing > 65535:
+        return message
+    options = message[at + 11 :] + option(PADDING, bytes(missing))
+    return message[: at + 9] + len(options).to_bytes(2, "big") + options
 
 
 def whole(data: bytes, at: int, end: int) -> bool:
