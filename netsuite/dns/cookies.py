@@ -45,7 +45,7 @@ class Cookies:
         self._hashes: dict[tuple[bytes, bytes], bytes] = {}
 
     def show(self, cookie: bytes, host: str, now: float) -> Shown | None:
-        """Judge a COOKIE option's data; None if no such option may exist (the answer is FORMERR). ``now``: Unix time."""
+        """Judge a COOKIE option's data at a Unix time; None if no such option may exist (the answer is FORMERR)."""
         length = len(cookie)
         if length != 8 and not 16 <= length <= 40:
             return None

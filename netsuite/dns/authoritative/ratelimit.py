@@ -24,7 +24,7 @@ _NETWORKS6: Final = ((128, 1), (64, 2), (56, 3), (48, 4), (32, 64))
 
 
 class ResponseRate:
-    """The limit of one address: ``rate`` answers a second for a host; ``limited`` counts what was not answered in full."""
+    """The limit of one address: ``rate`` answers a second for a host; ``limited`` counts answers cut or dropped."""
 
     __slots__ = ("_limits", "limited")
 
