@@ -1,6 +1,6 @@
 """The numbers of DNS that our code speaks of by name.
 
-Implements: RFC 1035 section 3.2; RFC 1035 section 4.1.1; RFC 6891 section 9; RFC 6895 section 2.
+Implements: RFC 1035 sections 3.2, 4.1.1; RFC 2136 sections 1, 2.2; RFC 6891 section 9; RFC 6895 section 2.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ NXDOMAIN: Final = 3
 NOTIMP: Final = 4
 REFUSED: Final = 5
 YXDOMAIN: Final = 6
+YXRRSET: Final = 7
+NXRRSET: Final = 8
 NOTAUTH: Final = 9
+NOTZONE: Final = 10
 BADVERS: Final = 16
 
 RCODES: Final = {
@@ -25,7 +28,10 @@ RCODES: Final = {
     NOTIMP: "NOTIMP",
     REFUSED: "REFUSED",
     YXDOMAIN: "YXDOMAIN",
+    YXRRSET: "YXRRSET",
+    NXRRSET: "NXRRSET",
     NOTAUTH: "NOTAUTH",
+    NOTZONE: "NOTZONE",
     BADVERS: "BADVERS",
 }
 
@@ -47,11 +53,14 @@ OPT: Final = 41
 DS: Final = 43
 RRSIG: Final = 46
 NSEC: Final = 47
+TSIG: Final = 250
 IXFR: Final = 251
 AXFR: Final = 252
 ANY: Final = 255
 
 CLASS_IN: Final = 1
+CLASS_NONE: Final = 254
+CLASS_ANY: Final = 255
 
 QR: Final = 0x8000
 AA: Final = 0x0400
