@@ -1,4 +1,4 @@
-"""One step of a zone from a serial to the next: what goes and what comes, as transfers send it and the journal keeps it.
+"""A step of a zone from one serial to the next: what goes and what comes, as transfers and the journal have it.
 
 Serials go round: which of two is later is said by RFC 1982.
 """

@@ -83,6 +83,7 @@ class History:
         self._head: Zone | None = None
         self._waiting: list[tuple[Change, Zone, Deferred[None]]] = []
         self._flying = False
+        self._settled: list[Deferred[None]] = []
         self._snapping = False
 
     @property
@@ -196,6 +197,7 @@ class History:
                 late, self._waiting = self._waiting, []
                 for _, _, durable in (*batch, *late):
                     durable.errback(result)
+                self._tell_settled()
                 return
             for change, zone, durable in batch:
                 self.changes.append(change)
@@ -208,8 +210,14 @@ class History:
             else:
                 self._head = None
                 self._trim()
+                self._tell_settled()
 
         self._journal.append(b"".join(encoded(change) for change, _, _ in batch)).addBoth(over)
+
+    def _tell_settled(self) -> None:
+        settled, self._settled = self._settled, []
+        for each in settled:
+            each.callback(None)
 
     def _begin(self) -> None:
         """The first change ever: say what it starts from."""
@@ -303,7 +311,9 @@ class History:
         self._work(self._journal.forget, number).addErrback(self._complain)
 
     def _complain(self, failure: Failure) -> None:
-        _log.error("the versions of zone {zone} take more and more room: {why}", zone=to_text(self.name), why=failure.value)
+        _log.error(
+            "the versions of zone {zone} take more and more room: {why}", zone=to_text(self.name), why=failure.value
+        )
 
     # Older versions
 
@@ -328,6 +338,10 @@ class History:
 
     async def close(self) -> None:
         """Let what is under way become durable."""
+        while self._flying:
+            settled: Deferred[None] = Deferred()
+            self._settled.append(settled)
+            await settled
         if self._open:
             self._open = False
             await self._journal.close()

@@ -12,10 +12,11 @@ from netsuite.common.commons import Commons
 from netsuite.common.errors import StartError
 from netsuite.common.listen import DatagramListener, StreamListener
 from netsuite.common.service import NetsuiteService
+from netsuite.dns.authoritative.assembly import load
 from netsuite.dns.authoritative.courtesy import Courtesy
 from netsuite.dns.authoritative.server import AuthoritativeServer
 from netsuite.dns.authoritative.settings import DnsSettings, ZoneSettings
-from netsuite.dns.authoritative.zone import Zone, ZoneError, load
+from netsuite.dns.authoritative.zone import Zone, ZoneError
 from netsuite.dns.cookies import SECRET_LENGTH, Cookies
 from netsuite.dns.wire.name import to_text
 from netsuite.interfaces import Address, Health, IDnsAnswers, IOffers

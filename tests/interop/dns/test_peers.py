@@ -22,7 +22,7 @@ import dns.rdatatype
 from twisted.trial.unittest import SkipTest, TestCase
 
 from netsuite.dns.authoritative.answers import Answers
-from netsuite.dns.authoritative.zone import load
+from netsuite.dns.authoritative.assembly import load
 from netsuite.dns.wire.name import from_text
 from tests.dnszones import QUERY_TYPES, random_owner, random_zone
 
