@@ -6,7 +6,7 @@ RFC 6672 section 5.2 (a DNAME is alone of its kind), and RFC 3007's rule that wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Final, NamedTuple
 
 import dns.exception
@@ -15,6 +15,7 @@ import dns.rdataclass
 import dns.rdatatype
 
 from netsuite.dns.authoritative.change import Change, SerialRule, folded, later, next_serial, with_serial
+from netsuite.dns.authoritative.node import bundles, types
 from netsuite.dns.authoritative.zone import Addition, Zone
 from netsuite.dns.wire import codes
 from netsuite.dns.wire.name import within
@@ -85,14 +86,14 @@ def _prerequisites(zone: Zone, records: list[Record]) -> None:
             raise Refused(codes.NXDOMAIN if rdtype == codes.ANY else codes.NXRRSET, "a prerequisite: what is, is not")
     for (owner, rdtype), expected in wanted.items():
         node = zone.node(owner)
-        rrset = node.rrsets.get(rdtype) if node is not None else None
+        rrset = node.rrset(rdtype) if node is not None else None
         if rrset is None or {folded(rdtype, rdata) for rdata in rrset.rdatas} != expected:
             raise Refused(codes.NXRRSET, "a prerequisite: an RRset has other data")
 
 
-def _types(zone: Zone, owner: bytes) -> frozenset[int]:
-    node = zone.node(owner)
-    return frozenset(node.rrsets) if node is not None else frozenset()
+def _types(zone: Zone, owner: bytes) -> Collection[int]:
+    packed = zone.packed(owner)
+    return () if packed is None else types(packed)
 
 
 def _prescan(zone: Zone, record: Record, signed: bool) -> None:
@@ -207,12 +208,11 @@ class _Work:
 
 
 def _copied(zone: Zone, owner: bytes) -> Held:
-    node = zone.node(owner)
-    if node is None:
+    packed = zone.packed(owner)
+    if packed is None:
         return {}
     return {
-        rdtype: (rrset.ttl, {folded(rdtype, rdata): rdata for rdata in rrset.rdatas})
-        for rdtype, rrset in node.rrsets.items()
+        rdtype: (ttl, {folded(rdtype, rdata): rdata for rdata in rdatas}) for rdtype, ttl, rdatas in bundles(packed)
     }
 
 
