@@ -113,8 +113,11 @@ class History:
         except (ValueError, KeyError, TypeError) as error:
             raise StartError(f"{self._folder / 'state'} is damaged ({error}): restore it from a backup") from None
 
-    def start(self, zone: Zone | None) -> Zone:
-        """Read everything; blocks. ``zone`` is the master file's, if the base is that file. The version to serve."""
+    def start(self, zone: Zone | None, digest: str = "") -> Zone:
+        """Read everything; blocks. The version to serve.
+
+        ``zone`` is the master file's and ``digest`` the file's, if the base is that file or nothing was ever kept.
+        """
         base = self.known_base()
         try:
             if base is not None and zone is None:
@@ -127,7 +130,7 @@ class History:
                     zone = change.applied(zone)
         except (Damaged, BadChange, ValueError, OSError) as error:
             raise StartError(f"the versions of zone {to_text(self.name)} cannot be read: {error}") from error
-        self.base = base
+        self.base = base or Base(digest, zone.serial)
         self._zone = zone
         return zone
 
@@ -221,8 +224,7 @@ class History:
 
     def _begin(self) -> None:
         """The first change ever: say what it starts from."""
-        if self.base is None:
-            raise StartError(f"zone {to_text(self.name)} has no base to change")
+        assert self.base is not None
         self._files.make_folder(self._folder)
         self._files.sync_folder(self._folder.parent)
         self._write_state(self.base)
