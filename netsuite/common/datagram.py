@@ -9,7 +9,8 @@ each (:mod:`netsuite.common.mmsg`), one system call each, or Twisted's own UDP p
 without file descriptors, and the in-memory network). All have the same face and pass the same tests.
 
 A :class:`Memo` takes the application out of the way where an answer depends on nothing but the
-query's bytes after the first two (a transaction id that the answer repeats).
+query's bytes after the first two (a transaction id that the answer repeats). So does ``prompt(query)``, asked next for
+an answer to such bytes: both without the id, None for what the application proper must answer.
 
 Known weakness: with Twisted's own port an answer on a wildcard address leaves from the address that
 the kernel picks, which need not be the one that was asked.
@@ -34,13 +35,25 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 from zope.interface import implementer
 
-__all__ = ["Answer", "DatagramLimits", "DatagramPort", "Memo", "Place", "bound_socket", "datagram_port"]
+__all__ = [
+    "Answer",
+    "DatagramLimits",
+    "DatagramPort",
+    "Memo",
+    "Place",
+    "PromptAnswer",
+    "bound_socket",
+    "datagram_port",
+]
 
 Place = tuple[str, int]
 """``(host, port)``; the host of a link-local IPv6 address carries its zone (``fe80::1%eth0``)."""
 
 Answer = Callable[[bytes, Place, Place, float], "bytes | Awaitable[bytes | None] | None"]
 """``answer(data, peer, local, now)``: the datagram to send back, now or later; None for silence."""
+
+PromptAnswer = Callable[[bytes], "bytes | None"]
+"""``prompt(query)``: the answer to a query, both without their first two bytes; None to ask the application proper."""
 
 LARGEST: Final = 65535
 _IP_PKTINFO: Final = getattr(socket, "IP_PKTINFO", 8)
@@ -163,11 +176,13 @@ class DatagramPort:
         answer: Answer,
         *,
         memo: Memo | None = None,
+        prompt: PromptAnswer | None = None,
         limits: DatagramLimits = DatagramLimits(),
     ) -> None:
         self.reactor = reactor
         self.answer = answer
         self.memo = memo
+        self.prompt = prompt
         self.limits = limits
         self.received = self.sent = self.dropped = self.faults = self.outstanding = 0
         self.logstr = "DatagramPort"
@@ -279,7 +294,7 @@ class DatagramPort:
                 # An ICMP error for a datagram sent earlier: nothing that was received is lost.
                 continue
             self.received += 1
-            out = find(data)
+            out = find(data) or self.at_once(data)
             if out is None:
                 out = self.ask(data, peer, control, now)
             if out is not None:
@@ -302,6 +317,17 @@ class DatagramPort:
         self._settle()
 
     # What the ways of reading share
+
+    def at_once(self, data: bytes) -> bytes | None:
+        """The prompt answer, if there is one."""
+        if self.prompt is None or len(data) < 3:
+            return None
+        try:
+            out = self.prompt(data[2:])
+        except Exception:
+            self.report("a prompt answer to {peer} failed", ("anyone", 0))
+            return None
+        return None if out is None else data[:2] + out
 
     def ask(self, data: bytes, peer: Any, control: list[tuple[int, int, bytes]], now: float) -> bytes | None:
         """What the application answers at once; later answers are sent when they come."""
@@ -418,7 +444,7 @@ class ProtocolPort(DatagramPort):
         if not self._reading:
             return
         self.received += 1
-        out = self.memo.find(data) if self.memo is not None else None
+        out = (self.memo.find(data) if self.memo is not None else None) or self.at_once(data)
         if out is None:
             out = self.ask(data, peer, [], self.reactor.seconds())
         if out is not None:
@@ -451,16 +477,17 @@ def datagram_port(
     answer: Answer,
     *,
     memo: Memo | None = None,
+    prompt: PromptAnswer | None = None,
     limits: DatagramLimits = DatagramLimits(),
 ) -> DatagramPort:
     """The fastest port that this platform and this reactor have."""
     if not IReactorFDSet.providedBy(reactor):
         place: Place = where.getsockname()[:2] if isinstance(where, socket.socket) else where
-        return ProtocolPort(reactor, place, answer, memo=memo, limits=limits)
+        return ProtocolPort(reactor, place, answer, memo=memo, prompt=prompt, limits=limits)
     from netsuite.common import mmsg
 
     kind = mmsg.BatchPort if mmsg.available() else DatagramPort
-    return kind(reactor, where, answer, memo=memo, limits=limits)
+    return kind(reactor, where, answer, memo=memo, prompt=prompt, limits=limits)
 
 
 def _nothing(_: bytes) -> None:

@@ -20,7 +20,7 @@ from twisted.internet.interfaces import IReactorFDSet, IReactorSocket
 from twisted.python.failure import Failure
 
 from netsuite.common.commons import Commons
-from netsuite.common.datagram import Answer, DatagramLimits, DatagramPort, Memo, datagram_port
+from netsuite.common.datagram import Answer, DatagramLimits, DatagramPort, Memo, PromptAnswer, datagram_port
 from netsuite.common.errors import StartError
 from netsuite.common.listenspec import ListenSpec, parse
 from netsuite.common.sharing import BACKLOG, Transport, open_socket
@@ -207,7 +207,7 @@ class StreamListener(_Listener):
 
 
 class DatagramListener(_Listener):
-    """A UDP port; ``memo`` and ``limits`` as :func:`netsuite.common.datagram.datagram_port` takes them."""
+    """A UDP port; ``memo``, ``prompt`` and ``limits`` as :func:`netsuite.common.datagram.datagram_port` takes them."""
 
     kind = "udp"
 
@@ -219,6 +219,7 @@ class DatagramListener(_Listener):
         setting: str,
         *,
         memo: Memo | None = None,
+        prompt: PromptAnswer | None = None,
         limits: DatagramLimits = DatagramLimits(),
     ) -> None:
         super().__init__(text, commons, setting)
@@ -228,6 +229,7 @@ class DatagramListener(_Listener):
             )
         self._answer = answer
         self._memo = memo
+        self._prompt = prompt
         self._limits = limits
         self.datagrams: DatagramPort | None = None
         """The port with its counters, once open."""
@@ -236,7 +238,9 @@ class DatagramListener(_Listener):
         """Bind, without reading yet; StartError if that cannot be."""
         reactor = self.commons.reactor
         where: Any = self._bind() if IReactorFDSet.providedBy(reactor) else (self.spec.host, self.spec.port)
-        self.datagrams = datagram_port(reactor, where, self._answer, memo=self._memo, limits=self._limits)
+        self.datagrams = datagram_port(
+            reactor, where, self._answer, memo=self._memo, prompt=self._prompt, limits=self._limits
+        )
         try:
             self.datagrams.bind()
         except OSError as error:

@@ -165,30 +165,51 @@ class BatchPort(DatagramPort):
     def _answer_batch(self, count: int) -> None:
         memo = self.memo
         get, tally = (_nothing, _NO_TALLY) if memo is None else (memo.get, memo.tally)
-        parts, lengths = self._parts, self._lengths
+        prompt = self.prompt or _nothing
+        parts, lengths, ids, replies, addresses = (
+            self._parts,
+            self._lengths,
+            self._ids,
+            self._replies,
+            self._reply_addresses,
+        )
         ready = 0
         moved = False
         now = -1.0
         for i, (rest, size) in enumerate(zip(self._rests, self._sizes[:count].tolist(), strict=False)):
-            hit = get(rest[: size - 2].tobytes())
+            query = rest[: size - 2].tobytes()
+            hit = get(query)
             if hit is not None:
                 parts[ready], lengths[ready], kind = hit
                 tally[kind] += 1
-                if moved:
-                    self._ids[ready] = self._ids_kept[i]
             else:
-                if now < 0:
-                    now = self.reactor.seconds()
-                out = self._ask_slot(i, size, now)
-                moved = True
-                if out is None:
+                try:
+                    answer = prompt(query)
+                except Exception:
+                    self.report("answering {peer} promptly failed", _peer(self._name_views[i].tobytes()))
+                    answer = None
+                if answer is not None:
+                    lengths[ready] = length = len(answer)
+                    replies[i][:length] = answer
+                    parts[ready] = addresses[i]
+                else:
+                    if now < 0:
+                        now = self.reactor.seconds()
+                    out = self._ask_slot(i, size, now)
+                    moved = True
+                    if out is None:
+                        continue
+                    replies[i][: len(out)] = out
+                    at = addresses[i]
+                    parts[ready] = at + 2
+                    lengths[ready] = len(out) - 2
+                    ids[ready] = at
+                    self._names[ready] = self._names_kept[i]
+                    self._infos[ready] = self._infos_kept[i]
+                    ready += 1
                     continue
-                self._replies[i][: len(out)] = out
-                at = self._reply_addresses[i]
-                self._ids[ready] = at
-                parts[ready] = at + 2
-                lengths[ready] = len(out) - 2
             if moved:
+                ids[ready] = self._ids_kept[i]
                 self._names[ready] = self._names_kept[i]
                 self._infos[ready] = self._infos_kept[i]
             ready += 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from netsuite.dns.authoritative.prompt import Prompt
 from netsuite.dns.authoritative.search import Search
 from netsuite.dns.authoritative.zone import Zone
 from netsuite.dns.wire import codes
@@ -28,18 +29,34 @@ class Answers:
 
     ``udp_size`` is the largest answer sent over UDP (and what our OPT records announce); ``minimal`` leaves out
     of positive answers what the client can do without (RFC 6604 and referrals apart). ``rcodes`` counts what
-    was answered here.
+    was answered here. ``prompts`` are the short cuts for datagrams and streams, good where answers are minimal; they
+    hear of zones by :meth:`serve` and :meth:`drop`.
     """
 
-    __slots__ = ("_dnssec_opt", "_opt", "minimal", "rcodes", "udp_size", "zones")
+    __slots__ = ("_dnssec_opt", "_opt", "minimal", "prompts", "rcodes", "udp_size", "zones")
 
     def __init__(self, zones: Iterable[Zone] = (), *, minimal: bool = True, udp_size: int = 1232) -> None:
         self.zones: dict[bytes, Zone] = {zone.name: zone for zone in zones}
         self.minimal = minimal
         self.udp_size = udp_size
         self.rcodes = [0] * 24
+        self.prompts = tuple(Prompt(self.rcodes, udp_size=udp_size, stream=stream) for stream in (False, True))
+        for prompt in self.prompts:
+            prompt.serve(self.zones)
         self._opt = opt(udp_size)
         self._dnssec_opt = opt(udp_size, dnssec=True)
+
+    def serve(self, zone: Zone) -> None:
+        """Answer from a zone, in place of the version that was there, from now on."""
+        self.zones[zone.name] = zone
+        for prompt in self.prompts:
+            prompt.serve(self.zones)
+
+    def drop(self, name: bytes) -> None:
+        """Answer from a zone no more; KeyError if it is not there."""
+        del self.zones[name]
+        for prompt in self.prompts:
+            prompt.serve(self.zones)
 
     def answer(self, data: bytes, stream: bool = False) -> bytes | None:
         """The response to a query, None for what gets none; ``stream`` lifts UDP's size limit."""

@@ -32,7 +32,8 @@ _PROHIBITED: Final = extended_error(PROHIBITED, "this address may not ask")
 class AuthoritativeServer:
     """The zones of one address, and what stands between them and the wire: who may ask, memo, connections, counts.
 
-    ``port_memo`` is what the datagram port may answer from by itself: nothing, where clients are told apart.
+    ``port_memo`` and ``port_prompt`` are what the datagram port may answer from by itself: nothing, where clients are
+    told apart.
     """
 
     def __init__(self, settings: DnsSettings, commons: Commons, text: str, courtesy: Courtesy) -> None:
@@ -45,7 +46,12 @@ class AuthoritativeServer:
         self.courtesy = courtesy
         self._seconds = commons.clock.seconds
         self.memo = Memo(settings.memo)
-        self.port_memo = self.memo if self.rule is None and self.rate is None else None
+        by_itself = self.rule is None and self.rate is None
+        self.port_memo = self.memo if by_itself else None
+        self._prompt, self._stream_prompt = (
+            prompt.answer if settings.minimal_responses else None for prompt in self.answers.prompts
+        )
+        self.port_prompt = self._prompt if by_itself else None
         self.datagrams = self.messages = 0
         limits = DnsStreamLimits(idle=settings.idle)
         seconds = commons.clock.seconds
@@ -58,6 +64,7 @@ class AuthoritativeServer:
             "dns",
             connection,
             self.handle,
+            shortcut=self._at_once if self.rule is None and settings.minimal_responses else None,
             concurrency=commons.access.concurrency(settings.connections, settings.connections_per_address),
         )
 
@@ -101,6 +108,8 @@ class AuthoritativeServer:
         proven = False
         known = self.port_memo is None and (self.rule is None or self.rule.permits(peer[0]))
         response = self.memo.find(data) if known else None
+        if response is None and known and self._prompt is not None and (prompt := self._prompt(data[2:])) is not None:
+            response = data[:2] + prompt
         if response is None:
             response, general, proven = self._answer(data, peer[0], False, False)
             if general and response is not None and (rcode := response[3] & 15) in _REMEMBERED:
@@ -119,9 +128,26 @@ class AuthoritativeServer:
             return None
         return Message(message.stream, response)
 
+    def _at_once(self, data: bytes, channel: Channel) -> bytes | None:
+        """The answers to whole messages that arrived together, if each has a prompt one."""
+        prompt = self._stream_prompt
+        if prompt is None:
+            return None
+        out: list[bytes] = []
+        at, end = 0, len(data)
+        while at < end:
+            after = at + 2 + int.from_bytes(data[at : at + 2], "big")
+            answer = prompt(data[at + 4 : after]) if after <= end and after > at + 4 else None
+            if answer is None:
+                return None
+            out += ((len(answer) + 2).to_bytes(2, "big"), data[at + 2 : at + 4], answer)
+            at = after
+        self.messages += len(out) // 3
+        return b"".join(out)
+
     def replace(self, zone: Any) -> None:
         """Serve a new version of a zone from now on."""
-        self.answers.zones[zone.name] = zone
+        self.answers.serve(zone)
         self.memo.clear()
 
     def rcodes(self) -> dict[str, int]:

@@ -34,7 +34,9 @@ class _Place:
         self.stream = StreamListener(text, server.factory, commons, "dns.listen", alpn=("dot",))
         plain = not self.stream.secure and self.stream.spec.form in ("address", "inherited")
         self.datagrams = (
-            DatagramListener(text, server.answer_datagram, commons, "dns.listen", memo=server.port_memo)
+            DatagramListener(
+                text, server.answer_datagram, commons, "dns.listen", memo=server.port_memo, prompt=server.port_prompt
+            )
             if plain
             else None
         )
