@@ -43,10 +43,16 @@ class NoSuchVersion(Exception):
 
 
 class Base(NamedTuple):
-    """What changes are applied to: ``digest`` of the master file, or ``""`` for our snapshot, and its serial."""
+    """What changes are applied to: ``digest`` of the master file, or ``""`` for our snapshot, and its serial.
+
+    ``seen`` is the digest of the master file as it was last taken into account, where a snapshot is the base; the
+    journal's records up to number ``skip`` belong to versions that are forgotten.
+    """
 
     digest: str
     serial: int
+    seen: str = ""
+    skip: int = 0
 
 
 class History:
@@ -71,12 +77,13 @@ class History:
         self.name = name
         self.changes: list[Change] = []
         self.base: Base | None = None
-        self._folder = folder
+        self.folder = folder
         self._files: FileLayer = files or Files()
         self._work = work
         self._keep = keep
         self._served = served
-        self._journal = Journal(folder, "changes", commit, files=self._files, segment=_SEGMENT)
+        self._commits = commit
+        self._journal = self._fresh_journal()
         self._open = False
         self._numbers: list[int] = []  # the journal's number of each change's last record
         self._zone: Zone | None = None
@@ -84,7 +91,11 @@ class History:
         self._waiting: list[tuple[Change, Zone, Deferred[None]]] = []
         self._flying = False
         self._settled: list[Deferred[None]] = []
-        self._snapping = False
+        self.snapping = False
+        self._seen_meanwhile: str | None = None
+
+    def _fresh_journal(self) -> Journal:
+        return Journal(self.folder, "changes", self._commits, files=self._files, segment=_SEGMENT)
 
     @property
     def zone(self) -> Zone:
@@ -108,10 +119,10 @@ class History:
         if not self.exists():
             return None
         try:
-            state = json.loads(self._files.read(self._folder / "state"))
-            return Base(state["digest"], state["serial"])
+            state = json.loads(self._files.read(self.folder / "state"))
+            return Base(state["digest"], state["serial"], state["seen"], state["skip"])
         except (ValueError, KeyError, TypeError) as error:
-            raise StartError(f"{self._folder / 'state'} is damaged ({error}): restore it from a backup") from None
+            raise StartError(f"{self.folder / 'state'} is damaged ({error}): restore it from a backup") from None
 
     def start(self, zone: Zone | None, digest: str = "") -> Zone:
         """Read everything; blocks. The version to serve.
@@ -123,9 +134,9 @@ class History:
             if base is not None and zone is None:
                 zone = self._snapshot(base.serial)
             if zone is None:
-                raise StartError(f"zone {to_text(self.name)} has neither a file nor a snapshot in {self._folder}")
+                raise StartError(f"zone {to_text(self.name)} has neither a file nor a snapshot in {self.folder}")
             if base is not None:
-                self._read()
+                self._read(base.skip)
                 for change in self._after(base.serial):
                     zone = change.applied(zone)
         except (Damaged, BadChange, ValueError, OSError) as error:
@@ -136,12 +147,12 @@ class History:
 
     def _names(self) -> list[str]:
         try:
-            return self._files.names(self._folder)
+            return self._files.names(self.folder)
         except FileNotFoundError:
             return []
 
-    def _read(self) -> None:
-        for number, record in self._journal.open(self._first()):
+    def _read(self, skip: int) -> None:
+        for number, record in self._journal.open(max(self._first(), skip)):
             for change in decoded(record):
                 self.changes.append(change)
                 self._numbers.append(number)
@@ -159,10 +170,10 @@ class History:
                 return self.changes[index:]
         if not self.changes or self.changes[-1].after == serial:
             return []
-        raise StartError(f"{self._folder} has changes, none of which belongs to serial {serial}: restore a backup")
+        raise StartError(f"{self.folder} has changes, none of which belongs to serial {serial}: restore a backup")
 
     def _snapshot(self, serial: int) -> Zone:
-        path = self._folder / f"snapshot.{serial}"
+        path = self.folder / f"snapshot.{serial}"
         found = scan(self._files.read(path), 1, last=False)
         (change,) = decoded(b"".join(record for _, record in found.records))
         if change.after != serial:
@@ -171,6 +182,40 @@ class History:
         for record in change.additions:
             assembly.add(*record)
         return assembly.zone()
+
+    @property
+    def started(self) -> bool:
+        """Whether there is any version."""
+        return self._zone is not None
+
+    def begin(self, zone: Zone) -> Deferred[None]:
+        """The first version ever, of which there is no file."""
+        self._files.make_folder(self.folder)
+        self._files.sync_folder(self.folder.parent)
+        self._zone = zone
+        self.base = Base("", zone.serial)
+
+        def failed(failure: Failure) -> Failure:
+            self._zone = None
+            self.base = None
+            return failure
+
+        return self.snapshot().addErrback(failed)
+
+    def replace(self, zone: Zone) -> Deferred[None]:
+        """A version that is not told by its changes: what was before it is forgotten."""
+        old, self._zone = self._zone, zone
+        skip = self._journal.next_number - 1 if self._open else 0
+
+        def done(_: None) -> None:
+            self.changes.clear()
+            self._numbers.clear()
+
+        def failed(failure: Failure) -> Failure:
+            self._zone = old
+            return failure
+
+        return self.snapshot(skip=skip).addCallbacks(done, failed)
 
     # Changes
 
@@ -225,11 +270,11 @@ class History:
     def _begin(self) -> None:
         """The first change ever: say what it starts from."""
         assert self.base is not None
-        self._files.make_folder(self._folder)
-        self._files.sync_folder(self._folder.parent)
+        self._files.make_folder(self.folder)
+        self._files.sync_folder(self.folder.parent)
         self._write_state(self.base)
         for _ in self._journal.open():
-            raise StartError(f"{self._folder} has changes of another zone: move them away")
+            raise StartError(f"{self.folder} has changes of another zone: move them away")
         self._open = True
 
     def rebase(self, base: Base) -> None:
@@ -239,8 +284,53 @@ class History:
             self._write_state(base)
             self._drop_snapshots(keep=None)
 
+    @property
+    def seen(self) -> str:
+        """The digest of the master file as it was last taken into account."""
+        return self.base.seen if self.base is not None else ""
+
+    def see(self, digest: str) -> None:
+        """The master file, as it is now, is in the version that is served; blocks for a moment."""
+        assert self.base is not None
+        if self.snapping:
+            self._seen_meanwhile = digest
+            return
+        self.base = self.base._replace(seen=digest)
+        self._write_state(self.base)
+
+    def begin_anew(self) -> None:
+        """Forget every version; the next start has nothing to go by."""
+        if self._open:
+            self._open = False
+            self._journal.drop()
+            self._journal = self._fresh_journal()
+        for name in self._names():
+            if name == "state" or name.startswith(("snapshot.", "changes.")):
+                self._files.remove(self.folder / name)
+        self._files.sync_folder(self.folder)
+        self.changes.clear()
+        self._numbers.clear()
+        self.base = None
+
+    def peek(self) -> list[Change]:
+        """The changes that are kept, read before anything is started."""
+        self._read(self.base.skip if self.base is not None else 0)
+        found = list(self.changes)
+        self.changes.clear()
+        self._numbers.clear()
+        self._journal.drop()
+        self._journal = self._fresh_journal()
+        self._open = False
+        return found
+
+    def append_at_once(self, change: Change, zone: Zone) -> None:
+        """The same as :meth:`append` at a start, when nothing else goes on; blocks."""
+        self._numbers.append(self._journal.place_at_once(encoded(change)).number)
+        self.changes.append(change)
+        self._zone = zone
+
     def _write_state(self, base: Base) -> None:
-        path = self._folder / "state"
+        path = self.folder / "state"
         draft = path.with_name("state.new")
         files = self._files
         files.remove(draft)
@@ -253,28 +343,36 @@ class History:
         finally:
             file.close()
         files.rename(draft, path)
-        files.sync_folder(self._folder)
+        files.sync_folder(self.folder)
 
     # Snapshots, and what they make dispensable
 
-    def snapshot(self) -> Deferred[None]:
-        """Write the version that is served, and start from it from now on; in a thread."""
+    def snapshot(self, seen: str | None = None, skip: int | None = None) -> Deferred[None]:
+        """Write the version that is served, and start from it from now on; in a thread.
+
+        ``seen`` is the master file's digest, if that was the base; ``skip`` as in :class:`Base`.
+        """
         zone = self.zone
-        self._snapping = True
+        assert self.base is not None
+        base = Base("", zone.serial, self.base.seen if seen is None else seen, self.base.skip if skip is None else skip)
+        self.snapping = True
 
         def over(result: Any) -> Any:
-            self._snapping = False
+            self.snapping = False
             if not isinstance(result, Failure):
-                self.base = Base("", zone.serial)
+                self.base = base
+                if self._seen_meanwhile is not None:
+                    self.see(self._seen_meanwhile)
+            self._seen_meanwhile = None
             return result
 
-        done: Deferred[None] = self._work(self._write_snapshot, zone).addBoth(over)
+        done: Deferred[None] = self._work(self._write_snapshot, zone, base).addBoth(over)
         return done
 
-    def _write_snapshot(self, zone: Zone) -> None:
+    def _write_snapshot(self, zone: Zone, base: Base) -> None:
         files = self._files
-        files.make_folder(self._folder)
-        path = self._folder / f"snapshot.{zone.serial}"
+        files.make_folder(self.folder)
+        path = self.folder / f"snapshot.{zone.serial}"
         draft = path.with_suffix(".new")
         files.remove(draft)
         file = files.create(draft)
@@ -287,14 +385,14 @@ class History:
         finally:
             file.close()
         files.rename(draft, path)
-        files.sync_folder(self._folder)
-        self._write_state(Base("", zone.serial))
+        files.sync_folder(self.folder)
+        self._write_state(base)
         self._drop_snapshots(keep=path.name)
 
     def _drop_snapshots(self, keep: str | None) -> None:
         for name in self._names():
             if name.startswith("snapshot.") and name != keep:
-                self._files.remove(self._folder / name)
+                self._files.remove(self.folder / name)
 
     def _trim(self) -> None:
         """Forget the oldest changes beyond what is kept, as soon as a snapshot does not need them."""
@@ -303,7 +401,7 @@ class History:
         while kept and (size <= self._keep or kept == len(self.changes)):
             kept -= 1
             size += self.changes[kept].size
-        if size <= self._keep or self._snapping:
+        if size <= self._keep or self.snapping:
             return
         if self.base is not None and any(change.before == self.base.serial for change in self.changes[: kept + 1]):
             self.snapshot().addErrback(self._complain)

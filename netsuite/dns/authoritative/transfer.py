@@ -110,7 +110,9 @@ def whole(data: bytes, query: Query, zone: Zone) -> Iterator[bytes]:
     yield out.rest()
 
 
-def steps(data: bytes, query: Query, zone: Zone, changes: Iterable[Step | Change], size: int = _SIZE) -> Iterator[bytes]:
+def steps(
+    data: bytes, query: Query, zone: Zone, changes: Iterable[Step | Change], size: int = _SIZE
+) -> Iterator[bytes]:
     """The answer to IXFR: the SOA, for each change what goes and what comes, and the SOA; the SOA alone for no changes.
 
     Each change's parts begin with their version's SOA.

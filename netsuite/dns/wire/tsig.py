@@ -27,6 +27,8 @@ __all__ = [
     "Signature",
     "Unsigned",
     "Untrue",
+    "bare",
+    "overhead",
     "refusal",
     "take",
 ]
@@ -130,7 +132,7 @@ def _read(data: bytes, start: int, end: int) -> Signature:
     return Signature(name.lower(), algorithm.lower(), high << 32 | low, fudge, mac, original_id, error, other, start)
 
 
-def _bare(data: bytes, signature: Signature) -> bytes:
+def bare(data: bytes, signature: Signature) -> bytes:
     """The message as it was before it was signed."""
     count = int.from_bytes(data[10:12], "big") - 1
     return signature.original_id + data[2:10] + count.to_bytes(2, "big") + data[12 : signature.start]
@@ -169,6 +171,11 @@ def _record(
 def _with(data: bytes, record: bytes) -> bytes:
     count = int.from_bytes(data[10:12], "big") + 1
     return data[:10] + count.to_bytes(2, "big") + data[12:] + record
+
+
+def overhead(key: Key) -> int:
+    """How many bytes a signature adds to a message."""
+    return len(key.name) + len(key.algorithm) + 26 + ALGORITHMS[key.algorithm][1]().digest_size + 6
 
 
 def refusal(data: bytes, signature: Signature, error: int) -> bytes:
@@ -251,7 +258,7 @@ class Seal:
             )
         else:
             variables = _TIMES.pack(signature.time >> 32, signature.time & 0xFFFFFFFF, signature.fudge)
-        mac = key.mac(self._prior, before, _bare(data, signature), variables)
+        mac = key.mac(self._prior, before, bare(data, signature), variables)
         size = len(signature.mac)
         if not max(10, len(mac) // 2) <= size <= len(mac):
             raise Untrue(0, f"a code of {size} bytes")

@@ -171,6 +171,22 @@ def test_a_snapshot_takes_the_place_of_the_file():
     assert history.version(2).serial == 2
 
 
+def test_a_version_may_take_the_place_of_all_before():
+    versions = Versions()
+    for number in range(3):
+        versions.change(number)
+        versions.run()
+    other = first().changed([(NAME, 6, SOA)], [(NAME, 6, 60, with_serial(SOA, 50))])
+    versions.history.replace(other)
+    versions.run()
+    assert versions.history.since(4) is None
+    versions.change(9)
+    versions.run()
+    history = History(FOLDER, NAME, Later(), Later(), files=versions.files.crashed(), served=lambda *_: None)
+    assert names(history.start(None)) == names(versions.history.zone)
+    assert [change.before for change in history.changes] == [50]
+
+
 def test_what_is_kept_is_bounded():
     versions = Versions(keep=300)
     versions.history._journal._segment = 200
@@ -224,7 +240,7 @@ def test_nothing_promised_is_lost(acts, seed, failures):
                 pass  # not even begun
         elif act == "run":
             versions.run()
-        elif act == "snapshot" and history._open and not history._snapping:
+        elif act == "snapshot" and history._open and not history.snapping:
             history.snapshot().addErrback(lambda _: None)
         elif act in ("full", "room"):
             versions.files.capacity = 400 if act == "full" else None
