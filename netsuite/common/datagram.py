@@ -9,8 +9,8 @@ each (:mod:`netsuite.common.mmsg`), one system call each, or Twisted's own UDP p
 without file descriptors, and the in-memory network). All have the same face and pass the same tests.
 
 A :class:`Memo` takes the application out of the way where an answer depends on nothing but the
-query's bytes after the first two (a transaction id that the answer repeats). So does ``prompt(query)``, asked next for
-an answer to such bytes: both without the id, None for what the application proper must answer.
+query's bytes after the first two (a transaction id that the answer repeats). So does ``prompt(queries)``, asked before
+it for answers to such bytes, all without ids, None for what the application proper must answer.
 
 Known weakness: with Twisted's own port an answer on a wildcard address leaves from the address that
 the kernel picks, which need not be the one that was asked.
@@ -22,7 +22,7 @@ import errno
 import mmap
 import socket
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from ctypes import addressof, c_char
 from typing import Any, Final, NamedTuple
 
@@ -41,7 +41,7 @@ __all__ = [
     "DatagramPort",
     "Memo",
     "Place",
-    "PromptAnswer",
+    "PromptAnswers",
     "bound_socket",
     "datagram_port",
 ]
@@ -52,8 +52,8 @@ Place = tuple[str, int]
 Answer = Callable[[bytes, Place, Place, float], "bytes | Awaitable[bytes | None] | None"]
 """``answer(data, peer, local, now)``: the datagram to send back, now or later; None for silence."""
 
-PromptAnswer = Callable[[bytes], "bytes | None"]
-"""``prompt(query)``: the answer to a query, both without their first two bytes; None to ask the application proper."""
+PromptAnswers = Callable[[Sequence[bytes]], Sequence["bytes | None"]]
+"""``prompt(queries)``: an answer to each query, all without their first two bytes; None to ask the application proper."""
 
 LARGEST: Final = 65535
 _IP_PKTINFO: Final = getattr(socket, "IP_PKTINFO", 8)
@@ -176,7 +176,7 @@ class DatagramPort:
         answer: Answer,
         *,
         memo: Memo | None = None,
-        prompt: PromptAnswer | None = None,
+        prompt: PromptAnswers | None = None,
         limits: DatagramLimits = DatagramLimits(),
     ) -> None:
         self.reactor = reactor
@@ -294,7 +294,7 @@ class DatagramPort:
                 # An ICMP error for a datagram sent earlier: nothing that was received is lost.
                 continue
             self.received += 1
-            out = find(data) or self.at_once(data)
+            out = self.at_once(data) or find(data)
             if out is None:
                 out = self.ask(data, peer, control, now)
             if out is not None:
@@ -319,15 +319,20 @@ class DatagramPort:
     # What the ways of reading share
 
     def at_once(self, data: bytes) -> bytes | None:
-        """The prompt answer, if there is one."""
+        """The prompt answer to a datagram, if there is one."""
         if self.prompt is None or len(data) < 3:
             return None
-        try:
-            out = self.prompt(data[2:])
-        except Exception:
-            self.report("a prompt answer to {peer} failed", ("anyone", 0))
-            return None
+        out = self.promptly([data[2:]])[0]
         return None if out is None else data[:2] + out
+
+    def promptly(self, queries: list[bytes]) -> Sequence[bytes | None]:
+        """Prompt answers; should they fail, none."""
+        assert self.prompt is not None
+        try:
+            return self.prompt(queries)
+        except Exception:
+            self.report("answering promptly failed", ("", 0))
+            return [None] * len(queries)
 
     def ask(self, data: bytes, peer: Any, control: list[tuple[int, int, bytes]], now: float) -> bytes | None:
         """What the application answers at once; later answers are sent when they come."""
@@ -444,7 +449,9 @@ class ProtocolPort(DatagramPort):
         if not self._reading:
             return
         self.received += 1
-        out = (self.memo.find(data) if self.memo is not None else None) or self.at_once(data)
+        out = self.at_once(data)
+        if out is None and self.memo is not None:
+            out = self.memo.find(data)
         if out is None:
             out = self.ask(data, peer, [], self.reactor.seconds())
         if out is not None:
@@ -477,7 +484,7 @@ def datagram_port(
     answer: Answer,
     *,
     memo: Memo | None = None,
-    prompt: PromptAnswer | None = None,
+    prompt: PromptAnswers | None = None,
     limits: DatagramLimits = DatagramLimits(),
 ) -> DatagramPort:
     """The fastest port that this platform and this reactor have."""

@@ -20,7 +20,7 @@ from twisted.internet.interfaces import IReactorFDSet, IReactorSocket
 from twisted.python.failure import Failure
 
 from netsuite.common.commons import Commons
-from netsuite.common.datagram import Answer, DatagramLimits, DatagramPort, Memo, PromptAnswer, datagram_port
+from netsuite.common.datagram import Answer, DatagramLimits, DatagramPort, Memo, PromptAnswers, datagram_port
 from netsuite.common.errors import StartError
 from netsuite.common.listenspec import ListenSpec, parse
 from netsuite.common.sharing import BACKLOG, Transport, open_socket
@@ -219,7 +219,7 @@ class DatagramListener(_Listener):
         setting: str,
         *,
         memo: Memo | None = None,
-        prompt: PromptAnswer | None = None,
+        prompt: PromptAnswers | None = None,
         limits: DatagramLimits = DatagramLimits(),
     ) -> None:
         super().__init__(text, commons, setting)

@@ -22,7 +22,9 @@ import mmap
 import socket
 import struct
 import sys
-from typing import Any, Final
+from array import array
+from collections.abc import Sequence
+from typing import Any, Final, cast
 
 from netsuite.common.datagram import _WOULD_BLOCK, DatagramPort, _reply_control
 
@@ -37,6 +39,8 @@ _SLOT: Final = 4096
 # A stride that is no power of two keeps the slots out of one another's cache lines.
 _STRIDE: Final = _SLOT + 64
 _OVERFLOW: Final = 65536 - _SLOT
+# Where the bytes of a bytes object lie, from its address on.
+_PAYLOAD: Final = bytes.__basicsize__ - 1
 _MSG_DONTWAIT: Final = getattr(socket, "MSG_DONTWAIT", 0x40)
 
 
@@ -58,8 +62,10 @@ _CALLS: Final = _calls()
 
 
 def available() -> bool:
-    """Whether this platform has the calls, with the layout of 64-bit Linux."""
-    return _CALLS is not None
+    """Whether this platform has the calls, with the layout of 64-bit Linux, and an interpreter like CPython."""
+    probe = b"where bytes lie"
+    lies = sys.implementation.name == "cpython" and ctypes.string_at(id(probe) + _PAYLOAD, len(probe)) == probe
+    return _CALLS is not None and lies
 
 
 class BatchPort(DatagramPort):
@@ -68,6 +74,7 @@ class BatchPort(DatagramPort):
     def __init__(self, *args: Any, **rest: Any) -> None:
         super().__init__(*args, **rest)
         self._laid_out = False
+        self._no_answers = [None] * BATCH
 
     def bind(self) -> None:
         """Have the socket and the memory, without reading yet; OSError says why not."""
@@ -163,59 +170,53 @@ class BatchPort(DatagramPort):
                 return
 
     def _answer_batch(self, count: int) -> None:
+        sizes = self._sizes[:count].tolist()
+        queries = [rest[: size - 2].tobytes() for rest, size in zip(self._rests, sizes, strict=False)]
+        answers = self.promptly(queries) if self.prompt is not None else self._no_answers[:count]
+        if None in answers:
+            return self._answer_singly(sizes, queries, answers)
+        # The kernel takes prompt answers from where they lie: `answers` holds them until they are sent.
+        self._lengths[:count] = memoryview(array("Q", map(len, cast("Sequence[bytes]", answers))))
+        self._parts[:count] = memoryview(array("Q", [id(answer) + _PAYLOAD for answer in answers]))
+        if self._socket is not None:
+            if self._wildcard:
+                self._forget_interfaces(count)
+            self._send(self._socket.fileno(), count)
+        return None
+
+    def _answer_singly(self, sizes: list[int], queries: list[bytes], answers: Sequence[bytes | None]) -> None:
+        """The same where some answers come from elsewhere, later, or not at all."""
         memo = self.memo
         get, tally = (_nothing, _NO_TALLY) if memo is None else (memo.get, memo.tally)
-        prompt = self.prompt or _nothing
-        parts, lengths, ids, replies, addresses = (
-            self._parts,
-            self._lengths,
-            self._ids,
-            self._replies,
-            self._reply_addresses,
-        )
+        parts, lengths, ids, addresses = self._parts, self._lengths, self._ids, self._reply_addresses
         ready = 0
         moved = False
         now = -1.0
-        for i, (rest, size) in enumerate(zip(self._rests, self._sizes[:count].tolist(), strict=False)):
-            query = rest[: size - 2].tobytes()
-            hit = get(query)
-            if hit is not None:
+        for i, (query, answer) in enumerate(zip(queries, answers, strict=True)):
+            own = None
+            if answer is not None:
+                parts[ready], lengths[ready] = id(answer) + _PAYLOAD, len(answer)
+            elif (hit := get(query)) is not None:
                 parts[ready], lengths[ready], kind = hit
                 tally[kind] += 1
             else:
-                try:
-                    answer = prompt(query)
-                except Exception:
-                    self.report("answering {peer} promptly failed", _peer(self._name_views[i].tobytes()))
-                    answer = None
-                if answer is not None:
-                    lengths[ready] = length = len(answer)
-                    replies[i][:length] = answer
-                    parts[ready] = addresses[i]
-                else:
-                    if now < 0:
-                        now = self.reactor.seconds()
-                    out = self._ask_slot(i, size, now)
-                    moved = True
-                    if out is None:
-                        continue
-                    replies[i][: len(out)] = out
-                    at = addresses[i]
-                    parts[ready] = at + 2
-                    lengths[ready] = len(out) - 2
-                    ids[ready] = at
-                    self._names[ready] = self._names_kept[i]
-                    self._infos[ready] = self._infos_kept[i]
-                    ready += 1
+                if now < 0:
+                    now = self.reactor.seconds()
+                out = self._ask_slot(i, sizes[i], now)
+                moved = True
+                if out is None:
                     continue
+                self._replies[i][: len(out)] = out
+                own = addresses[i]
+                parts[ready], lengths[ready] = own + 2, len(out) - 2
             if moved:
-                ids[ready] = self._ids_kept[i]
+                ids[ready] = self._ids_kept[i] if own is None else own
                 self._names[ready] = self._names_kept[i]
                 self._infos[ready] = self._infos_kept[i]
             ready += 1
         if ready and self._socket is not None:
             if self._wildcard:
-                self._forget_interfaces(count)
+                self._forget_interfaces(len(sizes))
             self._send(self._socket.fileno(), ready)
         if moved:
             self._names[:] = self._names_kept

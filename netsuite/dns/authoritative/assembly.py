@@ -82,7 +82,7 @@ class Assembly:
         rdtype, ttl, size = key
         if len(self._leads) >= _OPEN:
             self._leads.clear()
-        lead = self._leads[key] = pack([(rdtype, ttl, [bytes(min(size, 65535))])], False)[: 5 + 12]
+        lead = self._leads[key] = pack([(rdtype, ttl, [bytes(min(size, 65535))])], False)[: 3 + 12]
         return lead
 
     def _join(self, owner: bytes, rdtype: int, ttl: int, rdata: bytes, where: str) -> None:

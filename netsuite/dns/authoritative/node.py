@@ -1,10 +1,10 @@
 """One name of a zone, packed: a zone of a million names is a million small byte strings.
 
-The first byte says of what kind the node is (:data:`SEVERAL` and so on). Behind it lies one RRset as ``type (2 bytes),
-count (2), records``, or, if SEVERAL is set, each as ``type (2), count (2), length of its records (4), records``.
-A record is written as an answer has it that asks for this very name: a pointer to the question, type, class, TTL, length,
-data (names uncompressed); so an answer needs no more than a slice of the node. A count stops at 65535, for no message
-holds more.
+The first byte says of what kind the node is. A lone record (ONE) follows as ``type (2 bytes), record``, a lone RRset as
+``type (2), count (2), records``, and of SEVERAL each as ``type (2), count (2), length of its records (4), records``.
+A record is written as an answer has it to a question for this very name: a pointer to the question, type, class, TTL,
+length, data (names uncompressed); so such an answer takes no more than a slice of the node. A count stops at 65535, for
+no message holds more.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 from netsuite.dns.wire import codes
 from netsuite.dns.wire.writer import RRset
 
-__all__ = ["ALIAS", "CUT", "EMPTY", "GONE", "RENAMED", "SEVERAL", "Node", "Packed", "bundles", "pack", "types"]
+__all__ = ["ALIAS", "CUT", "EMPTY", "GONE", "ONE", "RENAMED", "SEVERAL", "Node", "Packed", "bundles", "pack", "types"]
 
 SEVERAL: Final = 1
 """More than one RRset."""
@@ -25,6 +25,8 @@ RENAMED: Final = 4
 """A DNAME: what lies below has another name."""
 ALIAS: Final = 8
 """A CNAME."""
+ONE: Final = 16
+"""One record and no more."""
 EMPTY: Final = b"\x80"
 """The node of a name that has no records, only names below it (RFC 4592 section 2.2.2)."""
 GONE: Final = b"\xff"
@@ -49,6 +51,8 @@ def pack(bundles: Iterable[tuple[int, int, Iterable[bytes]]], apex: bool) -> Pac
         kind &= ~CUT
     if not found:
         return EMPTY
+    if len(found) == 1 and found[0][0][2:] == b"\0\1":
+        return bytes((kind | ONE,)) + found[0][0][:2] + found[0][1]
     if len(found) == 1:
         return bytes((kind,)) + found[0][0] + found[0][1]
     out = [bytes((kind | SEVERAL,))]
@@ -62,7 +66,7 @@ def _slices(packed: Packed) -> Iterator[tuple[int, int, int]]:
     if packed[0] & 0x80:
         return
     if not packed[0] & SEVERAL:
-        yield packed[1] << 8 | packed[2], 5, len(packed)
+        yield packed[1] << 8 | packed[2], 3 if packed[0] & ONE else 5, len(packed)
         return
     at = 1
     while at < len(packed):
@@ -112,11 +116,6 @@ class Node:
     def rrset(self, rdtype: int) -> RRset | None:
         """Its records of a type."""
         packed = self.packed
-        if not packed[0] & SEVERAL:
-            # Empty nodes are one byte, so their type is nothing too.
-            if packed[1:3] != rdtype.to_bytes(2, "big"):
-                return None
-            return RRset(rdtype, int.from_bytes(packed[11:15], "big"), _rdatas(packed, 5, len(packed)))
         for found, at, end in _slices(packed):
             if found == rdtype:
                 return RRset(rdtype, int.from_bytes(packed[at + 6 : at + 10], "big"), _rdatas(packed, at, end))

@@ -11,10 +11,10 @@ Queries and answers are without their first two bytes, the id.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple
 
-from netsuite.dns.authoritative.node import CUT, EMPTY, GONE, RENAMED, SEVERAL
+from netsuite.dns.authoritative.node import CUT, EMPTY, GONE, ONE, RENAMED, SEVERAL, Packed
 from netsuite.dns.authoritative.zone import Zone
 from netsuite.dns.wire import codes
 from netsuite.dns.wire.edns import opt
@@ -30,17 +30,24 @@ _CAREFUL: Final = frozenset({codes.NS, codes.CNAME, codes.SOA, codes.PTR, codes.
 
 
 class _Shape(NamedTuple):
-    """A kind of query: what its answers begin and end with, and how long they may be (0: they are not made here).
+    """A kind of query: what it begins and ends with, and what its answers do.
 
-    ``lead`` begins the node of a lone RRset of its type. ``found``, ``none`` and ``absent`` are flags and question count
-    of answers with records, without, and to names that are not there; ``counts`` is what follows the answer count of
-    the first, the others have all counts.
+    ``limit`` is how long they may be (0: they are not made here). The name lies between 10 and ``name_end``, the
+    question ends at ``question_end``. ``one`` and ``lone`` begin the nodes of a lone record and RRset of its type.
+    ``found`` begins answers of one record, ``some`` of more up to the answer count, ``counts`` follows that; ``none``
+    begins those without records and ``absent`` those to names that are not there.
     """
 
     limit: int
-    lead: bytes = b""
+    head: bytes
+    tail: bytes
+    name_end: int = -4
+    question_end: int | None = None
+    one: bytes = b""
+    lone: bytes = b""
     rdtype: bytes = b""
     found: bytes = b""
+    some: bytes = b""
     counts: bytes = b""
     none: bytes = b""
     absent: bytes = b""
@@ -48,9 +55,10 @@ class _Shape(NamedTuple):
     dnssec: bool = False
 
 
-_DECLINED: Final = _Shape(0)
 # No node begins so.
 _CAREFULLY: Final = b"\xfe"
+# No query begins and ends so.
+_NO_SHAPE: Final = _Shape(0, b"\xff" * 11, b"")
 
 
 class Prompt:
@@ -59,13 +67,14 @@ class Prompt:
     :meth:`serve` must hear of every change of zones.
     """
 
-    __slots__ = ("_negatives", "_shapes", "_sole", "_stream", "_udp_size", "_zones", "rcodes")
+    __slots__ = ("_last", "_negatives", "_shapes", "_sole", "_stream", "_udp_size", "_zones", "rcodes")
 
     def __init__(self, rcodes: list[int], *, udp_size: int, stream: bool = False) -> None:
         self.rcodes = rcodes
         self._udp_size = udp_size
         self._stream = stream
         self._shapes: dict[bytes, _Shape] = {}
+        self._last = _NO_SHAPE
         self._zones: Mapping[bytes, Zone] = {}
         self._sole: Zone | None = None
         self._negatives: dict[tuple[bytes, int], bytes] = {}
@@ -76,56 +85,88 @@ class Prompt:
         self._sole = next(iter(zones.values())) if len(zones) == 1 else None
         self._negatives.clear()
 
-    def answer(self, query: bytes) -> bytes | None:
-        """The response to a query, both without id; None if it is not that plain."""
-        # A zero byte within a label ends the name early, and no zone has a name that is cut there.
-        end = query.find(b"\0", 10) + 1
-        around = query[:10] + query[end:]
-        shape = self._shapes.get(around) or self._learn(around)
-        if not shape.limit:
+    def answers(self, queries: Iterable[bytes]) -> list[bytes | None]:
+        """The responses to queries, all without id; None for what is not that plain."""
+        out: list[bytes | None] = []
+        give = out.append
+        shape = self._last
+        limit, head, tail, name_end, question_end, one, _, _, found, _, _, _, _, edns, dnssec = shape
+        zone = sole = self._sole
+        overlay, find, open_view = _access(zone)
+        count = 0
+        for query in queries:
+            # Queries come in runs of one shape.
+            if not query.startswith(head) or not query.endswith(tail):
+                other = self._recognise(query)
+                if not other.limit:
+                    give(None)
+                    continue
+                shape = other
+                limit, head, tail, name_end, question_end, one, _, _, found, _, _, _, _, edns, dnssec = shape
+            name = query[10:name_end].lower()
+            if sole is None:
+                zone = self._zone(name)
+                if zone is None:
+                    give(None)
+                    continue
+                overlay, find, open_view = _access(zone)
+            packed = find(name) if not overlay else overlay.get(name) or find(name)
+            if packed is not None and packed.startswith(one) and open_view and not dnssec:
+                answer = found + query[10:question_end] + packed[3:] + edns
+                if len(answer) <= limit:
+                    count += 1
+                    give(answer)
+                    continue
+            give(None if zone is None else self._look(query, shape, zone, name, packed))
+        self._last = shape
+        self.rcodes[codes.NOERROR] += count
+        return out
+
+    def _look(self, query: bytes, shape: _Shape, zone: Zone, name: bytes, packed: Packed | None) -> bytes | None:
+        """The answer from any node, or without one."""
+        if shape.dnssec and zone.signed:
             return None
-        name = query[10:end].lower()
-        zone = self._sole or self._zone(name)
-        if zone is None or (shape.dnssec and zone.signed):
-            return None
-        packed = zone.overlay.get(name) or zone.base.get(name)
         if packed is None:
-            return self._absent(query, end, shape, zone, name)
+            return self._absent(query, shape, zone, name)
         if (zone.cuts or zone.renames) and _hidden(zone, name):
             return None
-        if packed.startswith(shape.lead):
-            out = b"".join((shape.found, packed[3:5], shape.counts, query[10 : end + 4], packed[5:], shape.edns))
-        else:
-            kind = packed[0]
+        kind = packed[0]
+        if packed.startswith(shape.one):
+            count, records = b"\0\1", packed[3:]
+        elif packed.startswith(shape.lone):
+            count, records = packed[3:5], packed[5:]
+        elif kind == SEVERAL:
             at, size = 1, len(packed)
-            if kind == SEVERAL:
-                while at < size and packed[at : at + 2] != shape.rdtype:
-                    at += 8 + int.from_bytes(packed[at + 4 : at + 8], "big")
-            elif packed is EMPTY or (not kind and packed[1:3] != shape.rdtype):
-                at = size
-            else:
-                return None
-            if at == size:
-                return self._without(query, end, shape.none, shape, zone, len(name))
-            if shape.lead is _CAREFULLY:
+            while packed[at : at + 2] != shape.rdtype:
+                at += 8 + int.from_bytes(packed[at + 4 : at + 8], "big")
+                if at == size:
+                    return self._without(query, shape.none, shape, zone, len(name))
+            if shape.lone is _CAREFULLY:
                 return None
             stop = at + 8 + int.from_bytes(packed[at + 4 : at + 8], "big")
             count, records = packed[at + 2 : at + 4], packed[at + 8 : stop]
-            out = b"".join((shape.found, count, shape.counts, query[10 : end + 4], records, shape.edns))
+        elif packed is EMPTY or (kind in (0, ONE) and packed[1:3] != shape.rdtype):
+            return self._without(query, shape.none, shape, zone, len(name))
+        else:
+            return None
+        question = query[10 : shape.question_end]
+        out = b"".join((shape.some, count, shape.counts, question, records, shape.edns))
         if len(out) > shape.limit:
             return None
         self.rcodes[codes.NOERROR] += 1
         return out
 
-    def _absent(self, query: bytes, end: int, shape: _Shape, zone: Zone, name: bytes) -> bytes | None:
+    def _absent(self, query: bytes, shape: _Shape, zone: Zone, name: bytes) -> bytes | None:
         """The answer for a name that is not there; None if it may come from a wildcard, or lies in another zone."""
         overlay, base = zone.overlay, zone.base
         above = name
         packed = None
+        if len(name) > 255:
+            return None
         while packed is None:
-            above = above[above[0] + 1 :]
-            if not above:
+            if len(above) < 2 or not 0 < above[0] < 64:
                 return None
+            above = above[above[0] + 1 :]
             packed = overlay.get(above) or base.get(above)
         if packed is GONE or (packed[0] & _HINDERED and packed is not EMPTY):
             return None
@@ -133,12 +174,12 @@ class Prompt:
             return None
         if zone.wildcards and zone.packed(b"\1*" + above) is not None:
             return None
-        return self._without(query, end, shape.absent, shape, zone, len(name))
+        return self._without(query, shape.absent, shape, zone, len(name))
 
-    def _without(self, query: bytes, end: int, head: bytes, shape: _Shape, zone: Zone, length: int) -> bytes | None:
+    def _without(self, query: bytes, head: bytes, shape: _Shape, zone: Zone, length: int) -> bytes | None:
         """An answer without records."""
         negative = self._negatives.get((zone.name, length)) or self._deny(zone, length)
-        out = b"".join((head, query[10 : end + 4], negative, shape.edns))
+        out = head + query[10 : shape.question_end] + negative + shape.edns
         if len(out) > shape.limit:
             return None
         self.rcodes[head[1] & 15] += 1
@@ -166,40 +207,64 @@ class Prompt:
             name = name[name[0] + 1 :]
         return None
 
-    def _learn(self, around: bytes) -> _Shape:
-        """What a kind of query is, from its bytes around the name."""
-        if len(self._shapes) >= _SHAPES:
-            self._shapes.clear()
-        shape = self._shapes[around] = self._shape(around)
+    def _recognise(self, query: bytes) -> _Shape:
+        """A query's shape, from its bytes around the name."""
+        # A zero byte within a label ends the name early; no zone has a name that is cut there, nor do we know the rest.
+        end = query.find(b"\0", 10) + 1
+        around = query[:10] + query[end:]
+        shape = self._shapes.get(around)
+        if shape is None:
+            if len(self._shapes) >= _SHAPES:
+                self._shapes.clear()
+            shape = self._shapes[around] = self._shape(query[:10], query[end:])
         return shape
 
-    def _shape(self, around: bytes) -> _Shape:
+    def _shape(self, head: bytes, tail: bytes) -> _Shape:
+        declined = _Shape(0, head, tail)
         # Nothing but a question, or that and an OPT record without options.
-        edns = around[4:10] == b"\0\0\0\0\0\1" and len(around) == 25 and around[14:17] == b"\0\0\x29"
-        if not edns and (around[4:10] != bytes(6) or len(around) != 14):
-            return _DECLINED
-        query = parse(b"\0\0" + around[:10] + b"\0" + around[10:], self._udp_size)
-        if not isinstance(query, Query) or query.rdclass != codes.CLASS_IN or query.options:
-            return _DECLINED
+        edns = head[4:] == b"\0\0\0\0\0\1" and len(tail) == 15 and tail[4:7] == b"\0\0\x29"
+        if len(head) != 10 or (not edns and (head[4:] != bytes(6) or len(tail) != 4)):
+            return declined
+        query = parse(b"\0\0" + head + b"\0" + tail, self._udp_size)
+        if not isinstance(query, Query) or query.rdclass != codes.CLASS_IN:
+            return declined
         rdtype = query.type
         if rdtype in (codes.DS, codes.OPT) or 128 <= rdtype <= 255 or not rdtype:
-            return _DECLINED
+            return declined
         flags = codes.QR | codes.AA | (query.flags & codes.RD)
-        head, gone = (number.to_bytes(2, "big") + b"\0\1" for number in (flags, flags | codes.NXDOMAIN))
-        tail = opt(self._udp_size, dnssec=query.dnssec) if query.edns else b""
-        counts = b"\0\1" if tail else b"\0\0"
+        some, absent = (number.to_bytes(2, "big") + b"\0\1" for number in (flags, flags | codes.NXDOMAIN))
+        opened = opt(self._udp_size, dnssec=query.dnssec) if query.edns else b""
+        counts = b"\0\0\0\1" if opened else b"\0\0\0\0"
         kind = rdtype.to_bytes(2, "big")
+        careful = rdtype in _CAREFUL
         return _Shape(
             limit=65533 if self._stream else min(query.size, self._udp_size) - 2,
-            lead=_CAREFULLY if rdtype in _CAREFUL else b"\0" + kind,
+            head=head,
+            tail=b"\0" + tail,
+            name_end=-len(tail),
+            question_end=-11 if edns else None,
+            one=_CAREFULLY if careful else bytes((ONE,)) + kind,
+            lone=_CAREFULLY if careful else b"\0" + kind,
             rdtype=kind,
-            found=head,
-            counts=b"\0\0" + counts,
-            none=head + b"\0\0\0\1" + counts,
-            absent=gone + b"\0\0\0\1" + counts,
-            edns=tail,
+            found=some + b"\0\1" + counts,
+            some=some,
+            counts=counts,
+            none=some + b"\0\0\0\1" + counts[2:],
+            absent=absent + b"\0\0\0\1" + counts[2:],
+            edns=opened,
             dnssec=query.dnssec,
         )
+
+
+def _access(zone: Zone | None) -> tuple[dict[bytes, Packed], Callable[[bytes], Packed | None], bool]:
+    """A zone's overlay, the way into its base, and whether nothing in it can hide a name."""
+    if zone is None:
+        return {}, _nothing, False
+    return zone.overlay, zone.base.get, not zone.cuts and not zone.renames
+
+
+def _nothing(name: bytes) -> None:
+    return None
 
 
 def _hidden(zone: Zone, name: bytes) -> bool:

@@ -87,10 +87,9 @@ class Search:
     def _give(self, zone: Zone, node: Node, owner: bytes | None) -> None:
         """What a node has of the type, or that it has none."""
         rdtype = self._rdtype
+        wanted = [rdtype]
         if rdtype == codes.ANY:
             wanted = node.types() if self._stream else node.types()[:1]
-        else:
-            wanted = [rdtype]
         given = [rrset for each in wanted if (rrset := node.rrset(each)) is not None]
         if not given:
             self._deny(zone)

@@ -49,7 +49,7 @@ class AuthoritativeServer:
         by_itself = self.rule is None and self.rate is None
         self.port_memo = self.memo if by_itself else None
         self._prompt, self._stream_prompt = (
-            prompt.answer if settings.minimal_responses else None for prompt in self.answers.prompts
+            prompt.answers if settings.minimal_responses else None for prompt in self.answers.prompts
         )
         self.port_prompt = self._prompt if by_itself else None
         self.datagrams = self.messages = 0
@@ -107,9 +107,10 @@ class AuthoritativeServer:
         self.datagrams += 1
         proven = False
         known = self.port_memo is None and (self.rule is None or self.rule.permits(peer[0]))
-        response = self.memo.find(data) if known else None
-        if response is None and known and self._prompt is not None and (prompt := self._prompt(data[2:])) is not None:
-            response = data[:2] + prompt
+        response = None
+        if known:
+            answer = self._prompt([data[2:]])[0] if self._prompt is not None else None
+            response = self.memo.find(data) if answer is None else data[:2] + answer
         if response is None:
             response, general, proven = self._answer(data, peer[0], False, False)
             if general and response is not None and (rcode := response[3] & 15) in _REMEMBERED:
@@ -133,17 +134,25 @@ class AuthoritativeServer:
         prompt = self._stream_prompt
         if prompt is None:
             return None
-        out: list[bytes] = []
+        ids, queries = [], []
         at, end = 0, len(data)
         while at < end:
             after = at + 2 + int.from_bytes(data[at : at + 2], "big")
-            answer = prompt(data[at + 4 : after]) if after <= end and after > at + 4 else None
-            if answer is None:
+            if not at + 4 < after <= end:
                 return None
-            out += ((len(answer) + 2).to_bytes(2, "big"), data[at + 2 : at + 4], answer)
+            ids.append(data[at + 2 : at + 4])
+            queries.append(data[at + 4 : after])
             at = after
-        self.messages += len(out) // 3
-        return b"".join(out)
+        answers = [answer for answer in prompt(queries) if answer is not None]
+        if len(answers) < len(queries):
+            # All are answered the usual way, and counted there.
+            for answer in answers:
+                self.answers.rcodes[answer[1] & 15] -= 1
+            return None
+        self.messages += len(answers)
+        return b"".join(
+            [(len(answer) + 2).to_bytes(2, "big") + i + answer for i, answer in zip(ids, answers, strict=True)]
+        )
 
     def replace(self, zone: Any) -> None:
         """Serve a new version of a zone from now on."""

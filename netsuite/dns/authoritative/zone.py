@@ -62,8 +62,9 @@ class Zone:
     """One version of a zone.
 
     ``base`` and ``overlay`` map names to packed nodes; the overlay wins, and says GONE of names that are there no more.
-    ``serial``, ``soa`` and ``servers`` (the NS RRset) are the version's, ``signed`` says whether the SOA's name has RRSIGs, ``negative`` is the SOA as negative answers carry it. ``count`` is the
-    number of records; ``cuts``, ``renames`` and ``wildcards`` of delegations, DNAMEs, and names that begin with ``*``.
+    ``serial``, ``soa`` and ``servers`` (the NS RRset) are the version's, ``negative`` is the SOA as negative answers
+    carry it, ``signed`` says whether the SOA's name has RRSIGs. ``count`` is the number of records; ``cuts``,
+    ``renames`` and ``wildcards`` of delegations, DNAMEs, and names that begin with ``*``.
     ``sources`` are the files it was read from.
     """
 
