@@ -12,7 +12,7 @@ from netsuite.dns.authoritative.prompt import Prompt
 from netsuite.dns.authoritative.search import Search
 from netsuite.dns.authoritative.zone import Zone
 from netsuite.dns.wire import codes
-from netsuite.dns.wire.edns import NOT_AUTHORITATIVE, extended_error, opt, padded
+from netsuite.dns.wire.edns import NOT_AUTHORITATIVE, NOT_READY, extended_error, opt, padded
 from netsuite.dns.wire.name import ROOT, labels, parent
 from netsuite.dns.wire.query import Query, Refusal, error, parse
 from netsuite.dns.wire.writer import Writer
@@ -22,6 +22,7 @@ __all__ = ["Answers"]
 _STREAM_LIMIT: Final = 65535
 _TRANSFERS: Final = (codes.AXFR, codes.IXFR)
 _NOT_OURS: Final = extended_error(NOT_AUTHORITATIVE)
+_NO_VERSION: Final = extended_error(NOT_READY, "this zone has no current copy here")
 
 
 class Answers:
@@ -33,7 +34,7 @@ class Answers:
     hear of zones by :meth:`serve` and :meth:`drop`.
     """
 
-    __slots__ = ("_dnssec_opt", "_opt", "minimal", "prompts", "rcodes", "udp_size", "zones")
+    __slots__ = ("_dnssec_opt", "_opt", "_withdrawn", "minimal", "prompts", "rcodes", "udp_size", "zones")
 
     def __init__(self, zones: Iterable[Zone] = (), *, minimal: bool = True, udp_size: int = 1232) -> None:
         self.zones: dict[bytes, Zone] = {zone.name: zone for zone in zones}
@@ -43,12 +44,14 @@ class Answers:
         self.prompts = tuple(Prompt(self.rcodes, udp_size=udp_size, stream=stream) for stream in (False, True))
         for prompt in self.prompts:
             prompt.serve(self.zones)
+        self._withdrawn: set[bytes] = set()
         self._opt = opt(udp_size)
         self._dnssec_opt = opt(udp_size, dnssec=True)
 
     def serve(self, zone: Zone) -> None:
         """Answer from a zone, in place of the version that was there, from now on."""
         self.zones[zone.name] = zone
+        self._withdrawn.discard(zone.name)
         for prompt in self.prompts:
             prompt.serve(self.zones)
 
@@ -57,6 +60,12 @@ class Answers:
         del self.zones[name]
         for prompt in self.prompts:
             prompt.serve(self.zones)
+
+    def withdraw(self, name: bytes) -> None:
+        """A zone stays ours, but there is no version of it to answer from: SERVFAIL, until :meth:`serve`."""
+        if name in self.zones:
+            self.drop(name)
+        self._withdrawn.add(name)
 
     def answer(self, data: bytes, stream: bool = False) -> bytes | None:
         """The response to a query, None for what gets none; ``stream`` lifts UDP's size limit."""
@@ -82,11 +91,15 @@ class Answers:
         zone = None
         if query.rdclass == codes.CLASS_IN and query.type not in _TRANSFERS:
             zone = self._zone(query.name, query.type)
-        if zone is None:
-            self.rcodes[codes.REFUSED] += 1
+        failed = codes.REFUSED if zone is None else codes.NOERROR
+        if self._withdrawn and query.rdclass == codes.CLASS_IN and self._is_withdrawn(query.name, zone):
+            failed = codes.SERVFAIL
+        if zone is None or failed:
+            self.rcodes[failed] += 1
             if edns:
-                edns = opt(self.udp_size, dnssec=query.dnssec, options=options + _NOT_OURS)
-            response = error(data, codes.REFUSED, question=query.question, edns=edns)
+                why = _NOT_OURS if failed == codes.REFUSED else _NO_VERSION
+                edns = opt(self.udp_size, dnssec=query.dnssec, options=options + why)
+            response = error(data, failed, question=query.question, edns=edns)
         else:
             limit = _STREAM_LIMIT if stream else min(query.size, self.udp_size)
             # CD is a validator's business: authoritative answers leave it clear, as other servers do.
@@ -113,6 +126,14 @@ class Answers:
         if rdtype == codes.DS and zone is not None and zone.name == name and name != ROOT:
             return self._nearest(parent(name)) or zone
         return zone
+
+    def _is_withdrawn(self, name: bytes, zone: Zone | None) -> bool:
+        """Whether a name belongs to a zone that is withdrawn, below the zone that would answer else."""
+        while name not in self._withdrawn:
+            if name == ROOT or (zone is not None and name == zone.name):
+                return False
+            name = parent(name)
+        return True
 
     def _nearest(self, name: bytes) -> Zone | None:
         zones = self.zones

@@ -137,9 +137,8 @@ class Dealings:
         if isinstance(query, Query) and query.type in TRANSFERS and query.rdclass == codes.CLASS_IN:
             return self.transfer(data, query, client, key, reserve)
         answer = self._answer(data, client)
-        crowded = answer is not None and reserve and not client.stream and isinstance(query, Query)
-        if crowded and len(answer or b"") + reserve > min(query.size, _UDP):
-            return truncated(data, answer or b"")
+        if answer is not None and reserve and not client.stream and isinstance(query, Query):
+            return answer if len(answer) + reserve <= min(query.size, _UDP) else truncated(data, answer)
         return answer
 
     def transfer(

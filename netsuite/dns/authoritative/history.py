@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -59,7 +59,8 @@ class History:
     """The versions of one zone.
 
     ``folder`` is its own. ``commit`` runs what must be in order, one at a time, in a thread; ``work`` what may take
-    long. ``keep`` is about how many bytes of changes stay, the newest always. ``served`` is called with each version,
+    long. ``keep`` is about how many bytes of changes stay, the newest always. Without ``durable``, as in the
+    workers of a site, nothing is read or written. ``served`` is called with each version,
     once it is durable.
     """
 
@@ -72,6 +73,7 @@ class History:
         *,
         files: FileLayer | None = None,
         keep: int = _KEEP,
+        durable: bool = True,
         served: Callable[[Zone, Change], None],
     ) -> None:
         self.name = name
@@ -81,6 +83,7 @@ class History:
         self._files: FileLayer = files or Files()
         self._work = work
         self._keep = keep
+        self._durable = durable
         self._served = served
         self._commits = commit
         self._journal = self._fresh_journal()
@@ -112,7 +115,7 @@ class History:
 
     def exists(self) -> bool:
         """Whether anything was ever kept."""
-        return "state" in self._names()
+        return self._durable and "state" in self._names()
 
     def known_base(self) -> Base | None:
         """What the changes start from, without opening anything; None if nothing was ever kept."""
@@ -224,6 +227,10 @@ class History:
 
         With it fail those that came after it and stand on it.
         """
+        if not self._durable:
+            self._zone = zone
+            self._served(zone, change)
+            return succeed(None)
         if not self._open:
             self._begin()
         self._head = zone

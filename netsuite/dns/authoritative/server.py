@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
+from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from netsuite.common.access import Rule
@@ -12,18 +14,23 @@ from netsuite.common.datagram import Memo
 from netsuite.common.stream import StreamFactory
 from netsuite.dns.authoritative.answers import Answers
 from netsuite.dns.authoritative.courtesy import Courtesy
+from netsuite.dns.authoritative.dealings import TRANSFERS, Client, Dealings, Outcome, Poured
 from netsuite.dns.authoritative.ratelimit import ResponseRate
 from netsuite.dns.authoritative.settings import DnsSettings
+from netsuite.dns.authoritative.tended import Tended
 from netsuite.dns.wire import codes
 from netsuite.dns.wire.edns import PROHIBITED, extended_error, opt
+from netsuite.dns.wire.name import BadName
 from netsuite.dns.wire.query import Query, Refusal, error, parse
 from netsuite.dns.wire.stream import DnsConnection, DnsStreamLimits, Message
+from netsuite.dns.wire.tsig import Key, take
 from netsuite.interfaces import IDnsAnswers
 from netsuite.sansio.connection import Channel
 
 __all__ = ["AuthoritativeServer"]
 
 _USUAL_RATE: Final = 200
+_DEALINGS: Final = (codes.NOTIFY << 3, codes.UPDATE << 3)
 _REMEMBERED: Final = (codes.NOERROR, codes.NXDOMAIN)
 _PROHIBITED: Final = extended_error(PROHIBITED, "this address may not ask")
 
@@ -36,7 +43,9 @@ class AuthoritativeServer:
     told apart.
     """
 
-    def __init__(self, settings: DnsSettings, commons: Commons, text: str, courtesy: Courtesy) -> None:
+    def __init__(
+        self, settings: DnsSettings, commons: Commons, text: str, courtesy: Courtesy, keys: Mapping[bytes, Key]
+    ) -> None:
         self.answers = Answers(minimal=settings.minimal_responses, udp_size=settings.udp_size)
         self.rule: Rule | None = None if "any" in settings.allow else commons.access.rule(settings.allow)
         rate = settings.rate_limit
@@ -44,6 +53,8 @@ class AuthoritativeServer:
             rate = _USUAL_RATE if commons.access.guards_private([text]) else 0
         self.rate = ResponseRate(commons.access, rate) if rate else None
         self.courtesy = courtesy
+        self.tended: dict[bytes, Tended] = {}
+        self.dealings = Dealings(commons.clock, keys, self.tended, self._once)
         self._seconds = commons.clock.seconds
         self.memo = Memo(settings.memo)
         by_itself = self.rule is None and self.rate is None
@@ -68,41 +79,75 @@ class AuthoritativeServer:
             concurrency=commons.access.concurrency(settings.connections, settings.connections_per_address),
         )
 
-    def answer(self, query: bytes, peer: tuple[str, int], stream: bool, private: bool = False) -> bytes | None:
+    def answer(
+        self, query: bytes, peer: tuple[str, int], stream: bool, private: bool = False
+    ) -> bytes | Deferred[bytes] | None:
         """The response to a query; None to stay silent."""
-        return self._answer(query, peer[0], stream, private)[0]
+        outcome = self._answer(query, Client(peer[0], stream, private))[0]
+        if isinstance(outcome, Poured):
+            return error(query, codes.REFUSED)  # transfers are for streams of their own
+        return outcome
 
-    def _answer(self, data: bytes, host: str, stream: bool, private: bool) -> tuple[bytes | None, bool, bool]:
+    def _answer(self, data: bytes, client: Client) -> tuple[Outcome, bool, bool]:
         """The response, whether it depends on the query alone, and whether the client's address is proven."""
         answers = self.answers
+        if len(data) >= 12 and data[2] & 0xF8 in _DEALINGS:
+            return self._dealt(data, client), False, False
         query = parse(data, answers.udp_size)
         if query is None:
             return None, False, False
         if isinstance(query, Refusal):
             answers.rcodes[query.rcode] += 1
             return query.response, False, False
-        if self.rule is not None and not self.rule.permits(host):
+        if self.rule is not None and not self.rule.permits(client.host):
             return self._error(data, query, codes.REFUSED, _PROHIBITED), False, False
+        if query.signed:
+            return self.dealings.signed(data, client), False, False
+        if query.type in TRANSFERS and query.rdclass == codes.CLASS_IN:
+            return self.dealings.transfer(data, query, client), False, False
+        return self._plain(data, query, client)
+
+    def _dealt(self, data: bytes, client: Client) -> Outcome:
+        """The answer to a notification or an update."""
+        try:
+            signed = take(data) is not None
+        except BadName:
+            return error(data, codes.FORMERR)
+        return self.dealings.signed(data, client) if signed else self.dealings.plain(data, client)
+
+    def _once(self, data: bytes, client: Client) -> bytes | None:
+        """The answer to a question that was signed, without its signature."""
+        query = parse(data, self.answers.udp_size)
+        if query is None or isinstance(query, Refusal):
+            return None if query is None else query.response
+        answer = self._plain(data, query, client)[0]
+        assert answer is None or isinstance(answer, bytes)
+        return answer
+
+    def _plain(self, data: bytes, query: Query, client: Client) -> tuple[Outcome, bool, bool]:
+        answers = self.answers
         if not query.options:
-            return answers.respond(data, query, stream), True, False
+            return answers.respond(data, query, client.stream), True, False
         said = self.courtesy.say(
             query.options,
-            host,
+            client.host,
             self._seconds(),
-            stream=stream,
-            private=private,
+            stream=client.stream,
+            private=client.private,
             version=lambda: answers.version(query),
         )
         if said is None:
             return self._error(data, query, codes.FORMERR), False, False
-        return answers.respond(data, query, stream, said.options, said.block), False, said.proven
+        return answers.respond(data, query, client.stream, said.options, said.block), False, said.proven
 
     def _error(self, data: bytes, query: Query, rcode: int, options: bytes = b"") -> bytes:
         self.answers.rcodes[rcode] += 1
         edns = opt(self.answers.udp_size, dnssec=query.dnssec, options=options) if query.edns else b""
         return error(data, rcode, question=query.question, edns=edns)
 
-    def answer_datagram(self, data: bytes, peer: tuple[str, int], local: tuple[str, int], now: float) -> bytes | None:
+    def answer_datagram(
+        self, data: bytes, peer: tuple[str, int], local: tuple[str, int], now: float
+    ) -> bytes | Deferred[bytes] | None:
         """The same for a datagram, at no more than the client's rate; what depends on the query alone is remembered."""
         self.datagrams += 1
         proven = False
@@ -112,22 +157,29 @@ class AuthoritativeServer:
             answer = self._prompt([data[2:]])[0] if self._prompt is not None else None
             response = self.memo.find(data) if answer is None else data[:2] + answer
         if response is None:
-            response, general, proven = self._answer(data, peer[0], False, False)
-            if general and response is not None and (rcode := response[3] & 15) in _REMEMBERED:
+            outcome, general, proven = self._answer(data, Client(peer[0], False))
+            if outcome is None or not isinstance(outcome, bytes):
+                return outcome if isinstance(outcome, Deferred) else None
+            response = outcome
+            if general and (rcode := response[3] & 15) in _REMEMBERED:
                 self.memo.put(data, response, rcode)
         if self.rate is not None and response is not None and not proven:
             return self.rate.shape(data, response, peer[0])
         return response
 
-    def handle(self, message: Any, body: Any, adapter: Any) -> Message | None:
-        """The same for a message of a stream."""
+    def handle(self, message: Any, body: Any, adapter: Any) -> Any:
+        """The same for a message of a stream: the item to send, or a coroutine of it."""
         self.messages += 1
         channel = adapter.channel
-        response = self.answer(message.data, channel.peer, True, channel.tls is not None)
-        if response is None:
+        outcome = self._answer(message.data, Client(channel.peer[0], True, channel.tls is not None))[0]
+        if isinstance(outcome, bytes):
+            return Message(message.stream, outcome)
+        if isinstance(outcome, Poured):
+            return Message(message.stream, outcome.first, outcome.rest)
+        if outcome is None:
             adapter.close("a message that gets no answer")
             return None
-        return Message(message.stream, response)
+        return _later(message.stream, outcome)
 
     def _at_once(self, data: bytes, channel: Channel) -> bytes | None:
         """The answers to whole messages that arrived together, if each has a prompt one."""
@@ -159,9 +211,18 @@ class AuthoritativeServer:
         self.answers.serve(zone)
         self.memo.clear()
 
+    def withdraw(self, name: bytes) -> None:
+        """Serve nothing of a zone, which stays ours: SERVFAIL until there is a version again."""
+        self.answers.withdraw(name)
+        self.memo.clear()
+
     def rcodes(self) -> dict[str, int]:
         """Answers so far by response code."""
         counts = list(self.answers.rcodes)
         for rcode, count in enumerate(self.memo.tally):
             counts[rcode] += count
         return {codes.RCODES.get(rcode, str(rcode)): count for rcode, count in enumerate(counts) if count}
+
+
+async def _later(stream: int, response: Deferred[bytes]) -> Message:
+    return Message(stream, await response)

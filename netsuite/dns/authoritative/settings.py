@@ -125,7 +125,7 @@ class ZoneSettings(Table):
         """The name in wire form."""
         return from_text(self.name)
 
-    def keys(self) -> Iterator[str]:
+    def key_names(self) -> Iterator[str]:
         """The names of the keys that it needs."""
         for text in (*self.primary, *self.notify):
             remote = Remote.parse(text)
@@ -200,7 +200,7 @@ class DnsSettings(Table):
     def _known_keys(self) -> DnsSettings:
         known = {from_text(key.name).lower() for key in self.key}
         for zone in self.zone:
-            for name in zone.keys():
+            for name in zone.key_names():
                 if from_text(_absolute(name)).lower() not in known:
                     raise ValueError(f"zone {zone.name} names key {name}, of which there is no [[dns.key]] table")
         return self

@@ -52,7 +52,12 @@ class Tended:
         commits = Threads(commons.reactor, f"zone {self.title}", most=1, waiting=1)
         self._commits = commits
         folder: Path = commons.data.at("dns") / folder_name(self.name)
-        self.history = History(folder, self.name, commits.run, threads.run, served=self._served)
+        durable = commons.sharing.index == 0
+        self.history = History(folder, self.name, commits.run, threads.run, durable=durable, served=self._served)
+
+    def open(self) -> None:
+        """Find what is kept of it, and serve it; raises StartError. Blocks."""
+        raise NotImplementedError
 
     def serve(self, zone: Zone) -> None:
         """Serve a version from now on, without telling anybody."""

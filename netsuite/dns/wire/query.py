@@ -22,7 +22,7 @@ class Query(NamedTuple):
 
     ``question`` is the question section as sent; ``name`` is its name in lower case; ``flags`` the header's
     second word; ``size`` what the client takes over UDP; ``edns`` whether it sent an OPT record, ``dnssec``
-    whether that had the DO bit, and ``options`` its options, as sent.
+    whether that had the DO bit, and ``options`` its options, as sent. ``signed`` says that it ends with a TSIG record.
     """
 
     question: bytes
@@ -34,6 +34,7 @@ class Query(NamedTuple):
     edns: bool
     dnssec: bool
     options: bytes = b""
+    signed: bool = False
 
 
 class Refusal(NamedTuple):
@@ -91,20 +92,24 @@ def parse(data: bytes, size: int = 1232) -> Query | Refusal | None:
     facts = _records(data, at)
     if facts is None:
         return Refusal(codes.FORMERR, error(data, codes.FORMERR, question=question))
-    largest, version, dnssec, options = facts
+    largest, version, dnssec, options, signed = facts
     if version > 0:
         edns = opt(size, rcode=codes.BADVERS, dnssec=dnssec)
         return Refusal(codes.BADVERS, error(data, 0, question=question, edns=edns))
     if version < 0:
-        return Query(question, question[:-4].lower(), wanted, rdclass, flags, _SMALLEST, False, False)
+        return Query(question, question[:-4].lower(), wanted, rdclass, flags, _SMALLEST, False, False, b"", signed)
     name = question[:-4].lower()
-    return Query(question, name, wanted, rdclass, flags, max(_SMALLEST, largest), True, dnssec, options)
+    return Query(question, name, wanted, rdclass, flags, max(_SMALLEST, largest), True, dnssec, options, signed)
 
 
-def _records(data: bytes, at: int) -> tuple[int, int, bool, bytes] | None:
-    """What the OPT record says (size, version or -1 where it is missing, DO, options); None for malformed records."""
+def _records(data: bytes, at: int) -> tuple[int, int, bool, bytes, bool] | None:
+    """What the OPT record says (size, version or -1 where it is missing, DO, options), and whether there is a TSIG.
+
+    None for malformed records.
+    """
     end = len(data)
     facts = (0, -1, False, b"")
+    signed = False
     before = int.from_bytes(data[6:8], "big") + int.from_bytes(data[8:10], "big")
     for i in range(before + int.from_bytes(data[10:12], "big")):
         try:
@@ -122,5 +127,6 @@ def _records(data: bytes, at: int) -> tuple[int, int, bool, bytes] | None:
                 return None
             size = data[fixed + 2] << 8 | data[fixed + 3]
             facts = (size, data[fixed + 5], data[fixed + 6] >= 0x80, data[rest : rest + length])
+        signed = signed or (data[fixed] == 0 and data[fixed + 1] == codes.TSIG)
         at = rest + length
-    return facts if at == end else None
+    return (*facts, signed) if at == end else None
