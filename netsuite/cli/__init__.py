@@ -1,4 +1,5 @@
-"""The operator's command, ``netsuite``: set up a site, check, freeze and ask it, say who may log in, and what waits."""
+"""The operator's command, ``netsuite``: set up a site, check, freeze and ask it, say who may log in, what waits, and
+what zones there are."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from netsuite import __version__
-from netsuite.cli import check, explain, freeze, init, queue, status, user
+from netsuite.cli import check, explain, freeze, init, queue, status, user, zone
 from netsuite.common.errors import StartError
 
 __all__ = ["main", "parser"]
@@ -22,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--version", action="version", version=f"netsuite {__version__}")
     commands = made.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for each in (init, check, explain, freeze, status, user, queue):
+    for each in (init, check, explain, freeze, status, user, queue, zone):
         each.add(commands)
     return made
 

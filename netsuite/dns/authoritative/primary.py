@@ -122,7 +122,7 @@ class Primary(Tended):
         if later(zone.serial, current.serial):
             change = difference(current, zone, int(self._clock.seconds()), f"file {self.file.name}")
             await self.history.append(change, zone)
-            if self._is_changed_here():
+            if self.history.snapping or (self.history.base is not None and not self.history.base.digest):
                 self.history.see(digest)
             else:
                 self.history.rebase(Base(digest, zone.serial))
@@ -138,8 +138,11 @@ class Primary(Tended):
         return says
 
     def _is_changed_here(self) -> bool:
+        """Whether there is more to it than its file says."""
         base = self.history.base
-        return base is not None and not base.digest
+        if base is not None and not base.digest:
+            return True
+        return any(not change.source.startswith("file") for change in self.history.changes)
 
     # By update
 

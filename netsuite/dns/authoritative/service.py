@@ -12,6 +12,7 @@ from netsuite.common.listen import DatagramListener, StreamListener
 from netsuite.common.service import NetsuiteService
 from netsuite.common.storage.journal import JournalBroken, StorageFull
 from netsuite.common.threads import Threads
+from netsuite.dns.authoritative.control import ZoneControl
 from netsuite.dns.authoritative.courtesy import Courtesy
 from netsuite.dns.authoritative.notify import Notifier
 from netsuite.dns.authoritative.primary import Primary
@@ -22,7 +23,7 @@ from netsuite.dns.authoritative.tended import Tended
 from netsuite.dns.authoritative.zone import Zone, ZoneError
 from netsuite.dns.cookies import SECRET_LENGTH, Cookies
 from netsuite.dns.wire.tsig import Key
-from netsuite.interfaces import Address, Health, IDnsAnswers, IOffers
+from netsuite.interfaces import Address, Health, IControlled, IDnsAnswers, IOffers
 
 __all__ = ["DnsService", "build"]
 
@@ -125,7 +126,8 @@ class DnsService(NetsuiteService):
         return tended
 
     def register(self, offers: IOffers) -> None:
-        """Offers the answers of the table's first address."""
+        """Offers the answers of the table's first address, and to be asked about zones."""
+        offers.provide(IControlled, ZoneControl(self._tended), "zone")
         if self.settings.listen:
             offers.provide(IDnsAnswers, self._places[self.settings.listen[0]].server, "dns")
 
