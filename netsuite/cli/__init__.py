@@ -1,5 +1,4 @@
-"""The operator's command, ``netsuite``: set up a site, check, freeze and ask it, say who may log in, what waits, and
-what zones there are."""
+"""The operator's command, ``netsuite``: set up a site, check, freeze and ask it; users, waiting mail, zones."""
 
 from __future__ import annotations
 

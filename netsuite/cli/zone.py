@@ -51,7 +51,8 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Ask the running site; print what it answers."""
     data = Path(options.data) if options.data else site(options).common.data
-    details = {key: value for key in ("name", "serial", "servers") if (value := getattr(options, key, None)) is not None}
+    wanted = {key: getattr(options, key, None) for key in ("name", "serial", "servers")}
+    details = {key: value for key, value in wanted.items() if value is not None}
     answer = ask(data, "zone", _PATIENCE, do=options.do, **details)
     if options.do == "list":
         for zone in answer["zones"]:
