@@ -105,9 +105,9 @@ class Answers:
             # CD is a validator's business: authoritative answers leave it clear, as other servers do.
             flags = codes.QR | codes.AA | (query.flags & codes.RD)
             writer = Writer(data[:2], query.question, flags, limit, len(edns))
-            rcode = Search(writer, self._zone, query.type, minimal=self.minimal, stream=stream).run(
-                zone, query.question
-            )
+            rcode = Search(
+                writer, self._zone, query.type, minimal=self.minimal, stream=stream, dnssec=query.dnssec
+            ).run(zone, query.question)
             writer.flags |= rcode
             self.rcodes[rcode] += 1
             response = writer.finish(edns)

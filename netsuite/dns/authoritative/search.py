@@ -1,45 +1,59 @@
 """How an answer is found: RFC 1034 section 4.3.2 over a server's zones, written down as it goes.
 
-With RFC 2181 (whole RRsets), RFC 2308 (SOA in negative answers), RFC 4592 (wildcards), RFC 6604 (response code at the
-end of a chain), RFC 6672 (DNAME), RFC 8020 (empty non-terminals), RFC 8482 (ANY over UDP gets one RRset), RFC 9471
-(glue).
+With RFC 2181 (whole RRsets), RFC 2308 (SOA in negative answers), RFC 4035 (signatures and proofs), RFC 4592
+(wildcards), RFC 6604 (response code at the end of a chain), RFC 6672 (DNAME), RFC 8020 (empty non-terminals), RFC 8482
+(ANY over UDP gets one RRset), RFC 9471 (glue).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Final
 
+from netsuite.dns.authoritative.denial import proof_of_no_name, proof_of_no_type, proof_of_wildcard
 from netsuite.dns.authoritative.node import CUT, RENAMED, Node
 from netsuite.dns.authoritative.zone import Zone
 from netsuite.dns.wire import codes
 from netsuite.dns.wire.name import within
 from netsuite.dns.wire.writer import RRset, Writer
 
-__all__ = ["Search"]
+__all__ = ["Search", "signatures_of"]
 
 _CHAIN: Final = 11
 _ADDRESSES: Final = (codes.A, codes.AAAA)
-_AT_ALIAS: Final = (codes.CNAME, codes.ANY, codes.RRSIG, codes.NSEC)
+_OF_ALIAS: Final = (codes.CNAME, codes.ANY)
+_BESIDE_ALIAS: Final = (codes.RRSIG, codes.NSEC)
 
 
 class Search:
     """One question's answer in the making.
 
     ``nearest`` gives the zone that answers for a name and type; ``minimal`` leaves out of positive answers what the
-    client can do without; over a ``stream`` ANY gets all there is.
+    client can do without; over a ``stream`` ANY gets all there is; ``dnssec`` adds signatures and proofs (RFC 4035
+    section 3.1).
     """
 
-    __slots__ = ("_minimal", "_nearest", "_rdtype", "_stream", "_writer")
+    __slots__ = ("_dnssec", "_minimal", "_nearest", "_proofs", "_rdtype", "_stream", "_writer")
 
     def __init__(
-        self, writer: Writer, nearest: Callable[[bytes, int], Zone | None], rdtype: int, *, minimal: bool, stream: bool
+        self,
+        writer: Writer,
+        nearest: Callable[[bytes, int], Zone | None],
+        rdtype: int,
+        *,
+        minimal: bool,
+        stream: bool,
+        dnssec: bool = False,
     ) -> None:
         self._writer = writer
         self._nearest = nearest
         self._rdtype = rdtype
         self._minimal = minimal
         self._stream = stream
+        self._dnssec = dnssec
+        # names whose NSEC or NSEC3 records the authority section must have, with their zones
+        self._proofs: list[tuple[Zone, Node]] = []
 
     def run(self, zone: Zone, question: bytes) -> int:
         """Fill in the answer, following CNAMEs and DNAMEs through our zones; the response code of the last name."""
@@ -57,7 +71,7 @@ class Search:
                         writer.flags &= ~codes.AA
                     self._refer(zone, barrier)
                     return codes.NOERROR
-                alias = self._substitute(barrier, owner, shown)
+                alias = self._substitute(zone, barrier, owner, shown)
                 if alias is None:
                     return codes.YXDOMAIN
                 if writer.truncated or rdtype in (codes.CNAME, codes.ANY):
@@ -66,13 +80,17 @@ class Search:
                 if node is None:
                     node = zone.node(b"\x01*" + above) if zone.wildcards else None
                     if node is None:
+                        self._prove(zone, proof_of_no_name, name, above)
                         self._deny(zone)
                         return codes.NXDOMAIN
+                    has = rdtype in node.types() or codes.CNAME in node.types() or rdtype == codes.ANY
+                    self._prove(zone, partial(proof_of_wildcard, typeless=not has), name, above)
                 cname = node.rrset(codes.CNAME)
-                if cname is None or rdtype in _AT_ALIAS:
+                beside = rdtype in _BESIDE_ALIAS and rdtype in node.types()
+                if cname is None or beside or rdtype in _OF_ALIAS:
                     self._give(zone, node, owner)
                     return codes.NOERROR
-                if not writer.add(0, owner, cname):
+                if not self._add(zone, 0, owner, node, cname):
                     writer.truncated = True
                     return codes.NOERROR
                 alias = cname.rdatas[0]
@@ -80,6 +98,7 @@ class Search:
             name = alias.lower()
             following = self._nearest(name, rdtype)
             if following is None or name in visited or len(visited) > _CHAIN:
+                self._write_proofs()
                 return codes.NOERROR
             visited.add(name)
             zone = following
@@ -92,25 +111,56 @@ class Search:
             wanted = node.types() if self._stream else node.types()[:1]
         given = [rrset for each in wanted if (rrset := node.rrset(each)) is not None]
         if not given:
+            if not node.name.startswith(b"\x01*") or not self._proofs:
+                self._prove(zone, proof_of_no_type, node.name)
             self._deny(zone)
             return
         for each in given:
-            if not self._writer.add(0, owner, each):
+            if not self._add(zone, 0, owner, node, each):
                 self._writer.truncated = True
                 return
+        self._write_proofs()
         at_apex = node.name == zone.name
         if self._minimal:
             if rdtype == codes.NS and at_apex:
                 self._accompany(zone, zone.servers.targets)
             return
-        if not (at_apex and rdtype in (codes.NS, codes.ANY)) and not self._writer.add(1, zone.name, zone.servers):
+        shown = at_apex and rdtype in (codes.NS, codes.ANY)
+        if not shown and not self._add(zone, 1, zone.name, zone.apex, zone.servers):
             return
         targets = [target for each in given for target in each.targets]
         self._accompany(zone, dict.fromkeys((*targets, *zone.servers.targets)))
 
+    def _add(self, zone: Zone, section: int, owner: bytes | None, node: Node, rrset: RRset) -> bool:
+        """Add an RRset of a node, with its signatures if they are wanted."""
+        if not self._writer.add(section, owner, rrset):
+            return False
+        if not self._dnssec or not zone.signed or rrset.type == codes.RRSIG:
+            return True
+        signatures = signatures_of(node, rrset)
+        return signatures is None or self._writer.add(section, owner, signatures)
+
+    def _prove(self, zone: Zone, proof: Callable[..., Iterable[Node]], *names: bytes) -> None:
+        if self._dnssec and zone.signed:
+            self._proofs += [(zone, node) for node in proof(zone, *names)]
+
+    def _write_proofs(self) -> None:
+        """The authority section begins: what proofs were found go into it, each once."""
+        written = set()
+        for zone, node in self._proofs:
+            rrset = node.rrset(codes.NSEC) or node.rrset(codes.NSEC3)
+            if node.name in written or rrset is None:
+                continue
+            written.add(node.name)
+            if not self._add(zone, 1, node.name, node, rrset):
+                self._writer.truncated = True
+                return
+
     def _deny(self, zone: Zone) -> None:
-        if not self._writer.add(1, zone.name, zone.negative):
+        if not self._add(zone, 1, zone.name, zone.apex, zone.negative):
             self._writer.truncated = True
+            return
+        self._write_proofs()
 
     def _refer(self, zone: Zone, cut: Node) -> None:
         """The delegation, with the addresses without which it leads nowhere, and others where there is room."""
@@ -119,6 +169,16 @@ class Search:
         if not self._writer.add(1, cut.name, servers):
             self._writer.truncated = True
             return
+        if self._dnssec and zone.signed:
+            digests = cut.rrset(codes.DS)
+            if digests is None:
+                self._prove(zone, proof_of_no_type, cut.name)
+            elif not self._add(zone, 1, cut.name, cut, digests):
+                self._writer.truncated = True
+                return
+            self._write_proofs()
+            if self._writer.truncated:
+                return
         inside = [target for target in servers.targets if within(target, cut.name)]
         if not self._accompany(zone, inside):
             self._writer.truncated = True
@@ -132,15 +192,15 @@ class Search:
             if node is not None:
                 for rdtype in _ADDRESSES:
                     rrset = node.rrset(rdtype)
-                    if rrset is not None and not self._writer.add(2, host, rrset):
+                    if rrset is not None and not self._add(zone, 2, host, node, rrset):
                         return False
         return True
 
-    def _substitute(self, dname: Node, owner: bytes | None, shown: bytes) -> bytes | None:
+    def _substitute(self, zone: Zone, dname: Node, owner: bytes | None, shown: bytes) -> bytes | None:
         """Write a DNAME and the CNAME it means for a name, and answer that CNAME's target; None if it is too long."""
         rrset = dname.rrset(codes.DNAME)
         assert rrset is not None
-        if not self._writer.add(0, dname.name, rrset):
+        if not self._add(zone, 0, dname.name, dname, rrset):
             self._writer.truncated = True
             return shown
         alias = shown[: len(shown) - len(dname.name)] + rrset.rdatas[0]
@@ -149,6 +209,16 @@ class Search:
         if not self._writer.add(0, owner, RRset(codes.CNAME, rrset.ttl, [alias])):
             self._writer.truncated = True
         return alias
+
+
+def signatures_of(node: Node, rrset: RRset) -> RRset | None:
+    """The signatures over an RRset of a node, with its TTL (RFC 4034 section 3)."""
+    signatures = node.rrset(codes.RRSIG)
+    if signatures is None:
+        return None
+    covered = rrset.type.to_bytes(2, "big")
+    found = [rdata for rdata in signatures.rdatas if rdata.startswith(covered)]
+    return RRset(codes.RRSIG, rrset.ttl, found) if found else None
 
 
 def _closest(zone: Zone, name: bytes) -> tuple[Node | None, bytes]:

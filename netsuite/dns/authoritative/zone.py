@@ -16,7 +16,7 @@ from heapq import merge
 from typing import Final
 
 from netsuite.dns.authoritative.master import Sources, ZoneError, version
-from netsuite.dns.authoritative.node import CUT, EMPTY, GONE, RENAMED, Node, Packed, bundles, pack
+from netsuite.dns.authoritative.node import CUT, EMPTY, GONE, RENAMED, Node, Packed, bundles, pack, types
 from netsuite.dns.wire import codes
 from netsuite.dns.wire.name import canonical, to_text, within
 from netsuite.dns.wire.writer import RRset
@@ -43,12 +43,19 @@ class Base:
     Neither is changed once a zone has it. ``order`` (names in canonical order) is made when it is first needed.
     """
 
-    __slots__ = ("_order", "children", "nodes")
+    __slots__ = ("_hashes", "_order", "children", "nodes")
 
     def __init__(self, nodes: dict[bytes, Packed], children: dict[bytes, int]) -> None:
         self.nodes = nodes
         self.children = children
         self._order: list[bytes] | None = None
+        self._hashes: list[bytes] | None = None
+
+    def hashes(self, apex: bytes) -> list[bytes]:
+        """The names with NSEC3 records, in the order of their hashes."""
+        if self._hashes is None:
+            self._hashes = sorted(name for name, packed in self.nodes.items() if _is_hash(name, packed, apex))
+        return self._hashes
 
     @property
     def order(self) -> list[bytes]:
@@ -71,6 +78,7 @@ class Zone:
     __slots__ = (
         "_base",
         "_changed_order",
+        "_hashes",
         "_children",
         "apex",
         "base",
@@ -105,6 +113,7 @@ class Zone:
         self.overlay = overlay or {}
         self._children = children or {}
         self._changed_order: list[bytes] | None = None
+        self._hashes: list[bytes] | None = None
         self.sources = sources or {}
         self.count, self.cuts, self.renames, self.wildcards = counts
         self.apex = Node(name, self.packed(name) or EMPTY)
@@ -175,6 +184,18 @@ class Zone:
     def after(self, name: bytes) -> bytes:
         """The name that follows another, present or not, in canonical order; after the last comes the zone's own."""
         return self._neighbour(name, 1)
+
+    def hashes(self) -> list[bytes]:
+        """The names with NSEC3 records, in the order of their hashes (RFC 5155 section 7.1)."""
+        if self._hashes is None:
+            found = self._base.hashes(self.name)
+            overlay = self.overlay
+            if overlay:
+                kept = (name for name in found if name not in overlay)
+                fresh = sorted(name for name, packed in overlay.items() if _is_hash(name, packed, self.name))
+                found = list(merge(kept, fresh))
+            self._hashes = found
+        return self._hashes
 
     def is_above(self, name: bytes) -> bool:
         """Whether names exist below a name."""
@@ -325,6 +346,11 @@ class _Change:
                 del nodes[name]
         children = {name: count for name, count in {**base.children, **self.children}.items() if count}
         return Base(nodes, children), {}, {}
+
+
+def _is_hash(name: bytes, packed: Packed, apex: bytes) -> bool:
+    """Whether a name stands for another one in a chain of NSEC3: 32 characters right below the zone's own name."""
+    return name[0] == 32 and len(name) == len(apex) + 33 and packed is not GONE and codes.NSEC3 in types(packed)
 
 
 def objection(zone: bytes, owner: bytes, rdtype: int, rdata: bytes, there: Mapping[int, object]) -> str | None:

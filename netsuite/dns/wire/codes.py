@@ -58,6 +58,7 @@ DNSKEY: Final = 48
 NSEC3: Final = 50
 TLSA: Final = 52
 CDS: Final = 59
+NSEC3PARAM: Final = 51
 CDNSKEY: Final = 60
 ZONEMD: Final = 63
 SPF: Final = 99
