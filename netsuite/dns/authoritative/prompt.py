@@ -32,7 +32,7 @@ _CAREFUL: Final = frozenset({codes.NS, codes.CNAME, codes.SOA, codes.PTR, codes.
 class _Shape(NamedTuple):
     """A kind of query: what stands around its name, and what its answers are made of.
 
-    ``head`` is what stands before the name, ``tail`` what stands behind it, ``opened`` the OPT record at the tail's end.
+    ``head`` stands before the name and ``tail`` behind it, with ``opened``, the OPT record if any, at its end.
     ``limit`` is how long answers may be (0: they are not made here). ``one`` and ``lone`` begin the nodes of a lone
     record and RRset of its type. ``found`` begins answers of one record, ``some`` of more, up to the answer count, and
     ``counts`` follows that; ``none`` begins those without records and ``absent`` those to names that are not there.
