@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from netsuite.cli import zonefile
 from netsuite.cli.options import add_site, site
 from netsuite.suite.control import ask
 
@@ -25,7 +26,7 @@ _COMMANDS: Final = {
 def add(commands: Any) -> None:
     """Add the command and what it can do to the grammar."""
     command: argparse.ArgumentParser = commands.add_parser(
-        "zone", help="look after zones", description="Look after the zones of a running site."
+        "zone", help="look after zones", description="Look after the zones of a running site, and master files."
     )
     actions = command.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for do, summary in _COMMANDS.items():
@@ -46,6 +47,7 @@ def add(commands: Any) -> None:
         add_site(action)
         action.add_argument("--data", metavar="DIR", help="the data directory (default: common.data of the site)")
         action.set_defaults(run=run, do=do)
+    zonefile.add(actions)
 
 
 def run(options: argparse.Namespace) -> int:

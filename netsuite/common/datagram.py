@@ -53,7 +53,7 @@ Answer = Callable[[bytes, Place, Place, float], "bytes | Awaitable[bytes | None]
 """``answer(data, peer, local, now)``: the datagram to send back, now or later; None for silence."""
 
 PromptAnswers = Callable[[Sequence[bytes]], Sequence["bytes | None"]]
-"""``prompt(queries)``: an answer to each query, all without their first two bytes; None to ask the application proper."""
+"""``prompt(queries)``: an answer to each query, all without their first two bytes; None to ask the application."""
 
 LARGEST: Final = 65535
 _IP_PKTINFO: Final = getattr(socket, "IP_PKTINFO", 8)

@@ -6,9 +6,8 @@ memoryviews of 64 and 32 bit words, so that an answer from the memo costs two wo
 and its length. The I/O vectors for sending begin with the two bytes of the id, which are taken from
 where the query was received.
 
-A slot holds 4 KiB, and the kernel puts what is longer into the slot's overflow: no datagram is
-cut, and short ones stay within a few hundred KiB of warm memory. Pages of the overflow are not
-touched until they are needed.
+A slot to receive in has room for the longest datagram: none is cut, and pages that short ones do not reach are never
+touched. Replies that are copied have 4 KiB; longer ones leave alone.
 
 The calls hold the interpreter's lock: they never block, and giving it up to a busy thread would
 cost far more than they take.
@@ -35,10 +34,11 @@ _HEADER: Final = 64
 _VECTOR: Final = 32
 _NAME: Final = 32
 _CONTROL: Final = 64
-_SLOT: Final = 4096
-# A stride that is no power of two keeps the slots out of one another's cache lines.
-_STRIDE: Final = _SLOT + 64
-_OVERFLOW: Final = 65536 - _SLOT
+_SLOT: Final = 65536
+_REPLY: Final = 4096
+# Strides that are no power of two keep the slots out of one another's cache lines.
+_SLOT_STRIDE: Final = _SLOT + 4096 + 64
+_REPLY_STRIDE: Final = _REPLY + 64
 # Where the bytes of a bytes object lie, from its address on.
 _PAYLOAD: Final = bytes.__basicsize__ - 1
 _MSG_DONTWAIT: Final = getattr(socket, "MSG_DONTWAIT", 0x40)
@@ -95,9 +95,8 @@ class BatchPort(DatagramPort):
             ("send_vectors", BATCH * _VECTOR),
             ("names", BATCH * _NAME),
             ("controls", BATCH * _CONTROL),
-            ("slots", BATCH * _STRIDE),
-            ("replies", BATCH * _STRIDE),
-            ("overflow", BATCH * _OVERFLOW),
+            ("replies", BATCH * _REPLY_STRIDE),
+            ("slots", BATCH * _SLOT_STRIDE),
         ):
             at[part] = total
             total += size
@@ -108,11 +107,11 @@ class BatchPort(DatagramPort):
         for i in range(BATCH):
             name = base + at["names"] + i * _NAME
             info = base + at["controls"] + i * _CONTROL if control else 0
-            slot = base + at["slots"] + i * _STRIDE
+            slot = base + at["slots"] + i * _SLOT_STRIDE
             vector = at["receive_vectors"] + i * _VECTOR
-            struct.pack_into("@QQQQ", block, vector, slot, _SLOT, base + at["overflow"] + i * _OVERFLOW, _OVERFLOW)
+            struct.pack_into("@QQ", block, vector, slot, _SLOT)
             struct.pack_into(
-                "@QIxxxxQQQQ", block, at["receive"] + i * _HEADER, name, name_length, base + vector, 2, info, control
+                "@QIxxxxQQQQ", block, at["receive"] + i * _HEADER, name, name_length, base + vector, 1, info, control
             )
             vector = at["send_vectors"] + i * _VECTOR
             struct.pack_into("@QQQQ", block, vector, slot, 2, 0, 0)
@@ -140,11 +139,10 @@ class BatchPort(DatagramPort):
         self._ids_kept = memoryview(self._ids.tobytes()).cast("Q")
         self._parts = column("send_vectors", 16, _VECTOR)
         self._lengths = column("send_vectors", 24, _VECTOR)
-        self._slots = [view[at["slots"] + i * _STRIDE : at["slots"] + i * _STRIDE + _SLOT] for i in range(BATCH)]
-        self._rests = [slot[2:] for slot in self._slots]
-        self._replies = [view[at["replies"] + i * _STRIDE : at["replies"] + i * _STRIDE + _SLOT] for i in range(BATCH)]
-        self._reply_addresses = [base + at["replies"] + i * _STRIDE for i in range(BATCH)]
-        self._overflows = [view[at["overflow"] + i * _OVERFLOW :][:_OVERFLOW] for i in range(BATCH)]
+        self._slots = [view[at["slots"] + i * _SLOT_STRIDE :][:_SLOT] for i in range(BATCH)]
+        self._starts = [at["slots"] + i * _SLOT_STRIDE for i in range(BATCH)]
+        self._replies = [view[at["replies"] + i * _REPLY_STRIDE :][:_REPLY] for i in range(BATCH)]
+        self._reply_addresses = [base + at["replies"] + i * _REPLY_STRIDE for i in range(BATCH)]
         self._name_views = [view[at["names"] + i * _NAME :][:name_length] for i in range(BATCH)]
         self._info_views = [view[at["controls"] + i * _CONTROL :][:_CONTROL] for i in range(BATCH)]
         self._laid_out = True
@@ -166,12 +164,11 @@ class BatchPort(DatagramPort):
                 continue
             self.received += count
             self._answer_batch(count)
-            if count < BATCH:
-                return
 
     def _answer_batch(self, count: int) -> None:
         sizes = self._sizes[:count].tolist()
-        queries = [rest[: size - 2].tobytes() for rest, size in zip(self._rests, sizes, strict=False)]
+        block = self._block
+        queries = [block[start + 2 : start + size] for start, size in zip(self._starts, sizes)]  # noqa: B905
         answers = self.promptly(queries) if self.prompt is not None else self._no_answers[:count]
         if None in answers:
             return self._answer_singly(sizes, queries, answers)
@@ -226,12 +223,10 @@ class BatchPort(DatagramPort):
     def _ask_slot(self, i: int, size: int, now: float) -> bytes | None:
         """The application's answer to what lies in a slot, if it can travel with the batch; others leave alone."""
         data = self._slots[i][:size].tobytes()
-        if size > _SLOT:
-            data += self._overflows[i][: size - _SLOT].tobytes()
         peer = _peer(self._name_views[i].tobytes())
         control = self._info(i) if self._wildcard else []
         out = self.ask(data, peer, control, now)
-        if out is None or 3 <= len(out) <= _SLOT:
+        if out is None or 3 <= len(out) <= _REPLY:
             return out
         self.transmit(out, peer, control)
         return None

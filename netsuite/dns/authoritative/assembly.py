@@ -43,7 +43,12 @@ class Assembly:
         place, leads, tail = self._nodes.setdefault, self._leads, self.name
         for owner, rdtype, ttl, rdata, line in entries:
             key = (rdtype, ttl, len(rdata))
-            packed = (leads.get(key) or self._lead(key)) + rdata
+            lead = leads.get(key)
+            if lead is None:
+                if why := objection(tail, tail, codes.A, rdata, {}):
+                    raise ZoneError(f"{where}:{line}: {to_text(owner)} {why}")
+                lead = self._lead(key)
+            packed = lead + rdata
             if not owner.endswith(tail) or rdtype == codes.SOA or place(owner, packed) is not packed:
                 self._join(owner, rdtype, ttl, rdata, f"{where}:{line}" if line else str(where))
             else:
@@ -82,7 +87,7 @@ class Assembly:
         rdtype, ttl, size = key
         if len(self._leads) >= _OPEN:
             self._leads.clear()
-        lead = self._leads[key] = pack([(rdtype, ttl, [bytes(min(size, 65535))])], False)[: 3 + 12]
+        lead = self._leads[key] = pack([(rdtype, ttl, [bytes(size)])], False)[: 3 + 12]
         return lead
 
     def _join(self, owner: bytes, rdtype: int, ttl: int, rdata: bytes, where: str) -> None:

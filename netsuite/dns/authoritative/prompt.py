@@ -30,35 +30,34 @@ _CAREFUL: Final = frozenset({codes.NS, codes.CNAME, codes.SOA, codes.PTR, codes.
 
 
 class _Shape(NamedTuple):
-    """A kind of query: what it begins and ends with, and what its answers do.
+    """A kind of query: what stands around its name, and what its answers are made of.
 
-    ``limit`` is how long they may be (0: they are not made here). The name lies between 10 and ``name_end``, the
-    question ends at ``question_end``. ``one`` and ``lone`` begin the nodes of a lone record and RRset of its type.
-    ``found`` begins answers of one record, ``some`` of more up to the answer count, ``counts`` follows that; ``none``
-    begins those without records and ``absent`` those to names that are not there.
+    ``head`` stands before the name and ``tail`` behind it, with ``opened``, the OPT record if any, at its end.
+    ``limit`` is how long answers may be (0: they are not made here). ``one`` and ``lone`` begin the nodes of a lone
+    record and RRset of its type. ``found`` begins answers of one record, ``some`` of more, up to the answer count, and
+    ``counts`` follows that; ``none`` begins those without records and ``absent`` those to names that are not there.
     """
 
-    limit: int
     head: bytes
     tail: bytes
-    name_end: int = -4
-    question_end: int | None = None
+    opened: bytes = b""
+    limit: int = 0
+    found: bytes = b""
+    absent: bytes = b""
+    edns: bytes = b""
     one: bytes = b""
     lone: bytes = b""
     rdtype: bytes = b""
-    found: bytes = b""
     some: bytes = b""
     counts: bytes = b""
     none: bytes = b""
-    absent: bytes = b""
-    edns: bytes = b""
     dnssec: bool = False
 
 
 # No node begins so.
 _CAREFULLY: Final = b"\xfe"
 # No query begins and ends so.
-_NO_SHAPE: Final = _Shape(0, b"\xff" * 11, b"")
+_NO_SHAPE: Final = _Shape(b"\xff", b"")
 
 
 class Prompt:
@@ -77,7 +76,7 @@ class Prompt:
         self._last = _NO_SHAPE
         self._zones: Mapping[bytes, Zone] = {}
         self._sole: Zone | None = None
-        self._negatives: dict[tuple[bytes, int], bytes] = {}
+        self._negatives: dict[bytes, dict[int, bytes]] = {}
 
     def serve(self, zones: Mapping[bytes, Zone]) -> None:
         """Answer from these zones, as they are now."""
@@ -89,45 +88,75 @@ class Prompt:
         """The responses to queries, all without id; None for what is not that plain."""
         out: list[bytes | None] = []
         give = out.append
-        shape = self._last
-        limit, head, tail, name_end, question_end, one, _, _, found, _, _, _, _, edns, dnssec = shape
         zone = sole = self._sole
-        overlay, find, open_view = _access(zone)
-        count = 0
+        find, negatives, apex, plain, flat = self._access(zone)
+        shape = self._last
+        head, tail, opened, limit, found, absent, edns = shape[:7]
+        one = shape.one if plain and not shape.dnssec else _CAREFULLY
+        apart = none = 0
         for query in queries:
-            # Queries come in runs of one shape.
-            if not query.startswith(head) or not query.endswith(tail):
+            # These answer what they were given where nothing is to remove, and cost half of asking first.
+            question = query.removeprefix(head)
+            written = question.removesuffix(tail)
+            if written is question or question is query:
+                # Queries come in runs of one shape; here another begins.
                 other = self._recognise(query)
                 if not other.limit:
                     give(None)
+                    apart += 1
                     continue
                 shape = other
-                limit, head, tail, name_end, question_end, one, _, _, found, _, _, _, _, edns, dnssec = shape
-            name = query[10:name_end].lower()
+                head, tail, opened, limit, found, absent, edns = shape[:7]
+                one = shape.one if plain and not shape.dnssec else _CAREFULLY
+                question = query.removeprefix(head)
+                written = question.removesuffix(tail)
+            name = written.lower()
             if sole is None:
                 zone = self._zone(name)
-                if zone is None:
-                    give(None)
-                    continue
-                overlay, find, open_view = _access(zone)
-            packed = find(name) if not overlay else overlay.get(name) or find(name)
-            if packed is not None and packed.startswith(one) and open_view and not dnssec:
-                answer = found + query[10:question_end] + packed[3:] + edns
-                if len(answer) <= limit:
-                    count += 1
-                    give(answer)
-                    continue
-            give(None if zone is None else self._look(query, shape, zone, name, packed))
+                find, negatives, apex, plain, flat = self._access(zone)
+                one = shape.one if plain and not shape.dnssec else _CAREFULLY
+            if opened:
+                question = question.removesuffix(opened)
+            packed = find(name)
+            if packed is not None:
+                records = packed.removeprefix(one)
+                if records is not packed:
+                    answer = b"".join((found, question, records, edns))
+                    if len(answer) <= limit:
+                        give(answer)
+                        continue
+            elif flat and name and 0 < name[0] < 64 and name[name[0] + 1 :] == apex and not shape.dnssec:
+                negative = negatives.get(len(name))
+                if negative is not None:
+                    answer = b"".join((absent, question, negative, edns))
+                    if len(answer) <= limit:
+                        give(answer)
+                        none += 1
+                        continue
+            give(None if zone is None else self._look(question, shape, zone, name, packed))
+            apart += 1
         self._last = shape
-        self.rcodes[codes.NOERROR] += count
+        self.rcodes[codes.NOERROR] += len(out) - apart - none
+        self.rcodes[codes.NXDOMAIN] += none
         return out
 
-    def _look(self, query: bytes, shape: _Shape, zone: Zone, name: bytes, packed: Packed | None) -> bytes | None:
+    def _access(
+        self, zone: Zone | None
+    ) -> tuple[Callable[[bytes], Packed | None], Mapping[int, bytes], bytes, bool, bool]:
+        """The way to a zone's nodes, its negative answers, its name; whether nothing hides names, or stands for any."""
+        if zone is None:
+            return _nothing, {}, b"", False, False
+        plain = not zone.cuts and not zone.renames
+        base, overlay = zone.base.get, zone.overlay.get
+        find = (lambda name: overlay(name) or base(name)) if zone.overlay else base
+        return find, self._negatives.get(zone.name, {}), zone.name, plain, plain and not zone.wildcards
+
+    def _look(self, question: bytes, shape: _Shape, zone: Zone, name: bytes, packed: Packed | None) -> bytes | None:
         """The answer from any node, or without one."""
         if shape.dnssec and zone.signed:
             return None
         if packed is None:
-            return self._absent(query, shape, zone, name)
+            return self._absent(question, shape, zone, name)
         if (zone.cuts or zone.renames) and _hidden(zone, name):
             return None
         kind = packed[0]
@@ -140,23 +169,22 @@ class Prompt:
             while packed[at : at + 2] != shape.rdtype:
                 at += 8 + int.from_bytes(packed[at + 4 : at + 8], "big")
                 if at == size:
-                    return self._without(query, shape.none, shape, zone, len(name))
+                    return self._without(question, shape.none, shape, zone, len(name))
             if shape.lone is _CAREFULLY:
                 return None
             stop = at + 8 + int.from_bytes(packed[at + 4 : at + 8], "big")
             count, records = packed[at + 2 : at + 4], packed[at + 8 : stop]
         elif packed is EMPTY or (kind in (0, ONE) and packed[1:3] != shape.rdtype):
-            return self._without(query, shape.none, shape, zone, len(name))
+            return self._without(question, shape.none, shape, zone, len(name))
         else:
             return None
-        question = query[10 : shape.question_end]
         out = b"".join((shape.some, count, shape.counts, question, records, shape.edns))
         if len(out) > shape.limit:
             return None
         self.rcodes[codes.NOERROR] += 1
         return out
 
-    def _absent(self, query: bytes, shape: _Shape, zone: Zone, name: bytes) -> bytes | None:
+    def _absent(self, question: bytes, shape: _Shape, zone: Zone, name: bytes) -> bytes | None:
         """The answer for a name that is not there; None if it may come from a wildcard, or lies in another zone."""
         overlay, base = zone.overlay, zone.base
         above = name
@@ -174,12 +202,12 @@ class Prompt:
             return None
         if zone.wildcards and zone.packed(b"\1*" + above) is not None:
             return None
-        return self._without(query, shape.absent, shape, zone, len(name))
+        return self._without(question, shape.absent, shape, zone, len(name))
 
-    def _without(self, query: bytes, head: bytes, shape: _Shape, zone: Zone, length: int) -> bytes | None:
+    def _without(self, question: bytes, head: bytes, shape: _Shape, zone: Zone, length: int) -> bytes | None:
         """An answer without records."""
-        negative = self._negatives.get((zone.name, length)) or self._deny(zone, length)
-        out = head + query[10 : shape.question_end] + negative + shape.edns
+        negative = self._negatives.get(zone.name, {}).get(length) or self._deny(zone, length)
+        out = head + question + negative + shape.edns
         if len(out) > shape.limit:
             return None
         self.rcodes[head[1] & 15] += 1
@@ -192,9 +220,7 @@ class Prompt:
         question = filler + zone.name + b"\0\1\0\1"
         writer = Writer(b"\0\0", question, 0, 65535, 0)
         writer.add(1, zone.name, zone.negative)
-        if len(self._negatives) >= _SHAPES:
-            self._negatives.clear()
-        found = self._negatives[zone.name, length] = writer.finish()[12 + len(question) :]
+        found = self._negatives.setdefault(zone.name, {})[length] = writer.finish()[12 + len(question) :]
         return found
 
     def _zone(self, name: bytes) -> Zone | None:
@@ -220,7 +246,7 @@ class Prompt:
         return shape
 
     def _shape(self, head: bytes, tail: bytes) -> _Shape:
-        declined = _Shape(0, head, tail)
+        declined = _Shape(head, tail)
         # Nothing but a question, or that and an OPT record without options.
         edns = head[4:] == b"\0\0\0\0\0\1" and len(tail) == 15 and tail[4:7] == b"\0\0\x29"
         if len(head) != 10 or (not edns and (head[4:] != bytes(6) or len(tail) != 4)):
@@ -240,9 +266,8 @@ class Prompt:
         return _Shape(
             limit=65533 if self._stream else min(query.size, self._udp_size) - 2,
             head=head,
-            tail=b"\0" + tail,
-            name_end=-len(tail),
-            question_end=-11 if edns else None,
+            tail=tail,
+            opened=tail[4:],
             one=_CAREFULLY if careful else bytes((ONE,)) + kind,
             lone=_CAREFULLY if careful else b"\0" + kind,
             rdtype=kind,
@@ -254,13 +279,6 @@ class Prompt:
             edns=opened,
             dnssec=query.dnssec,
         )
-
-
-def _access(zone: Zone | None) -> tuple[dict[bytes, Packed], Callable[[bytes], Packed | None], bool]:
-    """A zone's overlay, the way into its base, and whether nothing in it can hide a name."""
-    if zone is None:
-        return {}, _nothing, False
-    return zone.overlay, zone.base.get, not zone.cuts and not zone.renames
 
 
 def _nothing(name: bytes) -> None:
