@@ -11,10 +11,11 @@ from benchmarks.contest import Benchmark, Disagreement, contest
 from benchmarks.idle import Idle
 from benchmarks.load import LoadFailed
 from benchmarks.mailboxes import ImapAppend, ImapFetch
-from benchmarks.name_servers import DnsAuth, DnsCache
+from benchmarks.name_servers import DnsAuth, DnsCache, DnsMillion
 from benchmarks.process import ServerFailed
 from benchmarks.proxies import HttpHit
 from benchmarks.relays import SmtpAccept
+from benchmarks.zone_loading import DnsLoad
 
 FEWEST = 5
 """Pairs below which a run is a look, not a result."""
@@ -23,7 +24,8 @@ FEWEST = 5
 def main() -> int:
     """Run what is named on the command line."""
     runs = (
-        DnsAuth(), DnsCache(), HttpHit(), HttpHit(tls=True), Idle(), SmtpAccept(), ImapAppend(), ImapFetch()
+        DnsAuth(), DnsMillion(), DnsLoad(), DnsCache(), HttpHit(), HttpHit(tls=True), Idle(), SmtpAccept(),
+        ImapAppend(), ImapFetch()
     )  # fmt: skip
     known = {run.name: run for run in runs}
     parser = argparse.ArgumentParser(
