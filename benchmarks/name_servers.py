@@ -159,8 +159,8 @@ class DnsAuth(Benchmark[Zone]):
     sizes = (1_000, 10_000, 100_000)
     cases: tuple[str, ...] = (UDP, TCP)
     notes = (
-        "Names at random from the whole zone, one in ten absent. One worker each; response rate limiting off; no DNSSEC; "
-        "minimal responses."
+        "Names at random from the whole zone, one in ten absent. One worker each; response rate limiting off; no "
+        "DNSSEC; minimal responses."
     )
 
     def missing(self) -> str | None:
