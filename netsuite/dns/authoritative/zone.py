@@ -78,8 +78,8 @@ class Zone:
     __slots__ = (
         "_base",
         "_changed_order",
-        "_hashes",
         "_children",
+        "_hashes",
         "apex",
         "base",
         "count",
