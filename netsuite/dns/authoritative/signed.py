@@ -124,7 +124,7 @@ class ZoneSigning:
         return key
 
     def finish_rollover(self, now: int) -> None:
-        """The parent has the new key: it signs from now on, the old ones retire. Raises StartError if it is too soon."""
+        """The parent has the new key: from now on it signs, and the old ones retire; raises StartError if too soon."""
         fresh = [key for key in self.keys if key.state == "published"]
         if not fresh:
             raise StartError(f"zone {to_text(self.zone)} has no new key: begin with `netsuite zone rollover`")

@@ -179,7 +179,7 @@ def _made(
         yield (codes.NSEC, link), ttl
         signed[codes.NSEC] = (ttl, [link])
         if (codes.NSEC, link) not in old:
-            touched = touched | {codes.NSEC}
+            touched = {*touched, codes.NSEC}
     for rdtype, (ttl, rdatas) in signed.items():
         kept = []
         if rdtype not in touched and not fresh:
@@ -233,3 +233,8 @@ class Denier:
             signatures = self._signer.signatures(owner, codes.NSEC, ttl, [rdata], self._now)
             found = self._known[known] = RRset(codes.NSEC, ttl, [rdata]), RRset(codes.RRSIG, ttl, signatures)
         return found
+
+    def sign(self, owner: bytes, rrset: RRset) -> RRset:
+        """The signatures over what a wildcard makes for a name, as if it were there (RFC 9824 section 3.2)."""
+        signatures = self._signer.signatures(owner, rrset.type, rrset.ttl, rrset.rdatas, self._now)
+        return RRset(codes.RRSIG, rrset.ttl, signatures)
