@@ -20,6 +20,8 @@ _COMMANDS: Final = {
     "rollback": "make a new version that says what an older one said",
     "delegate": "delegate a name to name servers, in the zone above it",
     "refresh": "ask the primaries of a copied zone now",
+    "keys": "tell the keys that a zone is signed with, and what its parent shall have",
+    "rollover": "publish a new key; with --parent-has-it, let it sign",
 }
 
 
@@ -35,6 +37,10 @@ def add(commands: Any) -> None:
             action.add_argument("name", metavar="NAME", help="the zone" if do != "delegate" else "the name to delegate")
         if do == "rollback":
             action.add_argument("serial", metavar="SERIAL", type=int, help="the version, by its serial")
+        if do == "rollover":
+            action.add_argument(
+                "--parent-has-it", dest="parent", action="store_true", help="the parent has the new key's DS record"
+            )
         if do == "delegate":
             action.add_argument(
                 "--ns",
@@ -53,7 +59,7 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Ask the running site; print what it answers."""
     data = Path(options.data) if options.data else site(options).common.data
-    wanted = {key: getattr(options, key, None) for key in ("name", "serial", "servers")}
+    wanted = {key: getattr(options, key, None) for key in ("name", "serial", "servers", "parent")}
     details = {key: value for key, value in wanted.items() if value is not None}
     answer = ask(data, "zone", _PATIENCE, do=options.do, **details)
     if options.do == "list":
@@ -70,6 +76,8 @@ def run(options: argparse.Namespace) -> int:
         print(f"serial {answer['serial']}: {answer['added']} records came, {answer['removed']} went")
     elif options.do == "delegate":
         print(f"{options.name} is delegated in zone {answer['zone']} from serial {answer['serial']} on")
+    elif options.do in ("keys", "rollover"):
+        print(*answer["lines"], sep="\n")
     else:
         print("asked")
     return 0

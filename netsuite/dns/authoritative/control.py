@@ -53,7 +53,7 @@ class ZoneControl:
             self._zones.setdefault(each.name, each)
 
     async def asked(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        """``do`` is one of list, log, rollback, delegate, refresh; raises StartError with one line."""
+        """``do`` is one of list, log, rollback, delegate, refresh, keys, rollover; raises StartError with one line."""
         do = request.get("do")
         if do == "list":
             return {"zones": [self._told(each) for each in self._zones.values()]}
@@ -72,7 +72,13 @@ class ZoneControl:
                 raise StartError(f"zone {tended.title} is at home here: it is copied from nobody")
             tended.refresh()
             return {}
-        raise StartError("ask for list, log, rollback, delegate or refresh")
+        if do in ("keys", "rollover"):
+            if not isinstance(tended, Primary):
+                raise StartError(f"zone {tended.title} is a copy: its keys are with its primary")
+            if do == "keys":
+                return {"lines": tended.key_lines()}
+            return {"lines": await tended.roll_over(parent_has_it=request.get("parent") is True)}
+        raise StartError("ask for list, log, rollback, delegate, refresh, keys or rollover")
 
     def _told(self, tended: Tended) -> dict[str, Any]:
         zone = tended.zone

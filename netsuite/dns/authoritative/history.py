@@ -332,6 +332,8 @@ class History:
 
     def append_at_once(self, change: Change, zone: Zone) -> None:
         """The same as :meth:`append` at a start, when nothing else goes on; blocks."""
+        if not self._open:
+            self._begin()
         self._numbers.append(self._journal.place_at_once(encoded(change)).number)
         self.changes.append(change)
         self._zone = zone

@@ -7,7 +7,7 @@ With RFC 2181 (whole RRsets), RFC 2308 (SOA in negative answers), RFC 4035 (sign
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Final
 
@@ -34,7 +34,7 @@ class Search:
     section 3.1).
     """
 
-    __slots__ = ("_dnssec", "_minimal", "_nearest", "_proofs", "_rdtype", "_stream", "_writer")
+    __slots__ = ("_called", "_dnssec", "_minimal", "_nearest", "_proofs", "_rdtype", "_stream", "_writer")
 
     def __init__(
         self,
@@ -54,6 +54,8 @@ class Search:
         self._dnssec = dnssec
         # names whose NSEC or NSEC3 records the authority section must have, with their zones
         self._proofs: list[tuple[Zone, Node]] = []
+        # the name that a wildcard stands for
+        self._called: bytes | None = None
 
     def run(self, zone: Zone, question: bytes) -> int:
         """Fill in the answer, following CNAMEs and DNAMEs through our zones; the response code of the last name."""
@@ -64,6 +66,7 @@ class Search:
         visited = {name}
         while True:
             node, above = _closest(zone, name)
+            self._called = None
             barrier = _barrier(zone, above, name)
             if barrier is not None and not (barrier.name == name and rdtype == codes.DS):
                 if barrier.kind & CUT:
@@ -80,11 +83,11 @@ class Search:
                 if node is None:
                     node = zone.node(b"\x01*" + above) if zone.wildcards else None
                     if node is None:
-                        self._prove(zone, proof_of_no_name, name, above)
-                        self._deny(zone)
-                        return codes.NXDOMAIN
+                        return self._absent(zone, name, above)
                     has = rdtype in node.types() or codes.CNAME in node.types() or rdtype == codes.ANY
-                    self._prove(zone, partial(proof_of_wildcard, typeless=not has), name, above)
+                    if zone.denier is None:
+                        self._prove(zone, partial(proof_of_wildcard, typeless=not has), name, above)
+                    self._called = name
                 cname = node.rrset(codes.CNAME)
                 beside = rdtype in _BESIDE_ALIAS and rdtype in node.types()
                 if cname is None or beside or rdtype in _OF_ALIAS:
@@ -103,6 +106,16 @@ class Search:
             visited.add(name)
             zone = following
 
+    def _absent(self, zone: Zone, name: bytes, above: bytes) -> int:
+        """There is no such name; to who wants proofs of a zone without a chain, one that has nothing (RFC 9824)."""
+        if zone.denier is not None and self._dnssec and zone.signed:
+            self._called = name
+            self._deny(zone, None)
+            return codes.NOERROR
+        self._prove(zone, proof_of_no_name, name, above)
+        self._deny(zone)
+        return codes.NXDOMAIN
+
     def _give(self, zone: Zone, node: Node, owner: bytes | None) -> None:
         """What a node has of the type, or that it has none."""
         rdtype = self._rdtype
@@ -111,9 +124,10 @@ class Search:
             wanted = node.types() if self._stream else node.types()[:1]
         given = [rrset for each in wanted if (rrset := node.rrset(each)) is not None]
         if not given:
-            if not node.name.startswith(b"\x01*") or not self._proofs:
+            if zone.denier is None and (not node.name.startswith(b"\x01*") or not self._proofs):
                 self._prove(zone, proof_of_no_type, node.name)
-            self._deny(zone)
+            self._called = self._called or node.name
+            self._deny(zone, node.types())
             return
         for each in given:
             if not self._add(zone, 0, owner, node, each):
@@ -137,7 +151,10 @@ class Search:
             return False
         if not self._dnssec or not zone.signed or rrset.type == codes.RRSIG:
             return True
-        signatures = signatures_of(node, rrset)
+        if zone.denier is not None and self._called is not None and section == 0 and node.name[:2] == b"\x01*":
+            signatures: RRset | None = zone.denier.sign(self._called, rrset)
+        else:
+            signatures = signatures_of(node, rrset)
         return signatures is None or self._writer.add(section, owner, signatures)
 
     def _prove(self, zone: Zone, proof: Callable[..., Iterable[Node]], *names: bytes) -> None:
@@ -156,11 +173,20 @@ class Search:
                 self._writer.truncated = True
                 return
 
-    def _deny(self, zone: Zone) -> None:
+    def _deny(self, zone: Zone, present: Collection[int] | None = None) -> None:
+        """The SOA and the proofs; ``present`` are the types that the name has, for a zone without a chain."""
         if not self._add(zone, 1, zone.name, zone.apex, zone.negative):
             self._writer.truncated = True
             return
+        if zone.denier is not None and self._dnssec and zone.signed and self._called is not None:
+            self._deny_on_demand(zone, self._called, present)
         self._write_proofs()
+
+    def _deny_on_demand(self, zone: Zone, name: bytes, present: Collection[int] | None) -> None:
+        for rrset in zone.denier.deny(zone, name, present):
+            if not self._writer.add(1, name, rrset):
+                self._writer.truncated = True
+                return
 
     def _refer(self, zone: Zone, cut: Node) -> None:
         """The delegation, with the addresses without which it leads nowhere, and others where there is room."""
@@ -171,7 +197,9 @@ class Search:
             return
         if self._dnssec and zone.signed:
             digests = cut.rrset(codes.DS)
-            if digests is None:
+            if digests is None and zone.denier is not None:
+                self._deny_on_demand(zone, cut.name, (codes.NS,))
+            elif digests is None:
                 self._prove(zone, proof_of_no_type, cut.name)
             elif not self._add(zone, 1, cut.name, cut, digests):
                 self._writer.truncated = True

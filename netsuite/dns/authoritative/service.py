@@ -83,7 +83,7 @@ class DnsService(NetsuiteService):
         self._keys = {key.key.name: key.key for key in settings.key}
         self._threads = Threads(commons.reactor, "zones", most=2, waiting=100_000)
         self._notifier = Notifier(commons, self._keys)
-        if any(zone.primary or zone.update for zone in settings.zone):
+        if any(zone.primary or zone.update or zone.dnssec != "off" for zone in settings.zone):
             self.workers = "one"  # what changes is with one process
         self._places: dict[str, _Place] = {}
         for text in settings.listen:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Literal
 
 import dns.rdatatype
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from netsuite.common.settings import SitePath, Table
 from netsuite.dns.authoritative.change import SerialRule
+from netsuite.dns.authoritative.keys import Algorithm
 from netsuite.dns.authoritative.permission import Remote
 from netsuite.dns.wire.name import BadName, from_text
 from netsuite.dns.wire.tsig import ALGORITHMS, Key
@@ -96,6 +97,14 @@ class ZoneSettings(Table):
         [], description='Servers that are told of a new version: "HOST[:PORT]" or "HOST[:PORT] key:NAME".'
     )
     update: list[GrantSettings] = Field([], description="Who may change it, each an [[dns.zone.update]] table.")
+    dnssec: Literal["off", "nsec", "compact"] = Field(
+        "off",
+        description='Whether we sign it: "nsec" with a chain of denials in the zone, "compact" with denials signed as '
+        "they are asked for (RFC 9824). A zone that was signed elsewhere is served as it is.",
+    )
+    algorithm: Algorithm = Field(
+        "ecdsap256sha256", description='What its keys are made for: "ecdsap256sha256", "ed25519" or "rsasha256".'
+    )
     serial: SerialRule = Field(
         "increment", description='How a change that we make numbers its version: "increment", "unixtime" or "date".'
     )
@@ -116,8 +125,8 @@ class ZoneSettings(Table):
     def _from_somewhere(self) -> ZoneSettings:
         if (self.file is None) == (not self.primary):
             raise ValueError(f"zone {self.name} needs either a file or a primary to be copied from")
-        if self.primary and self.update:
-            raise ValueError(f"zone {self.name} is a copy: updates belong to its primary")
+        if self.primary and (self.update or self.dnssec != "off"):
+            raise ValueError(f"zone {self.name} is a copy: updates and signing belong to its primary")
         return self
 
     @property

@@ -23,7 +23,9 @@ from netsuite.dns.wire.records import Message, Record
 
 __all__ = ["Refused", "Update", "execute"]
 
-_MADE_BY_SIGNING: Final = frozenset({codes.RRSIG, codes.NSEC, 50, 51})
+_OF_SIGNING: Final = frozenset(
+    {codes.RRSIG, codes.NSEC, codes.NSEC3, codes.NSEC3PARAM, codes.DNSKEY, codes.CDS, codes.CDNSKEY}
+)
 _BESIDE_CNAME: Final = frozenset({codes.CNAME, codes.RRSIG, codes.NSEC, 25})
 _ALONE: Final = frozenset({codes.SOA, codes.CNAME, codes.DNAME})
 _META: Final = frozenset({0, codes.OPT, *range(128, 256)})
@@ -113,8 +115,8 @@ def _prescan(zone: Zone, record: Record, signed: bool) -> None:
             raise Refused(codes.FORMERR, "a deletion of a record has a TTL or an unfit type")
     else:
         raise Refused(codes.FORMERR, f"an update has class {rdclass}")
-    if signed and rdtype in _MADE_BY_SIGNING:
-        raise Refused(codes.REFUSED, "signatures and denials of this zone are made here")
+    if signed and rdtype in _OF_SIGNING:
+        raise Refused(codes.REFUSED, "signatures, denials and keys of this zone are made here")
 
 
 def _checked(rdtype: int, rdata: bytes) -> None:

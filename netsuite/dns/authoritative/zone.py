@@ -13,7 +13,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from heapq import merge
-from typing import Final
+from typing import Any, Final
 
 from netsuite.dns.authoritative.master import Sources, ZoneError, version
 from netsuite.dns.authoritative.node import CUT, EMPTY, GONE, RENAMED, Node, Packed, bundles, pack, types
@@ -78,12 +78,13 @@ class Zone:
     __slots__ = (
         "_base",
         "_changed_order",
-        "_hashes",
         "_children",
+        "_hashes",
         "apex",
         "base",
         "count",
         "cuts",
+        "denier",
         "name",
         "negative",
         "overlay",
@@ -114,6 +115,8 @@ class Zone:
         self._children = children or {}
         self._changed_order: list[bytes] | None = None
         self._hashes: list[bytes] | None = None
+        self.denier: Any = None
+        """What denies on demand, for a zone that is signed without a chain (:class:`~.signing.Denier`)."""
         self.sources = sources or {}
         self.count, self.cuts, self.renames, self.wildcards = counts
         self.apex = Node(name, self.packed(name) or EMPTY)

@@ -17,6 +17,7 @@ from pathlib import Path
 import dns.message
 import dns.query
 import dns.rdatatype
+import dns.zone
 from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
 from twisted.internet.utils import getProcessOutputAndValue
@@ -155,6 +156,127 @@ class SignedZoneTests(TestCase):
         self.assertEqual(len(differences), 0, f"of {asked}; NSD differed {alone[0]} times, Knot DNS {alone[1]} times")
         # Each has ways of its own with proofs that are not needed; most answers must be the same to the letter.
         self.assertLess(max(alone), asked // 8)
+
+
+class SigningTests(TestCase):
+    """Zones that we sign ourselves, through updates and new keys, as validators see them."""
+
+    timeout = 120
+
+    def setUp(self):
+        for program in ("delv", "nsupdate"):
+            if shutil.which(program) is None:
+                raise SkipTest(f"{program} is not installed")
+        self.folder = Path(tempfile.mkdtemp(prefix="signing"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        (self.folder / "zone").write_text(
+            "$TTL 60\n@ SOA ns h 1 3600 600 86400 60\n@ NS ns\nns A 127.0.0.1\nwww A 192.0.2.1\n*.w A 192.0.2.2\n"
+            "a.b.c TXT x\nsub NS ns.sub\nns.sub A 192.0.2.3\nsafe NS ns.safe\nns.safe A 192.0.2.4\n"
+            "safe DS 1 13 2 " + "ab" * 32 + "\nalias CNAME www\n"
+        )
+
+    async def sign(self, dnssec, algorithm):
+        table = {
+            "listen": ["127.0.0.1:0"],
+            "zone": [
+                {
+                    "name": "example.test",
+                    "file": "zone",
+                    "dnssec": dnssec,
+                    "algorithm": algorithm,
+                    "update": [{"allow": ["loopback"]}],
+                    "transfer": ["loopback"],
+                }
+            ],
+        }
+        commons = make_commons(self.folder / "data", reactor)
+        self.service = build(DnsSettings.model_validate(table, context={"base": self.folder}), commons)
+        self.service.check()
+        self.service.open()
+        self.service.startService()
+        self.addCleanup(lambda: self.service.drain(reactor.seconds() + 0.2))
+        self.port = str(self.service.addresses()[0].port)
+        self.tended = self.service._tended[0]
+        self.trust()
+
+    def trust(self):
+        lines = [line.split() for line in self.tended.key_lines() if " DS " in line]
+        anchors = " ".join(
+            f'"example.test" static-ds {tag} {kind} {how} "{hexes}";' for _, _, tag, kind, how, hexes in lines
+        )
+        (self.folder / "anchors").write_text(f"trust-anchors {{ {anchors} }};\n")
+
+    async def validated(self, name, rdtype="A"):
+        words = ["-a", str(self.folder / "anchors"), "+root=example.test", f"{name}.example.test", rdtype]
+        out, err, _ = await getProcessOutputAndValue(shutil.which("delv"), ["@127.0.0.1", "-p", self.port, *words])
+        return (out + err).decode()
+
+    async def update(self, *lines):
+        script = self.folder / "script"
+        script.write_text("\n".join((f"server 127.0.0.1 {self.port}", "zone example.test", *lines, "send", "")))
+        out, err, status = await getProcessOutputAndValue(shutil.which("nsupdate"), [str(script)])
+        self.assertEqual(status, 0, out + err)
+
+    async def hold(self):
+        for name, rdtype, words in (
+            ("www", "A", "; fully validated"),
+            ("www", "TXT", "; negative response, fully validated"),
+            ("none", "A", "; negative response, fully validated"),
+            ("x.w", "A", "; fully validated"),
+            ("x.w", "TXT", "; negative response, fully validated"),
+            ("b.c", "A", "; negative response, fully validated"),
+            ("alias", "A", "; fully validated"),
+            ("sub", "DS", "; negative response, fully validated"),
+            ("safe", "DS", "; fully validated"),
+        ):
+            said = await self.validated(name, rdtype)
+            self.assertIn(words, said, (name, rdtype))
+
+    async def chained(self, algorithm):
+        await self.sign("nsec", algorithm)
+        await self.hold()
+        await self.update("update add new.example.test 60 A 192.0.2.9", "update delete www.example.test TXT")
+        await self.update("update add x.y.example.test 60 TXT hello", "update delete safe.example.test DS")
+        await self.update("update add safe.example.test 60 DS 1 13 2 " + "cd" * 32)
+        self.assertIn("; fully validated", await self.validated("new"))
+        await self.hold()
+        verifier = shutil.which("ldns-verify-zone")
+        if verifier is not None:
+            zone = dns.zone.Zone("example.test.", relativize=False)
+            await deferToThread(dns.query.inbound_xfr, "127.0.0.1", zone, port=int(self.port))
+            (self.folder / "signed").write_text(zone.to_text(relativize=False))
+            out, err, status = await getProcessOutputAndValue(verifier, [str(self.folder / "signed")])
+            self.assertEqual(status, 0, out + err)
+
+    async def test_ecdsa(self):
+        await self.chained("ecdsap256sha256")
+        await self.tended.roll_over(parent_has_it=False)
+        self.trust()
+        self.assertEqual(len([line for line in self.tended.key_lines() if " DS " in line]), 2)
+        await self.hold()
+
+    async def test_ed25519(self):
+        await self.chained("ed25519")
+
+    async def test_rsa(self):
+        await self.chained("rsasha256")
+
+    async def test_compact(self):
+        await self.sign("compact", "ecdsap256sha256")
+        await self.hold()
+        await self.update("update add none.example.test 60 A 192.0.2.9")
+        self.assertIn("; fully validated", await self.validated("none"))
+        zone = dns.zone.Zone("example.test.", relativize=False)
+        await deferToThread(dns.query.inbound_xfr, "127.0.0.1", zone, port=int(self.port))
+        self.assertNotIn("NSEC", zone.to_text(relativize=False).replace("RRSIG", ""))
+
+    async def test_an_edited_file_is_signed_too(self):
+        await self.sign("nsec", "ed25519")
+        (self.folder / "zone").write_text((self.folder / "zone").read_text() + "edited A 192.0.2.77\n")
+        (line,) = await self.service.reload()
+        self.assertIn("example.test", line)
+        self.assertIn("; fully validated", await self.validated("edited"))
+        await self.hold()
 
 
 def same(query, mine, theirs):
