@@ -59,8 +59,7 @@ class Primary(Tended):
         self._renewing: IDelayedCall | None = None
         if settings.dnssec != "off":
             place = f"dns/{folder_name(self.name)}/keys"
-            compact = settings.dnssec == "compact"
-            self._signing = ZoneSigning(self.name, commons.data, place, settings.algorithm, compact=compact)
+            self._signing = ZoneSigning(self.name, commons.data, place, settings.algorithm, settings.dnssec)
 
     # From the file
 

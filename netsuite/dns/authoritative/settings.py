@@ -97,10 +97,11 @@ class ZoneSettings(Table):
         [], description='Servers that are told of a new version: "HOST[:PORT]" or "HOST[:PORT] key:NAME".'
     )
     update: list[GrantSettings] = Field([], description="Who may change it, each an [[dns.zone.update]] table.")
-    dnssec: Literal["off", "nsec", "compact"] = Field(
+    dnssec: Literal["off", "nsec", "nsec3", "nsec3-opt-out", "compact"] = Field(
         "off",
-        description='Whether we sign it: "nsec" with a chain of denials in the zone, "compact" with denials signed as '
-        "they are asked for (RFC 9824). A zone that was signed elsewhere is served as it is.",
+        description='Whether we sign it: "nsec" with a chain of denials in the zone, "nsec3" with one of hashed names, '
+        '"nsec3-opt-out" with one that leaves out delegations without DS, "compact" with denials signed as they are '
+        "asked for (RFC 9824). A zone that was signed elsewhere is served as it is.",
     )
     algorithm: Algorithm = Field(
         "ecdsap256sha256", description='What its keys are made for: "ecdsap256sha256", "ed25519" or "rsasha256".'

@@ -10,7 +10,7 @@ from netsuite.common.datadir import DataDirectory
 from netsuite.common.errors import StartError
 from netsuite.dns.authoritative.change import Change, SerialRule, later, next_serial, with_serial
 from netsuite.dns.authoritative.keys import Algorithm, SigningKey, made
-from netsuite.dns.authoritative.signing import MADE, Denier, Signer, completed
+from netsuite.dns.authoritative.signing import MADE, Chain, Denier, Signer, completed
 from netsuite.dns.authoritative.zone import Addition, Zone
 from netsuite.dns.wire import codes
 from netsuite.dns.wire.name import to_text
@@ -26,9 +26,9 @@ _NOT_COPIED: Final = MADE | KEY_TYPES
 class ZoneSigning:
     """The keys of one zone and what is made with them. ``place`` is the keys' file in the data directory."""
 
-    def __init__(self, zone: bytes, data: DataDirectory, place: str, algorithm: Algorithm, *, compact: bool) -> None:
+    def __init__(self, zone: bytes, data: DataDirectory, place: str, algorithm: Algorithm, chain: Chain) -> None:
         self.zone = zone
-        self.compact = compact
+        self.chain: Chain = chain
         self.keys: list[SigningKey] = []
         self._data = data
         self._place = place
@@ -56,12 +56,12 @@ class ZoneSigning:
     def signer(self) -> Signer:
         """What signs now."""
         if self._signer is None:
-            self._signer = Signer(self.zone, self.keys, chain=not self.compact)
+            self._signer = Signer(self.zone, self.keys, self.chain)
         return self._signer
 
     def denier(self, now: int) -> Denier | None:
         """What denies on demand, where there is no chain."""
-        return Denier(self.signer, now) if self.compact else None
+        return Denier(self.signer, now) if self.chain == "compact" else None
 
     def ds(self) -> list[str]:
         """What the parent shall have, as lines of its zone."""

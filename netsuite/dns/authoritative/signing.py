@@ -9,14 +9,17 @@ RFC 4034 sections 3, 4, 6; RFC 4035 section 2; RFC 9077 (the TTL of NSEC).
 
 from __future__ import annotations
 
+import base64
 import struct
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Final
+from typing import Final, Literal
 
 from netsuite.dns.authoritative.change import Change, folded
+from netsuite.dns.authoritative.denial import hashed
 from netsuite.dns.authoritative.keys import ALGORITHMS, SigningKey
 from netsuite.dns.authoritative.node import CUT, RENAMED, bundles, types
-from netsuite.dns.authoritative.zone import Zone
+from netsuite.dns.authoritative.zone import Addition, Zone
 from netsuite.dns.wire import codes
 from netsuite.dns.wire.name import labels, within
 from netsuite.dns.wire.writer import RRset
@@ -33,6 +36,10 @@ REFRESH: Final = 7 * _DAY
 _AT_CUT: Final = frozenset({codes.DS})
 _SHOWN_AT_CUT: Final = frozenset({codes.NS, codes.DS})
 NXNAME: Final = 128
+_PARAMETERS: Final = b"\x01\0\0\0\0"
+
+Chain = Literal["nsec", "nsec3", "nsec3-opt-out", "compact"]
+"""How a zone denies: by a chain of names, of hashed names (also without the unsigned delegations), or on demand."""
 
 Bundles = dict[int, tuple[int, list[bytes]]]
 
@@ -53,7 +60,7 @@ def bitmap(present: Iterable[int]) -> bytes:
 class Signer:
     """Signs RRsets of one zone with its active keys."""
 
-    def __init__(self, zone: bytes, keys: Sequence[SigningKey], *, chain: bool = True) -> None:
+    def __init__(self, zone: bytes, keys: Sequence[SigningKey], chain: Chain = "nsec") -> None:
         self.zone = zone
         self.chain = chain
         self._keys = [(key, key.tag, ALGORITHMS[key.algorithm]) for key in keys if key.state == "active"]
@@ -133,20 +140,125 @@ def completed(zone: Zone, change: Change, signer: Signer, now: int, *, renew: Co
     for owner in touched:
         if touched[owner] & {codes.NS, codes.DNAME}:
             names.update(_below(plain, owner))
-    if signer.chain:
+    if signer.chain == "nsec":
         names.update([_preceding(plain, owner) for owner in names])
     removals, additions = list(change.removals), list(change.additions)
     for owner in sorted(names):
-        old = (
-            {(rdtype, rdata): ttl for rdtype, ttl, rdatas in bundles(packed) if rdtype in MADE for rdata in rdatas}
-            if (packed := plain.packed(owner)) is not None
-            else {}
-        )
+        if _is_hash(plain, owner):
+            continue  # a link of the chain, not a name of the zone
+        old = _made_at(plain, owner)
         fresh = owner in renew
         new = dict(_made(plain, owner, old, touched.get(owner, set()), signer, now, fresh=fresh))
         removals += [(owner, rdtype, ttl, rdata) for (rdtype, rdata), ttl in old.items() if (rdtype, rdata) not in new]
         additions += [(owner, rdtype, ttl, rdata) for (rdtype, rdata), ttl in new.items() if (rdtype, rdata) not in old]
+    if signer.chain in ("nsec3", "nsec3-opt-out"):
+        gone, come = hashed_links(plain, names, signer, now, frozenset(renew))
+        removals += gone
+        additions += come
     return change._replace(removals=removals, additions=additions)
+
+
+def hashed_links(
+    zone: Zone, names: Collection[bytes], signer: Signer, now: int, renew: Collection[bytes]
+) -> tuple[list[Addition], list[Addition]]:
+    """What goes and comes of the chain of NSEC3 (RFC 5155 section 7.1) when these names of a zone were touched.
+
+    No salt and no iterations (RFC 9276 section 3.1). ``zone`` has the names as they shall be, and the chain as it was.
+    """
+    opt_out = signer.chain == "nsec3-opt-out"
+    considered: set[bytes] = set()
+    affected = {name for name in renew if _is_hash(zone, name)}
+    for name in names:
+        while name not in considered and within(name, zone.name):
+            considered.add(name)
+            name = name[name[0] + 1 :]
+    wanted: dict[bytes, bytes | None] = {}
+    for name in considered:
+        if _is_hash(zone, name):
+            continue
+        label = hashed(name, b"", 0)
+        wanted[bytes((len(label),)) + label + zone.name] = _hashed_types(zone, name, opt_out=opt_out)
+    order = list(zone.hashes())
+    present = set(order)
+    for owner, shown in wanted.items():
+        if shown is None and owner in present:
+            del order[bisect_left(order, owner)]
+        elif shown is not None and owner not in present:
+            insort(order, owner)
+    # Links change where they are wanted otherwise, and before whatever came or went.
+    for owner, shown in wanted.items():
+        at = bisect_left(order, owner)
+        if shown is not None:
+            affected.add(owner)
+        if order and (shown is None) == (owner in present):
+            affected.add(order[at - 1])
+    gone: list[Addition] = []
+    come: list[Addition] = []
+    ttl = negative_ttl(zone)
+    head = b"\x01" + bytes((opt_out,)) + b"\0\0\0"
+    for owner in sorted({*affected, *wanted}):
+        old = _made_at(zone, owner)
+        new: dict[tuple[int, bytes], int] = {}
+        shown = wanted.get(owner)
+        if owner in affected:
+            if shown is None:
+                (kept,) = (rdata for rdtype, rdata in old if rdtype == codes.NSEC3)
+                shown = kept[6 + kept[5] :]
+            following = order[bisect_right(order, owner) % len(order)]
+            link = head + b"\x14" + _raw(following) + shown
+            fresh = (codes.NSEC3, link) not in old or owner in renew
+            new[codes.NSEC3, link] = ttl
+            signatures = [] if fresh else [rdata for rdtype, rdata in old if rdtype == codes.RRSIG]
+            if {rdata[16] << 8 | rdata[17] for rdata in signatures} != signer.tags:
+                signatures = signer.signatures(owner, codes.NSEC3, ttl, [link], now)
+            new.update({(codes.RRSIG, rdata): ttl for rdata in signatures})
+        gone += [(owner, rdtype, was, rdata) for (rdtype, rdata), was in old.items() if (rdtype, rdata) not in new]
+        come += [(owner, rdtype, is_, rdata) for (rdtype, rdata), is_ in new.items() if (rdtype, rdata) not in old]
+    return gone, come
+
+
+def _is_hash(zone: Zone, name: bytes) -> bool:
+    """Whether a name is there for its NSEC3 record alone."""
+    packed = zone.packed(name)
+    return packed is not None and name[0] == 32 and codes.NSEC3 in types(packed)
+
+
+def _made_at(zone: Zone, owner: bytes) -> dict[tuple[int, bytes], int]:
+    packed = zone.packed(owner)
+    if packed is None:
+        return {}
+    return {(rdtype, rdata): ttl for rdtype, ttl, rdatas in bundles(packed) if rdtype in MADE for rdata in rdatas}
+
+
+def _raw(owner: bytes) -> bytes:
+    """The hash that an owner's first label has in base32."""
+    return base64.b32hexdecode(owner[1:33].upper())
+
+
+def _hashed_types(zone: Zone, name: bytes, *, opt_out: bool) -> bytes | None:
+    """What a name's NSEC3 record says of its types; None for a name that has no such record."""
+    if hidden(zone, name):
+        return None
+    real = _real(zone, name)
+    if not real:
+        return b"" if _leads_on(zone, name, opt_out=opt_out) else None
+    if codes.NS in real and name != zone.name:
+        if codes.DS in real:
+            return bitmap((codes.NS, codes.DS, codes.RRSIG))
+        return None if opt_out else bitmap((codes.NS,))
+    parameters = (codes.NSEC3PARAM,) if name == zone.name else ()
+    return bitmap((*real, codes.RRSIG, *parameters))
+
+
+def _leads_on(zone: Zone, name: bytes, *, opt_out: bool) -> bool:
+    """Whether below an empty name there is one that has an NSEC3 record."""
+    if zone.packed(name) is None:
+        return False
+    for below in _below(zone, name):
+        real = _real(zone, below)
+        if real and not hidden(zone, below) and not (opt_out and codes.NS in real and codes.DS not in real):
+            return True
+    return False
 
 
 def _below(zone: Zone, name: bytes) -> Iterator[bytes]:
@@ -172,7 +284,10 @@ def _made(
         return
     cut = codes.NS in real and owner != zone.name
     signed = {rdtype: found for rdtype, found in real.items() if not cut or rdtype in _AT_CUT}
-    if signer.chain:
+    if owner == zone.name and signer.chain in ("nsec3", "nsec3-opt-out"):
+        yield (codes.NSEC3PARAM, _PARAMETERS), 0
+        signed[codes.NSEC3PARAM] = (0, [_PARAMETERS])
+    if signer.chain == "nsec":
         shown = _SHOWN_AT_CUT & real.keys() if cut else real.keys()
         link = _following(zone, owner) + bitmap({*shown, codes.RRSIG, codes.NSEC})
         ttl = negative_ttl(zone)
