@@ -3,8 +3,8 @@
 Most queries are alike in all but id and name: the bytes before the name and behind it are few in kind, and what each
 kind means (flags, type, EDNS, size) is found out once, the careful way, and kept as a shape. With the shape known, the
 answer for a name that the zone simply has, has nothing of that type for, or does not have, is put together from the
-node as it lies there. Whatever is not that plain (aliases, wildcards, delegations, names to compress, lack of room)
-is declined: the careful way answers the same, only slower.
+node as it lies there, and referrals are made from the nodes they take. Whatever is not that plain (aliases, wildcards,
+names to compress, lack of room) is declined: the careful way answers the same, only slower.
 
 Queries and answers are without their first two bytes, the id.
 """
@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple
 
 from netsuite.dns.authoritative.node import CUT, EMPTY, GONE, ONE, RENAMED, SEVERAL, Packed
+from netsuite.dns.authoritative.referral import referral
 from netsuite.dns.authoritative.zone import Zone
 from netsuite.dns.wire import codes
 from netsuite.dns.wire.edns import opt
@@ -24,6 +25,7 @@ from netsuite.dns.wire.writer import Writer
 __all__ = ["Prompt"]
 
 _SHAPES: Final = 1024
+_REFERRALS: Final = 16384
 _HINDERED: Final = CUT | RENAMED
 # Their data hold names to compress, which depends on the question; a DNAME hides what is below it.
 _CAREFUL: Final = frozenset({codes.NS, codes.CNAME, codes.SOA, codes.PTR, codes.MX, codes.DNAME})
@@ -35,7 +37,8 @@ class _Shape(NamedTuple):
     ``head`` stands before the name and ``tail`` behind it, with ``opened``, the OPT record if any, at its end.
     ``limit`` is how long answers may be (0: they are not made here). ``one`` and ``lone`` begin the nodes of a lone
     record and RRset of its type. ``found`` begins answers of one record, ``some`` of more, up to the answer count, and
-    ``counts`` follows that; ``none`` begins those without records and ``absent`` those to names that are not there.
+    ``counts`` follows that; ``none`` begins those without records, ``absent`` those to names that are not there, and
+    ``refer`` referrals.
     """
 
     head: bytes
@@ -51,6 +54,7 @@ class _Shape(NamedTuple):
     some: bytes = b""
     counts: bytes = b""
     none: bytes = b""
+    refer: bytes = b""
     dnssec: bool = False
 
 
@@ -66,7 +70,7 @@ class Prompt:
     :meth:`serve` must hear of every change of zones.
     """
 
-    __slots__ = ("_last", "_negatives", "_shapes", "_sole", "_stream", "_udp_size", "_zones", "rcodes")
+    __slots__ = ("_last", "_negatives", "_referrals", "_shapes", "_sole", "_stream", "_udp_size", "_zones", "rcodes")
 
     def __init__(self, rcodes: list[int], *, udp_size: int, stream: bool = False) -> None:
         self.rcodes = rcodes
@@ -77,12 +81,15 @@ class Prompt:
         self._zones: Mapping[bytes, Zone] = {}
         self._sole: Zone | None = None
         self._negatives: dict[bytes, dict[int, bytes]] = {}
+        # Names of one length below one cut get the same records.
+        self._referrals: dict[tuple[bytes, int], tuple[bytes, int, int]] = {}
 
     def serve(self, zones: Mapping[bytes, Zone]) -> None:
         """Answer from these zones, as they are now."""
         self._zones = zones
         self._sole = next(iter(zones.values())) if len(zones) == 1 else None
         self._negatives.clear()
+        self._referrals.clear()
 
     def answers(self, queries: Iterable[bytes]) -> list[bytes | None]:
         """The responses to queries, all without id; None for what is not that plain."""
@@ -155,10 +162,20 @@ class Prompt:
         """The answer from any node, or without one."""
         if shape.dnssec and zone.signed:
             return None
+        existing = name
+        if packed is None or packed is GONE:
+            existing = _encloser(zone, name)
+            packed = None
+            if not existing:
+                return None
+        if zone.cuts or zone.renames:
+            barrier = _barrier(zone, existing)
+            if barrier is not None:
+                return self._refer(question, shape, zone, name, *barrier)
         if packed is None:
-            return self._absent(question, shape, zone, name)
-        if (zone.cuts or zone.renames) and _hidden(zone, name):
-            return None
+            if zone.wildcards and zone.packed(b"\1*" + existing) is not None:
+                return None
+            return self._without(question, shape.absent, shape, zone, len(name))
         kind = packed[0]
         if packed.startswith(shape.one):
             count, records = b"\0\1", packed[3:]
@@ -184,25 +201,24 @@ class Prompt:
         self.rcodes[codes.NOERROR] += 1
         return out
 
-    def _absent(self, question: bytes, shape: _Shape, zone: Zone, name: bytes) -> bytes | None:
-        """The answer for a name that is not there; None if it may come from a wildcard, or lies in another zone."""
-        overlay, base = zone.overlay, zone.base
-        above = name
-        packed = None
-        if len(name) > 255:
+    def _refer(
+        self, question: bytes, shape: _Shape, zone: Zone, name: bytes, cut: bytes, packed: Packed
+    ) -> bytes | None:
+        """The answer for a name at or below a cut; None if what stands above it is a DNAME."""
+        if not packed[0] & CUT:
             return None
-        while packed is None:
-            if len(above) < 2 or not 0 < above[0] < 64:
-                return None
-            above = above[above[0] + 1 :]
-            packed = overlay.get(above) or base.get(above)
-        if packed is GONE or (packed[0] & _HINDERED and packed is not EMPTY):
+        known = self._referrals.get((cut, len(name)))
+        if known is None:
+            if len(self._referrals) >= _REFERRALS:
+                self._referrals.clear()
+            known = self._referrals[cut, len(name)] = referral(zone, cut, packed, len(name))
+        records, count, given = known
+        counts = b"\0\0" + count.to_bytes(2, "big") + (given + bool(shape.edns)).to_bytes(2, "big")
+        out = b"".join((shape.refer, counts, question, records, shape.edns))
+        if len(out) > shape.limit:
             return None
-        if (zone.cuts or zone.renames) and _hidden(zone, above):
-            return None
-        if zone.wildcards and zone.packed(b"\1*" + above) is not None:
-            return None
-        return self._without(question, shape.absent, shape, zone, len(name))
+        self.rcodes[codes.NOERROR] += 1
+        return out
 
     def _without(self, question: bytes, head: bytes, shape: _Shape, zone: Zone, length: int) -> bytes | None:
         """An answer without records."""
@@ -274,6 +290,7 @@ class Prompt:
             found=some + b"\0\1" + counts,
             some=some,
             counts=counts,
+            refer=(codes.QR | query.flags & codes.RD).to_bytes(2, "big") + b"\0\1",
             none=some + b"\0\0\0\1" + counts[2:],
             absent=absent + b"\0\0\0\1" + counts[2:],
             edns=opened,
@@ -285,15 +302,29 @@ def _nothing(name: bytes) -> None:
     return None
 
 
-def _hidden(zone: Zone, name: bytes) -> bool:
-    """Whether a cut or a DNAME stands above a name."""
+def _encloser(zone: Zone, name: bytes) -> bytes:
+    """The longest name above one that exists; empty if it is in no such zone, or no name at all."""
+    if len(name) > 255:
+        return b""
     above = name
-    while above != zone.name:
+    while True:
+        if len(above) < 2 or not 0 < above[0] < 64:
+            return b""
         above = above[above[0] + 1 :]
-        packed = zone.packed(above)
-        if packed is None or (packed[0] & _HINDERED and packed is not EMPTY):
-            return True
-    return False
+        if zone.packed(above) is not None:
+            return above
+
+
+def _barrier(zone: Zone, name: bytes) -> tuple[bytes, Packed] | None:
+    """The topmost cut or DNAME at or above a name that exists, with its node."""
+    found = None
+    while True:
+        packed = zone.packed(name)
+        if packed is not None and packed is not EMPTY and packed[0] & _HINDERED:
+            found = name, packed
+        if name == zone.name:
+            return found
+        name = name[name[0] + 1 :]
 
 
 def _labels(missing: int) -> list[int]:

@@ -101,3 +101,20 @@ def test_answers_are_counted_by_code():
     assert (answers.rcodes[0], answers.rcodes[3]) == (6, 4)
     assert answers.prompts[0].answers([b"", b"\0" * 9, b"\xff" * 40, b"\0" * 400]) == [None] * 4
     assert sum(answers.rcodes) == 10
+
+
+def test_referrals_are_made_the_short_way(tmp_path):
+    text = (
+        "$TTL 300\n@ SOA ns host 1 2 3 4 5\n@ NS ns\nns A 192.0.2.1\n"
+        "d NS ns1.d\nd NS NS2.d\nd NS ns1.e\nd NS ns.host.test.\nd NS ns2.host.test.\nd NS .\nd NS d\nd A 192.0.2.9\n"
+        "ns1.d A 192.0.2.2\nns1.d AAAA 2001:db8::1\nns1.d TXT x\nns2.d A 192.0.2.3\nns1.e A 192.0.2.4\nx.d NS ns.x.d\n"
+    )
+    answers = Answers()
+    answers.serve(loaded(text))
+    for name in ("d", "a.d", "a.b.d", "ns1.d", "x.d", "y.x.d"):
+        for edns in (-1, 0):
+            query = dns.message.make_query(f"{name}.example.test.", "A", use_edns=edns, payload=1232).to_wire()
+            first, again = compare(answers, query, stream=False), compare(answers, query, stream=False)
+            assert first is not None
+            assert first == again
+    assert compare(answers, dns.message.make_query("d.example.test.", "DS").to_wire(), stream=False) is None
