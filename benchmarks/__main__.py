@@ -11,11 +11,12 @@ from benchmarks.contest import Benchmark, Disagreement, contest
 from benchmarks.idle import Idle
 from benchmarks.load import LoadFailed
 from benchmarks.mailboxes import ImapAppend, ImapFetch
-from benchmarks.name_servers import DnsAuth, DnsCache
+from benchmarks.name_servers import DnsAuth, DnsCache, DnsMillion
 from benchmarks.process import ServerFailed
 from benchmarks.proxies import HttpHit
 from benchmarks.relays import SmtpAccept
 from benchmarks.swarms import PeerLoopback
+from benchmarks.zone_loading import DnsLoad
 
 FEWEST = 5
 """Pairs below which a run is a look, not a result."""
@@ -24,8 +25,8 @@ FEWEST = 5
 def main() -> int:
     """Run what is named on the command line."""
     runs = (
-        DnsAuth(), DnsCache(), HttpHit(), HttpHit(tls=True), Idle(), SmtpAccept(), ImapAppend(), ImapFetch(),
-        PeerLoopback(),
+        DnsAuth(), DnsMillion(), DnsLoad(), DnsCache(), HttpHit(), HttpHit(tls=True), Idle(), SmtpAccept(),
+        ImapAppend(), ImapFetch(), PeerLoopback(),
     )  # fmt: skip
     known = {run.name: run for run in runs}
     parser = argparse.ArgumentParser(

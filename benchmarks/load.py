@@ -58,10 +58,13 @@ def _figure(pattern: str, output: str) -> float:
     return float(found[1])
 
 
-def dnsperf(port: int, queries: Path, seconds: float | None = None, *, outstanding: int = 200) -> Load:
-    """Ask a file of questions over UDP from eight sockets: for some seconds, or (None) each question once."""
+def dnsperf(
+    port: int, queries: Path, seconds: float | None = None, *, outstanding: int = 200, over: str = "udp"
+) -> Load:
+    """Ask a file of questions over UDP or TCP from eight sockets: for some seconds, or (None) each question once."""
     how_long = ["-l", f"{seconds:.0f}"] if seconds else ["-n", "1"]
     command = ["dnsperf", "-s", "127.0.0.1", "-p", str(port), "-d", str(queries), "-c", "8", "-q", str(outstanding)]
+    command += ["-m", over]
     output, busy = _run([*command, *how_long], (seconds or 120) + 30)
     sent = _figure(r"Queries sent:\s+(\d+)", output)
     answers = _figure(r"Queries completed:\s+(\d+)", output)

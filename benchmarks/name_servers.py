@@ -1,4 +1,4 @@
-"""Name servers: ``dns-auth`` beside NSD and Knot DNS, ``dns-cache`` beside Unbound; dnsperf asks over UDP."""
+"""Name servers: ``dns-auth`` and ``dns-million`` beside NSD and Knot DNS, ``dns-cache`` beside Unbound."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ from benchmarks.load import Load, dnsperf, missing
 from benchmarks.ours import ours
 from benchmarks.process import GENERATOR_CORE, free_port, running
 
-__all__ = ["DnsAuth", "DnsCache"]
+__all__ = ["DnsAuth", "DnsCache", "DnsMillion", "answer", "authoritative", "make_zone"]
 
 DOMAIN = "bench.test"
 QUESTIONS = 100_000
+UDP = "random names, one in ten absent"
+TCP = "the same over TCP"
 
 
 @attrs.frozen
@@ -36,7 +38,7 @@ class Zone:
     upstream: int = 0
 
 
-def _zone(folder: Path, size: int, absent: int) -> Zone:
+def make_zone(folder: Path, size: int, absent: int) -> Zone:
     """A zone of ``size`` hosts; ``absent`` more names are asked for that it does not have."""
     head = (
         f"$ORIGIN {DOMAIN}.\n$TTL 86400\n@ IN SOA ns1 host 1 7200 3600 1209600 300\n@ IN NS ns1\nns1 IN A 127.0.0.1\n"
@@ -45,7 +47,8 @@ def _zone(folder: Path, size: int, absent: int) -> Zone:
     file, questions, names = folder / "zone", folder / "questions", folder / "names"
     file.write_text(head + "".join(hosts))
     rng = random.Random(5)
-    questions.write_text("".join(f"h{rng.randrange(size + absent)}.{DOMAIN} A\n" for _ in range(QUESTIONS)))
+    count = max(QUESTIONS, size)
+    questions.write_text("".join(f"h{rng.randrange(size + absent)}.{DOMAIN} A\n" for _ in range(count)))
     names.write_text("".join(f"h{i}.{DOMAIN} A\n" for i in range(size)))
     samples = [f"h{i}.{DOMAIN}" for i in (0, size // 2, size - 1, *([size + absent - 1] if absent else []))]
     return Zone(file, questions, names, samples)
@@ -120,7 +123,7 @@ forward-zone:
     return ["unbound", "-d", "-c", folder / "unbound.conf"]
 
 
-def _answer(name: str, port: int) -> Any:
+def answer(name: str, port: int) -> Any:
     """What must be alike: the rcode, the flags that carry meaning, the records of the answer, what denies it."""
     response = dns.query.udp(dns.message.make_query(name, "A"), "127.0.0.1", port=port, timeout=5)
     kept = response.flags & (dns.flags.QR | dns.flags.AA | dns.flags.TC | dns.flags.RA | dns.flags.RD)
@@ -132,16 +135,33 @@ def _answer(name: str, port: int) -> Any:
     )
 
 
+def authoritative() -> Sequence[Contender[Zone]]:
+    """Ours, NSD, Knot DNS, each with one worker on one zone."""
+    return (
+        ours(
+            "netsuite-dns",
+            lambda zone, _, port: [
+                "--listen", f"127.0.0.1:{port}", "--zone", f"{DOMAIN}={zone.file}", "--set", "dns.rate_limit=0"
+            ],
+        ),
+        Contender("NSD", "nsd", ["nsd", "-v"], _nsd),
+        Contender("Knot DNS", "knotd", ["knotd", "-V"], _knot),
+    )  # fmt: skip
+
+
 class DnsAuth(Benchmark[Zone]):
     """Answers from a zone, one question in ten for a name that is not there."""
 
     name = "dns-auth"
-    title = "Authoritative DNS over UDP"
+    title = "Authoritative DNS"
     what_grows = "names in the zone"
     size = 10_000
     sizes = (1_000, 10_000, 100_000)
-    cases = ("random names, one in ten absent",)
-    notes = "One worker each; response rate limiting off; no DNSSEC; minimal responses."
+    cases: tuple[str, ...] = (UDP, TCP)
+    notes = (
+        "Names at random from the whole zone, one in ten absent. One worker each; response rate limiting off; no "
+        "DNSSEC; minimal responses."
+    )
 
     def missing(self) -> str | None:
         """The generator is needed."""
@@ -149,35 +169,36 @@ class DnsAuth(Benchmark[Zone]):
 
     def contenders(self) -> Sequence[Contender[Zone]]:
         """Ours, NSD, Knot DNS."""
-        return (
-            ours(
-                "netsuite-dns",
-                lambda zone, _, port: [
-                    "--listen", f"127.0.0.1:{port}", "--zone", f"{DOMAIN}={zone.file}", "--set", "dns.rate_limit=0"
-                ],
-            ),
-            Contender("NSD", "nsd", ["nsd", "-v"], _nsd),
-            Contender("Knot DNS", "knotd", ["knotd", "-V"], _knot),
-        )  # fmt: skip
+        return authoritative()
 
     @contextlib.contextmanager
     def scene(self, folder: Path, size: int) -> Iterator[Zone]:
         """The zone's file and the questions."""
-        yield _zone(folder, size, absent=size // 9)
+        yield make_zone(folder, size, absent=size // 9)
 
     def warm(self, scene: Zone, case: str, port: int) -> None:
         """Wait until the zone is loaded: Knot listens before."""
         for _ in range(300):
-            if _answer(DOMAIN, port)[0] == "NOERROR":
+            if answer(DOMAIN, port)[0] == "NOERROR":
                 return
 
     def sample(self, scene: Zone, case: str, port: int) -> Any:
         """Names that are there and one that is not."""
-        return [_answer(name, port) for name in scene.samples]
+        return [answer(name, port) for name in scene.samples]
 
     def load(self, scene: Zone, case: str, port: int, seconds: float) -> Load:
         """Random names."""
-        return dnsperf(port, scene.questions, seconds)
+        return dnsperf(port, scene.questions, seconds, over="tcp" if case == TCP else "udp")
+
+
+class DnsMillion(DnsAuth):
+    """The same from a zone of a million names: what the first question for a name costs, for few are asked twice."""
+
+    name = "dns-million"
+    title = "Authoritative DNS, a million names"
+    size = 1_000_000
+    sizes = (10_000, 100_000, 1_000_000)
+    cases = (UDP,)
 
 
 class DnsCache(Benchmark[Zone]):
@@ -211,7 +232,7 @@ class DnsCache(Benchmark[Zone]):
     @contextlib.contextmanager
     def scene(self, folder: Path, size: int) -> Iterator[Zone]:
         """The zone, served by NSD on the generator's core."""
-        zone = _zone(folder, size, absent=0)
+        zone = make_zone(folder, size, absent=0)
         home, port = folder / "upstream", free_port()
         home.mkdir()
         with running(_nsd(zone, home, port), home, port, core=GENERATOR_CORE):
@@ -224,7 +245,7 @@ class DnsCache(Benchmark[Zone]):
 
     def sample(self, scene: Zone, case: str, port: int) -> Any:
         """Names at the ends and in the middle."""
-        return [_answer(name, port) for name in scene.samples]
+        return [answer(name, port) for name in scene.samples]
 
     def load(self, scene: Zone, case: str, port: int, seconds: float) -> Load:
         """Random names."""

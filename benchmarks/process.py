@@ -100,6 +100,16 @@ class Running:
         """What is resident now (VmRSS), over the process and its descendants."""
         return self._status("VmRSS:")
 
+    def proportional_bytes(self) -> int:
+        """What is resident now, pages that several of its processes share counted once (Pss)."""
+        total = 0
+        for pid in _family(self.process.pid):
+            with contextlib.suppress(OSError):
+                for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                    if line.startswith("Pss:"):
+                        total += int(line.split()[1]) * 1024
+        return total
+
     def check(self) -> None:
         """Raise ServerFailed if it ended."""
         if self.process.poll() is not None:

@@ -228,8 +228,13 @@ class IHttpClient(Interface):
 class IDnsAnswers(Interface):
     """Something that answers DNS messages in wire format (RFC 1035)."""
 
-    def answer(query: bytes, peer: tuple[str, int], stream: bool) -> bytes | Awaitable[bytes | None] | None:
-        """The response to a query; None to stay silent. ``stream`` lifts UDP's size limit."""
+    def answer(
+        query: bytes, peer: tuple[str, int], stream: bool, private: bool = False
+    ) -> bytes | Awaitable[bytes | None] | None:
+        """The response to a query; None to stay silent.
+
+        ``stream`` lifts UDP's size limit; ``private`` says that the path is encrypted, so that padding helps.
+        """
 
 
 class IMailDelivery(Interface):

@@ -16,8 +16,11 @@ def random_owner(rng, *, wild=True):
     return "".join(rng.choice(labels) + "." for _ in range(rng.choice((0, 1, 1, 2, 2, 3))))
 
 
-def random_zone(rng, *, dname=True):
-    """A master file for example.test with up to twenty records beside SOA and NS, nothing in conflict."""
+def random_zone(rng, *, dname=True, others=()):
+    """A master file for example.test with up to twenty RRsets beside SOA and NS, nothing in conflict.
+
+    Some of its aliases lead into ``others``, zones of the same server.
+    """
     lines = ["$ORIGIN example.test.", "$TTL 300", "@ SOA ns host 1 7200 3600 1209600 60", "@ NS ns", "ns A 192.0.2.1"]
     taken = {"": "own", "ns.": "data"}
     for _ in range(rng.randrange(1, 20)):
@@ -36,6 +39,8 @@ def random_zone(rng, *, dname=True):
         taken.setdefault(owner, kind)
         name = owner.rstrip(".") or "@"
         target = random_owner(rng, wild=False).rstrip(".") or "@"
+        if others and kind in ("alias", "dname") and rng.random() < 0.3:
+            target = random_owner(rng, wild=False) + rng.choice(others)
         if kind == "alias":
             lines.append(f"{name} CNAME {target}")
         elif kind == "dname":
@@ -45,6 +50,8 @@ def random_zone(rng, *, dname=True):
             lines.append(f"{name} NS {inside}")
             if inside == f"ns.{name}":
                 lines.append(f"{inside} A 192.0.2.{rng.randrange(256)}")
+        elif rng.random() < 0.03:
+            lines += [f"{name} AAAA 2001:db8::{number:x}" for number in range(2, rng.choice((20, 60)))]
         else:
             data = rng.choice(
                 (

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks import report
-from docs._ext import commands, conformance, coverage_table
+from docs._ext import commands, conformance, coverage_table, differences
 from netsuite.suite import schema
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -21,6 +21,7 @@ def pages() -> dict[Path, str]:
         REFERENCE / "protocols.md": coverage_table.page(),
         REFERENCE / "conformance.md": conformance.page(),
         REFERENCE / "commands.md": commands.page(),
+        REFERENCE / "dns-differences.md": differences.page(),
         **schema.pages(REFERENCE),
         **report.pages(),
     }

@@ -13,7 +13,8 @@ writes it; None leaves the datagram to ``answer``. It is a shortcut for applicat
 cost less than turning addresses into text does: what it answers, ``answer`` would have answered too.
 
 A :class:`Memo` takes the application out of the way where an answer depends on nothing but the
-query's bytes after the first two (a transaction id that the answer repeats).
+query's bytes after the first two (a transaction id that the answer repeats). So does ``prompt(queries)``, asked before
+it for answers to such bytes, all without ids, None for what the application proper must answer.
 
 Known weakness: with Twisted's own port an answer on a wildcard address leaves from the address that
 the kernel picks, which need not be the one that was asked.
@@ -25,7 +26,7 @@ import errno
 import mmap
 import socket
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from ctypes import addressof, c_char
 from typing import Any, Final, NamedTuple
 
@@ -38,7 +39,17 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 from zope.interface import implementer
 
-__all__ = ["Answer", "DatagramLimits", "DatagramPort", "Fast", "Memo", "Place", "bound_socket", "datagram_port"]
+__all__ = [
+    "Answer",
+    "DatagramLimits",
+    "DatagramPort",
+    "Fast",
+    "Memo",
+    "Place",
+    "PromptAnswers",
+    "bound_socket",
+    "datagram_port",
+]
 
 Place = tuple[str, int]
 """``(host, port)``; the host of a link-local IPv6 address carries its zone (``fe80::1%eth0``)."""
@@ -48,6 +59,8 @@ Answer = Callable[[bytes, Place, Place, float], "bytes | Awaitable[bytes | None]
 
 Fast = Callable[[bytes, bytes], "bytes | None"]
 """``fast(data, name)``: the datagram to send back at once, or None; ``name`` is the peer's sockaddr."""
+PromptAnswers = Callable[[Sequence[bytes]], Sequence["bytes | None"]]
+"""``prompt(queries)``: an answer to each query, all without their first two bytes; None to ask the application."""
 
 LARGEST: Final = 65535
 _IP_PKTINFO: Final = getattr(socket, "IP_PKTINFO", 8)
@@ -171,12 +184,14 @@ class DatagramPort:
         *,
         memo: Memo | None = None,
         fast: Fast | None = None,
+        prompt: PromptAnswers | None = None,
         limits: DatagramLimits = DatagramLimits(),
     ) -> None:
         self.reactor = reactor
         self.answer = answer
         self.memo = memo
         self.fast = fast
+        self.prompt = prompt
         self.limits = limits
         self.received = self.sent = self.dropped = self.faults = self.outstanding = 0
         self.logstr = "DatagramPort"
@@ -288,7 +303,7 @@ class DatagramPort:
                 # An ICMP error for a datagram sent earlier: nothing that was received is lost.
                 continue
             self.received += 1
-            out = find(data)
+            out = self.at_once(data) or find(data)
             if out is None:
                 out = self.ask(data, peer, control, now)
             if out is not None:
@@ -311,6 +326,22 @@ class DatagramPort:
         self._settle()
 
     # What the ways of reading share
+
+    def at_once(self, data: bytes) -> bytes | None:
+        """The prompt answer to a datagram, if there is one."""
+        if self.prompt is None or len(data) < 3:
+            return None
+        out = self.promptly([data[2:]])[0]
+        return None if out is None else data[:2] + out
+
+    def promptly(self, queries: list[bytes]) -> Sequence[bytes | None]:
+        """Prompt answers; should they fail, none."""
+        assert self.prompt is not None
+        try:
+            return self.prompt(queries)
+        except Exception:
+            self.report("answering promptly failed", ("", 0))
+            return [None] * len(queries)
 
     def ask(self, data: bytes, peer: Any, control: list[tuple[int, int, bytes]], now: float) -> bytes | None:
         """What the application answers at once; later answers are sent when they come."""
@@ -427,7 +458,9 @@ class ProtocolPort(DatagramPort):
         if not self._reading:
             return
         self.received += 1
-        out = self.memo.find(data) if self.memo is not None else None
+        out = self.at_once(data)
+        if out is None and self.memo is not None:
+            out = self.memo.find(data)
         if out is None:
             out = self.ask(data, peer, [], self.reactor.seconds())
         if out is not None:
@@ -461,16 +494,17 @@ def datagram_port(
     *,
     memo: Memo | None = None,
     fast: Fast | None = None,
+    prompt: PromptAnswers | None = None,
     limits: DatagramLimits = DatagramLimits(),
 ) -> DatagramPort:
     """The fastest port that this platform and this reactor have."""
     if not IReactorFDSet.providedBy(reactor):
         place: Place = where.getsockname()[:2] if isinstance(where, socket.socket) else where
-        return ProtocolPort(reactor, place, answer, memo=memo, fast=fast, limits=limits)
+        return ProtocolPort(reactor, place, answer, memo=memo, fast=fast, prompt=prompt, limits=limits)
     from netsuite.common import mmsg
 
     kind = mmsg.BatchPort if mmsg.available() else DatagramPort
-    return kind(reactor, where, answer, memo=memo, fast=fast, limits=limits)
+    return kind(reactor, where, answer, memo=memo, fast=fast, prompt=prompt, limits=limits)
 
 
 def _nothing(_: bytes) -> None:

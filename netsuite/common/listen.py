@@ -20,7 +20,15 @@ from twisted.internet.interfaces import IReactorFDSet, IReactorSocket
 from twisted.python.failure import Failure
 
 from netsuite.common.commons import Commons
-from netsuite.common.datagram import Answer, DatagramLimits, DatagramPort, Fast, Memo, datagram_port
+from netsuite.common.datagram import (
+    Answer,
+    DatagramLimits,
+    DatagramPort,
+    Fast,
+    Memo,
+    PromptAnswers,
+    datagram_port,
+)
 from netsuite.common.errors import StartError
 from netsuite.common.listenspec import ListenSpec, parse
 from netsuite.common.sharing import BACKLOG, Transport, open_socket
@@ -207,7 +215,7 @@ class StreamListener(_Listener):
 
 
 class DatagramListener(_Listener):
-    """A UDP port; ``memo``, ``fast`` and ``limits`` as :func:`netsuite.common.datagram.datagram_port` takes them."""
+    """A UDP port; its keywords are those of :func:`netsuite.common.datagram.datagram_port`."""
 
     kind = "udp"
 
@@ -220,6 +228,7 @@ class DatagramListener(_Listener):
         *,
         memo: Memo | None = None,
         fast: Fast | None = None,
+        prompt: PromptAnswers | None = None,
         limits: DatagramLimits = DatagramLimits(),
     ) -> None:
         super().__init__(text, commons, setting)
@@ -230,6 +239,7 @@ class DatagramListener(_Listener):
         self._answer = answer
         self._memo = memo
         self._fast = fast
+        self._prompt = prompt
         self._limits = limits
         self.datagrams: DatagramPort | None = None
         """The port with its counters, once open."""
@@ -239,7 +249,13 @@ class DatagramListener(_Listener):
         reactor = self.commons.reactor
         where: Any = self._bind() if IReactorFDSet.providedBy(reactor) else (self.spec.host, self.spec.port)
         self.datagrams = datagram_port(
-            reactor, where, self._answer, memo=self._memo, fast=self._fast, limits=self._limits
+            reactor,
+            where,
+            self._answer,
+            memo=self._memo,
+            fast=self._fast,
+            prompt=self._prompt,
+            limits=self._limits,
         )
         try:
             self.datagrams.bind()

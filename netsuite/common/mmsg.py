@@ -6,9 +6,8 @@ memoryviews of 64 and 32 bit words, so that an answer from the memo costs two wo
 and its length. The I/O vectors for sending begin with the two bytes of the id, which are taken from
 where the query was received.
 
-A slot holds 4 KiB, and the kernel puts what is longer into the slot's overflow: no datagram is
-cut, and short ones stay within a few hundred KiB of warm memory. Pages of the overflow are not
-touched until they are needed.
+A slot to receive in has room for the longest datagram: none is cut, and pages that short ones do not reach are never
+touched. Replies that are copied have 4 KiB; longer ones leave alone.
 
 The calls hold the interpreter's lock: they never block, and giving it up to a busy thread would
 cost far more than they take.
@@ -22,7 +21,9 @@ import mmap
 import socket
 import struct
 import sys
-from typing import Any, Final
+from array import array
+from collections.abc import Sequence
+from typing import Any, Final, cast
 
 from netsuite.common.datagram import _WOULD_BLOCK, DatagramPort, Fast, _reply_control
 
@@ -33,10 +34,13 @@ _HEADER: Final = 64
 _VECTOR: Final = 32
 _NAME: Final = 32
 _CONTROL: Final = 64
-_SLOT: Final = 4096
-# A stride that is no power of two keeps the slots out of one another's cache lines.
-_STRIDE: Final = _SLOT + 64
-_OVERFLOW: Final = 65536 - _SLOT
+_SLOT: Final = 65536
+_REPLY: Final = 4096
+# Strides that are no power of two keep the slots out of one another's cache lines.
+_SLOT_STRIDE: Final = _SLOT + 4096 + 64
+_REPLY_STRIDE: Final = _REPLY + 64
+# Where the bytes of a bytes object lie, from its address on.
+_PAYLOAD: Final = bytes.__basicsize__ - 1
 _MSG_DONTWAIT: Final = getattr(socket, "MSG_DONTWAIT", 0x40)
 
 
@@ -58,8 +62,10 @@ _CALLS: Final = _calls()
 
 
 def available() -> bool:
-    """Whether this platform has the calls, with the layout of 64-bit Linux."""
-    return _CALLS is not None
+    """Whether this platform has the calls, with the layout of 64-bit Linux, and an interpreter like CPython."""
+    probe = b"where bytes lie"
+    lies = sys.implementation.name == "cpython" and ctypes.string_at(id(probe) + _PAYLOAD, len(probe)) == probe
+    return _CALLS is not None and lies
 
 
 class BatchPort(DatagramPort):
@@ -68,6 +74,7 @@ class BatchPort(DatagramPort):
     def __init__(self, *args: Any, **rest: Any) -> None:
         super().__init__(*args, **rest)
         self._laid_out = False
+        self._no_answers = [None] * BATCH
 
     def bind(self) -> None:
         """Have the socket and the memory, without reading yet; OSError says why not."""
@@ -88,9 +95,8 @@ class BatchPort(DatagramPort):
             ("send_vectors", BATCH * _VECTOR),
             ("names", BATCH * _NAME),
             ("controls", BATCH * _CONTROL),
-            ("slots", BATCH * _STRIDE),
-            ("replies", BATCH * _STRIDE),
-            ("overflow", BATCH * _OVERFLOW),
+            ("replies", BATCH * _REPLY_STRIDE),
+            ("slots", BATCH * _SLOT_STRIDE),
         ):
             at[part] = total
             total += size
@@ -101,11 +107,11 @@ class BatchPort(DatagramPort):
         for i in range(BATCH):
             name = base + at["names"] + i * _NAME
             info = base + at["controls"] + i * _CONTROL if control else 0
-            slot = base + at["slots"] + i * _STRIDE
+            slot = base + at["slots"] + i * _SLOT_STRIDE
             vector = at["receive_vectors"] + i * _VECTOR
-            struct.pack_into("@QQQQ", block, vector, slot, _SLOT, base + at["overflow"] + i * _OVERFLOW, _OVERFLOW)
+            struct.pack_into("@QQ", block, vector, slot, _SLOT)
             struct.pack_into(
-                "@QIxxxxQQQQ", block, at["receive"] + i * _HEADER, name, name_length, base + vector, 2, info, control
+                "@QIxxxxQQQQ", block, at["receive"] + i * _HEADER, name, name_length, base + vector, 1, info, control
             )
             vector = at["send_vectors"] + i * _VECTOR
             struct.pack_into("@QQQQ", block, vector, slot, 2, 0, 0)
@@ -133,11 +139,10 @@ class BatchPort(DatagramPort):
         self._ids_kept = memoryview(self._ids.tobytes()).cast("Q")
         self._parts = column("send_vectors", 16, _VECTOR)
         self._lengths = column("send_vectors", 24, _VECTOR)
-        self._slots = [view[at["slots"] + i * _STRIDE : at["slots"] + i * _STRIDE + _SLOT] for i in range(BATCH)]
-        self._rests = [slot[2:] for slot in self._slots]
-        self._replies = [view[at["replies"] + i * _STRIDE : at["replies"] + i * _STRIDE + _SLOT] for i in range(BATCH)]
-        self._reply_addresses = [base + at["replies"] + i * _STRIDE for i in range(BATCH)]
-        self._overflows = [view[at["overflow"] + i * _OVERFLOW :][:_OVERFLOW] for i in range(BATCH)]
+        self._slots = [view[at["slots"] + i * _SLOT_STRIDE :][:_SLOT] for i in range(BATCH)]
+        self._starts = [at["slots"] + i * _SLOT_STRIDE for i in range(BATCH)]
+        self._replies = [view[at["replies"] + i * _REPLY_STRIDE :][:_REPLY] for i in range(BATCH)]
+        self._reply_addresses = [base + at["replies"] + i * _REPLY_STRIDE for i in range(BATCH)]
         self._name_views = [view[at["names"] + i * _NAME :][:name_length] for i in range(BATCH)]
         self._info_views = [view[at["controls"] + i * _CONTROL :][:_CONTROL] for i in range(BATCH)]
         if self.fast is not None and self.memo is None:
@@ -163,45 +168,58 @@ class BatchPort(DatagramPort):
                 continue
             self.received += count
             self._answer_batch(count)
-            if count < BATCH:
-                return
 
     def _answer_batch(self, count: int) -> None:
+        if self.fast is not None and self.memo is None:
+            return self._answer_fast(count, self.fast)
+        sizes = self._sizes[:count].tolist()
+        block = self._block
+        queries = [block[start + 2 : start + size] for start, size in zip(self._starts, sizes)]  # noqa: B905
+        answers = self.promptly(queries) if self.prompt is not None else self._no_answers[:count]
+        if None in answers:
+            return self._answer_singly(sizes, queries, answers)
+        # The kernel takes prompt answers from where they lie: `answers` holds them until they are sent.
+        self._lengths[:count] = memoryview(array("Q", map(len, cast("Sequence[bytes]", answers))))
+        self._parts[:count] = memoryview(array("Q", [id(answer) + _PAYLOAD for answer in answers]))
+        if self._socket is not None:
+            if self._wildcard:
+                self._forget_interfaces(count)
+            self._send(self._socket.fileno(), count)
+        return None
+
+    def _answer_singly(self, sizes: list[int], queries: list[bytes], answers: Sequence[bytes | None]) -> None:
+        """The same where some answers come from elsewhere, later, or not at all."""
         memo = self.memo
-        if memo is None and self.fast is not None:
-            self._answer_fast(count, self.fast)
-            return
         get, tally = (_nothing, _NO_TALLY) if memo is None else (memo.get, memo.tally)
-        parts, lengths = self._parts, self._lengths
+        parts, lengths, ids, addresses = self._parts, self._lengths, self._ids, self._reply_addresses
         ready = 0
         moved = False
         now = -1.0
-        for i, (rest, size) in enumerate(zip(self._rests, self._sizes[:count].tolist(), strict=False)):
-            hit = get(rest[: size - 2].tobytes())
-            if hit is not None:
+        for i, (query, answer) in enumerate(zip(queries, answers, strict=True)):
+            own = None
+            if answer is not None:
+                parts[ready], lengths[ready] = id(answer) + _PAYLOAD, len(answer)
+            elif (hit := get(query)) is not None:
                 parts[ready], lengths[ready], kind = hit
                 tally[kind] += 1
-                if moved:
-                    self._ids[ready] = self._ids_kept[i]
             else:
                 if now < 0:
                     now = self.reactor.seconds()
-                out = self._ask_slot(i, size, now)
+                out = self._ask_slot(i, sizes[i], now)
                 moved = True
                 if out is None:
                     continue
                 self._replies[i][: len(out)] = out
-                at = self._reply_addresses[i]
-                self._ids[ready] = at
-                parts[ready] = at + 2
-                lengths[ready] = len(out) - 2
+                own = addresses[i]
+                parts[ready], lengths[ready] = own + 2, len(out) - 2
             if moved:
+                ids[ready] = self._ids_kept[i] if own is None else own
                 self._names[ready] = self._names_kept[i]
                 self._infos[ready] = self._infos_kept[i]
             ready += 1
         if ready and self._socket is not None:
             if self._wildcard:
-                self._forget_interfaces(count)
+                self._forget_interfaces(len(sizes))
             self._send(self._socket.fileno(), ready)
         if moved:
             self._names[:] = self._names_kept
@@ -220,7 +238,7 @@ class BatchPort(DatagramPort):
                 self.report("answering a datagram from {peer} failed", _peer(names[i].tobytes()))
                 out = None
                 size = 0
-            if (out is None or not 3 <= len(out) <= _SLOT) and size:
+            if (out is None or not 3 <= len(out) <= _REPLY) and size:
                 out = self._ask_slot(i, size, self.reactor.seconds())
             if out is None:
                 moved = True
@@ -243,12 +261,10 @@ class BatchPort(DatagramPort):
     def _ask_slot(self, i: int, size: int, now: float) -> bytes | None:
         """The application's answer to what lies in a slot, if it can travel with the batch; others leave alone."""
         data = self._slots[i][:size].tobytes()
-        if size > _SLOT:
-            data += self._overflows[i][: size - _SLOT].tobytes()
         peer = _peer(self._name_views[i].tobytes())
         control = self._info(i) if self._wildcard else []
         out = self.ask(data, peer, control, now)
-        if out is None or 3 <= len(out) <= _SLOT:
+        if out is None or 3 <= len(out) <= _REPLY:
             return out
         self.transmit(out, peer, control)
         return None

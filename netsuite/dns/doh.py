@@ -59,7 +59,7 @@ class DnsOverHttps:
         if len(query) < 12 or query[2] & 0x80:
             return _refusal(400, b"that is no DNS query\n")
         self.queries += 1
-        found = self._answers.answer(query, request.peer, True)
+        found = self._answers.answer(query, request.peer, True, request.scheme == "https")
         response = await found if inspect.isawaitable(found) else found
         if response is None:
             return _refusal(400, b"that query gets no answer\n")

@@ -201,6 +201,14 @@ class Journal:
             self._file.close()
             self._file = None
 
+    def drop(self) -> None:
+        """Close it, when nothing is under way."""
+        assert self._committing is None, "appends are under way"
+        self._closed = True
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
     def forget(self, before: int) -> None:
         """Remove the files that hold only records with numbers below ``before``; blocks."""
         self.discard([first for first, last in self.whole() if last < before])

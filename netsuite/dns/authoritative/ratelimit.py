@@ -1,9 +1,10 @@
 """Response rate limiting: so that forged queries do not make us shout at somebody else.
 
-Answers over UDP are counted for the client's network (IPv4 /24, IPv6 /56), which is what a forger would have
-us flood. Beyond the rate every second answer is dropped and the others shrink to a question with TC
-set: no larger than the query, and a client that really asked comes back over TCP, where addresses
-cannot be forged.
+Answers over UDP are counted for the client's address and for the networks around it, which is what a forger would have
+us flood: one host gets the rate, wider networks what their many clients need, since a flood may be spread over a
+whole network. Beyond a rate every second answer is dropped and the others shrink to a question with TC set: no larger
+than the query, and a client that really asked comes back over TCP, where addresses cannot be forged. A client that
+shows one of our cookies is not counted: its address is its own.
 """
 
 from __future__ import annotations
@@ -11,41 +12,41 @@ from __future__ import annotations
 import socket
 from typing import Final
 
-from netsuite.common.access import RateLimit
+from netsuite.common.access import Access, RateLimit
 from netsuite.dns.wire import codes
 from netsuite.dns.wire.name import BadName, skip
 
-__all__ = ["ResponseRate"]
+__all__ = ["ResponseRate", "truncated"]
 
-_PREFIX6: Final = 7
+_NETWORKS4: Final = ((32, 1), (24, 32), (20, 256), (18, 768))
+_NETWORKS6: Final = ((128, 1), (64, 2), (56, 3), (48, 4), (32, 64))
+"""How long the prefix of a network is, and how many times the rate all of it may have (as in Knot DNS)."""
 
 
 class ResponseRate:
-    """The limit of one address; ``limited`` counts what was not answered in full."""
+    """The limit of one address: ``rate`` answers a second for a host; ``limited`` counts answers cut or dropped."""
 
-    __slots__ = ("_limit", "limited")
+    __slots__ = ("_limits", "limited")
 
-    def __init__(self, limit: RateLimit) -> None:
-        self._limit = limit
+    def __init__(self, access: Access, rate: float) -> None:
+        self._limits: dict[socket.AddressFamily, tuple[tuple[int, RateLimit], ...]] = {
+            family: tuple((bits - prefix, access.rate(rate * times)) for prefix, times in networks)
+            for family, bits, networks in ((socket.AF_INET, 32, _NETWORKS4), (socket.AF_INET6, 128, _NETWORKS6))
+        }
         self.limited = 0
 
     def shape(self, query: bytes, response: bytes, host: str) -> bytes | None:
-        """The response, its truncated form, or None, as the client's network has had few or many of late."""
-        if self._limit.permits(_network(host)):
-            return response
-        self.limited += 1
-        if self.limited & 1:
-            return _truncated(query, response)
-        return None
+        """The response, its truncated form, or None, as the client's networks have had few or many of late."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        address = int.from_bytes(socket.inet_pton(family, host.partition("%")[0]), "big")
+        for shift, limit in self._limits[family]:
+            if not limit.permits(address >> shift):
+                self.limited += 1
+                return truncated(query, response) if self.limited & 1 else None
+        return response
 
 
-def _network(host: str) -> str | bytes:
-    if ":" in host:
-        return socket.inet_pton(socket.AF_INET6, host.partition("%")[0])[:_PREFIX6]
-    return host.rpartition(".")[0]
-
-
-def _truncated(query: bytes, response: bytes) -> bytes:
+def truncated(query: bytes, response: bytes) -> bytes:
     """Header and question of a response, with TC set."""
     try:
         question = query[12 : skip(query, 12) + 4]

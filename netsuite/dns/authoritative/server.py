@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
+from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from netsuite.common.access import Rule
@@ -11,36 +13,56 @@ from netsuite.common.commons import Commons
 from netsuite.common.datagram import Memo
 from netsuite.common.stream import StreamFactory
 from netsuite.dns.authoritative.answers import Answers
+from netsuite.dns.authoritative.courtesy import Courtesy
+from netsuite.dns.authoritative.dealings import TRANSFERS, Client, Dealings, Outcome, Poured
 from netsuite.dns.authoritative.ratelimit import ResponseRate
 from netsuite.dns.authoritative.settings import DnsSettings
+from netsuite.dns.authoritative.tended import Tended
 from netsuite.dns.wire import codes
-from netsuite.dns.wire.query import error
+from netsuite.dns.wire.edns import PROHIBITED, extended_error, opt
+from netsuite.dns.wire.name import BadName
+from netsuite.dns.wire.query import Query, Refusal, error, parse
 from netsuite.dns.wire.stream import DnsConnection, DnsStreamLimits, Message
+from netsuite.dns.wire.tsig import Key, take
 from netsuite.interfaces import IDnsAnswers
 from netsuite.sansio.connection import Channel
 
 __all__ = ["AuthoritativeServer"]
 
 _USUAL_RATE: Final = 200
+_DEALINGS: Final = (codes.NOTIFY << 3, codes.UPDATE << 3)
 _REMEMBERED: Final = (codes.NOERROR, codes.NXDOMAIN)
+_PROHIBITED: Final = extended_error(PROHIBITED, "this address may not ask")
 
 
 @implementer(IDnsAnswers)
 class AuthoritativeServer:
     """The zones of one address, and what stands between them and the wire: who may ask, memo, connections, counts.
 
-    ``port_memo`` is what the datagram port may answer from by itself: nothing, where clients are told apart.
+    ``port_memo`` and ``port_prompt`` are what the datagram port may answer from by itself: nothing, where clients are
+    told apart.
     """
 
-    def __init__(self, settings: DnsSettings, commons: Commons, text: str) -> None:
+    def __init__(
+        self, settings: DnsSettings, commons: Commons, text: str, courtesy: Courtesy, keys: Mapping[bytes, Key]
+    ) -> None:
         self.answers = Answers(minimal=settings.minimal_responses, udp_size=settings.udp_size)
         self.rule: Rule | None = None if "any" in settings.allow else commons.access.rule(settings.allow)
         rate = settings.rate_limit
         if rate is None:
             rate = _USUAL_RATE if commons.access.guards_private([text]) else 0
-        self.rate = ResponseRate(commons.access.rate(rate)) if rate else None
+        self.rate = ResponseRate(commons.access, rate) if rate else None
+        self.courtesy = courtesy
+        self.tended: dict[bytes, Tended] = {}
+        self.dealings = Dealings(commons.clock, keys, self.tended, self._once)
+        self._seconds = commons.clock.seconds
         self.memo = Memo(settings.memo)
-        self.port_memo = self.memo if self.rule is None and self.rate is None else None
+        by_itself = self.rule is None and self.rate is None
+        self.port_memo = self.memo if by_itself else None
+        self._prompt, self._stream_prompt = (
+            prompt.answers if settings.minimal_responses else None for prompt in self.answers.prompts
+        )
+        self.port_prompt = self._prompt if by_itself else None
         self.datagrams = self.messages = 0
         limits = DnsStreamLimits(idle=settings.idle)
         seconds = commons.clock.seconds
@@ -53,42 +75,145 @@ class AuthoritativeServer:
             "dns",
             connection,
             self.handle,
+            shortcut=self._at_once if self.rule is None and settings.minimal_responses else None,
             concurrency=commons.access.concurrency(settings.connections, settings.connections_per_address),
         )
 
-    def answer(self, query: bytes, peer: tuple[str, int], stream: bool) -> bytes | None:
+    def answer(
+        self, query: bytes, peer: tuple[str, int], stream: bool, private: bool = False
+    ) -> bytes | Deferred[bytes] | None:
         """The response to a query; None to stay silent."""
-        if self.rule is not None and not self.rule.permits(peer[0]):
-            return error(query, codes.REFUSED) if len(query) >= 12 and not query[2] & 0x80 else None
-        return self.answers.answer(query, stream)
+        outcome = self._answer(query, Client(peer[0], stream, private))[0]
+        if isinstance(outcome, Poured):
+            return error(query, codes.REFUSED)  # transfers are for streams of their own
+        return outcome
 
-    def answer_datagram(self, data: bytes, peer: tuple[str, int], local: tuple[str, int], now: float) -> bytes | None:
+    def _answer(self, data: bytes, client: Client) -> tuple[Outcome, bool, bool]:
+        """The response, whether it depends on the query alone, and whether the client's address is proven."""
+        answers = self.answers
+        if len(data) >= 12 and data[2] & 0xF8 in _DEALINGS:
+            return self._dealt(data, client), False, False
+        query = parse(data, answers.udp_size)
+        if query is None:
+            return None, False, False
+        if isinstance(query, Refusal):
+            answers.rcodes[query.rcode] += 1
+            return query.response, False, False
+        if self.rule is not None and not self.rule.permits(client.host):
+            return self._error(data, query, codes.REFUSED, _PROHIBITED), False, False
+        if query.signed:
+            return self.dealings.signed(data, client), False, False
+        if query.type in TRANSFERS and query.rdclass == codes.CLASS_IN:
+            return self.dealings.transfer(data, query, client), False, False
+        return self._plain(data, query, client)
+
+    def _dealt(self, data: bytes, client: Client) -> Outcome:
+        """The answer to a notification or an update."""
+        try:
+            signed = take(data) is not None
+        except BadName:
+            return error(data, codes.FORMERR)
+        return self.dealings.signed(data, client) if signed else self.dealings.plain(data, client)
+
+    def _once(self, data: bytes, client: Client) -> bytes | None:
+        """The answer to a question that was signed, without its signature."""
+        query = parse(data, self.answers.udp_size)
+        if query is None or isinstance(query, Refusal):
+            return None if query is None else query.response
+        answer = self._plain(data, query, client)[0]
+        assert answer is None or isinstance(answer, bytes)
+        return answer
+
+    def _plain(self, data: bytes, query: Query, client: Client) -> tuple[Outcome, bool, bool]:
+        answers = self.answers
+        if not query.options:
+            return answers.respond(data, query, client.stream), True, False
+        said = self.courtesy.say(
+            query.options,
+            client.host,
+            self._seconds(),
+            stream=client.stream,
+            private=client.private,
+            version=lambda: answers.version(query),
+        )
+        if said is None:
+            return self._error(data, query, codes.FORMERR), False, False
+        return answers.respond(data, query, client.stream, said.options, said.block), False, said.proven
+
+    def _error(self, data: bytes, query: Query, rcode: int, options: bytes = b"") -> bytes:
+        self.answers.rcodes[rcode] += 1
+        edns = opt(self.answers.udp_size, dnssec=query.dnssec, options=options) if query.edns else b""
+        return error(data, rcode, question=query.question, edns=edns)
+
+    def answer_datagram(
+        self, data: bytes, peer: tuple[str, int], local: tuple[str, int], now: float
+    ) -> bytes | Deferred[bytes] | None:
         """The same for a datagram, at no more than the client's rate; what depends on the query alone is remembered."""
         self.datagrams += 1
-        if self.rule is not None and not self.rule.permits(peer[0]):
-            response = self.answer(data, peer, False)
-        else:
-            response = self.memo.find(data) if self.port_memo is None else None
-            if response is None:
-                response = self.answers.answer(data)
-                if response is not None and (rcode := response[3] & 15) in _REMEMBERED:
-                    self.memo.put(data, response, rcode)
-        if self.rate is not None and response is not None:
+        proven = False
+        known = self.port_memo is None and (self.rule is None or self.rule.permits(peer[0]))
+        response = None
+        if known:
+            answer = self._prompt([data[2:]])[0] if self._prompt is not None else None
+            response = self.memo.find(data) if answer is None else data[:2] + answer
+        if response is None:
+            outcome, general, proven = self._answer(data, Client(peer[0], False))
+            if outcome is None or not isinstance(outcome, bytes):
+                return outcome if isinstance(outcome, Deferred) else None
+            response = outcome
+            if general and (rcode := response[3] & 15) in _REMEMBERED:
+                self.memo.put(data, response, rcode)
+        if self.rate is not None and response is not None and not proven:
             return self.rate.shape(data, response, peer[0])
         return response
 
-    def handle(self, message: Any, body: Any, adapter: Any) -> Message | None:
-        """The same for a message of a stream."""
+    def handle(self, message: Any, body: Any, adapter: Any) -> Any:
+        """The same for a message of a stream: the item to send, or a coroutine of it."""
         self.messages += 1
-        response = self.answer(message.data, adapter.channel.peer, True)
-        if response is None:
+        channel = adapter.channel
+        outcome = self._answer(message.data, Client(channel.peer[0], True, channel.tls is not None))[0]
+        if isinstance(outcome, bytes):
+            return Message(message.stream, outcome)
+        if isinstance(outcome, Poured):
+            return Message(message.stream, outcome.first, outcome.rest)
+        if outcome is None:
             adapter.close("a message that gets no answer")
             return None
-        return Message(message.stream, response)
+        return _later(message.stream, outcome)
+
+    def _at_once(self, data: bytes, channel: Channel) -> bytes | None:
+        """The answers to whole messages that arrived together, if each has a prompt one."""
+        prompt = self._stream_prompt
+        if prompt is None:
+            return None
+        ids, queries = [], []
+        at, end = 0, len(data)
+        while at < end:
+            after = at + 2 + int.from_bytes(data[at : at + 2], "big")
+            if not at + 4 < after <= end:
+                return None
+            ids.append(data[at + 2 : at + 4])
+            queries.append(data[at + 4 : after])
+            at = after
+        answers = [answer for answer in prompt(queries) if answer is not None]
+        if len(answers) < len(queries):
+            # All are answered the usual way, and counted there.
+            for answer in answers:
+                self.answers.rcodes[answer[1] & 15] -= 1
+            return None
+        self.messages += len(answers)
+        return b"".join(
+            [(len(answer) + 2).to_bytes(2, "big") + i + answer for i, answer in zip(ids, answers, strict=True)]
+        )
 
     def replace(self, zone: Any) -> None:
         """Serve a new version of a zone from now on."""
-        self.answers.zones[zone.name] = zone
+        self.answers.serve(zone)
+        self.memo.clear()
+
+    def withdraw(self, name: bytes) -> None:
+        """Serve nothing of a zone, which stays ours: SERVFAIL until there is a version again."""
+        self.answers.withdraw(name)
         self.memo.clear()
 
     def rcodes(self) -> dict[str, int]:
@@ -97,3 +222,7 @@ class AuthoritativeServer:
         for rcode, count in enumerate(self.memo.tally):
             counts[rcode] += count
         return {codes.RCODES.get(rcode, str(rcode)): count for rcode, count in enumerate(counts) if count}
+
+
+async def _later(stream: int, response: Deferred[bytes]) -> Message:
+    return Message(stream, await response)

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
-from pathlib import Path
+from collections.abc import Awaitable, Mapping, Sequence
 
 from twisted.internet.defer import Deferred
-from twisted.internet.threads import deferToThreadPool
 
 from netsuite.common.commons import Commons
 from netsuite.common.errors import StartError
 from netsuite.common.listen import DatagramListener, StreamListener
 from netsuite.common.service import NetsuiteService
+from netsuite.common.storage.journal import JournalBroken, StorageFull
+from netsuite.common.threads import Threads
+from netsuite.dns.authoritative.control import ZoneControl
+from netsuite.dns.authoritative.courtesy import Courtesy
+from netsuite.dns.authoritative.notify import Notifier
+from netsuite.dns.authoritative.primary import Primary
+from netsuite.dns.authoritative.secondary import Secondary
 from netsuite.dns.authoritative.server import AuthoritativeServer
 from netsuite.dns.authoritative.settings import DnsSettings, ZoneSettings
-from netsuite.dns.authoritative.zone import Zone, ZoneError, load
-from netsuite.dns.wire.name import to_text
-from netsuite.interfaces import Address, Health, IDnsAnswers, IOffers
+from netsuite.dns.authoritative.tended import Tended
+from netsuite.dns.authoritative.zone import Zone, ZoneError
+from netsuite.dns.cookies import SECRET_LENGTH, Cookies
+from netsuite.dns.wire.tsig import Key
+from netsuite.interfaces import Address, Health, IControlled, IDnsAnswers, IOffers
 
 __all__ = ["DnsService", "build"]
 
@@ -24,14 +31,18 @@ __all__ = ["DnsService", "build"]
 class _Place:
     """One address: its server, its listeners, and the zones it was told to serve."""
 
-    def __init__(self, text: str, settings: DnsSettings, commons: Commons) -> None:
+    def __init__(
+        self, text: str, settings: DnsSettings, commons: Commons, courtesy: Courtesy, keys: Mapping[bytes, Key]
+    ) -> None:
         self.text = text
-        self.server = server = AuthoritativeServer(settings, commons, text)
+        self.server = server = AuthoritativeServer(settings, commons, text, courtesy, keys)
         self.zones: list[ZoneSettings] = []
         self.stream = StreamListener(text, server.factory, commons, "dns.listen", alpn=("dot",))
         plain = not self.stream.secure and self.stream.spec.form in ("address", "inherited")
         self.datagrams = (
-            DatagramListener(text, server.answer_datagram, commons, "dns.listen", memo=server.port_memo)
+            DatagramListener(
+                text, server.answer_datagram, commons, "dns.listen", memo=server.port_memo, prompt=server.port_prompt
+            )
             if plain
             else None
         )
@@ -68,14 +79,19 @@ class DnsService(NetsuiteService):
     def __init__(self, settings: DnsSettings, commons: Commons) -> None:
         super().__init__("dns", commons)
         self.settings = settings
+        self._courtesy = Courtesy(nsid=settings.nsid.encode(), idle=settings.idle)
+        self._keys = {key.key.name: key.key for key in settings.key}
+        self._threads = Threads(commons.reactor, "zones", most=2, waiting=100_000)
+        self._notifier = Notifier(commons, self._keys)
+        if any(zone.primary or zone.update or zone.dnssec != "off" for zone in settings.zone):
+            self.workers = "one"  # what changes is with one process
         self._places: dict[str, _Place] = {}
         for text in settings.listen:
             self._place(text)
         for zone in settings.zone:
             for text in settings.listen if zone.listen is None else zone.listen:
                 self._place(text).zones.append(zone)
-        self._zones: dict[tuple[bytes, Path], Zone] = {}
-        self._broken: dict[str, str] = {}
+        self._tended = [self._tend(zone) for zone in settings.zone]
         metrics = commons.metrics
         metrics.add("netsuite_dns_queries", "Queries received.", "counter", self._queries, labels=("transport",))
         metrics.add("netsuite_dns_answers", "Answers by response code.", "counter", self._rcodes, labels=("rcode",))
@@ -86,38 +102,67 @@ class DnsService(NetsuiteService):
     def _place(self, text: str) -> _Place:
         place = self._places.get(text)
         if place is None:
-            place = self._places[text] = _Place(text, self.settings, self.commons)
+            place = self._places[text] = _Place(text, self.settings, self.commons, self._courtesy, self._keys)
         return place
 
+    def _tend(self, settings: ZoneSettings) -> Tended:
+        servers = [place.server for place in self._places.values() if settings in place.zones]
+        name = settings.origin.lower()
+
+        def publish(zone: Zone | None) -> None:
+            for server in servers:
+                if zone is None:
+                    server.withdraw(name)
+                else:
+                    server.replace(zone)
+
+        tended: Tended
+        if settings.file is not None:
+            tended = Primary(settings, self.commons, self._threads, self._notifier, publish)
+        else:
+            tended = Secondary(settings, self.commons, self._threads, self._notifier, publish, self._keys)
+        for server in servers:
+            server.tended[name] = tended
+        return tended
+
     def register(self, offers: IOffers) -> None:
-        """Offers the answers of the table's first address."""
+        """Offers the answers of the table's first address, and to be asked about zones."""
+        offers.provide(IControlled, ZoneControl(self._tended), "zone")
         if self.settings.listen:
             offers.provide(IDnsAnswers, self._places[self.settings.listen[0]].server, "dns")
 
     def check(self) -> None:
         """Read the zones."""
-        for zone in self.settings.zone:
-            try:
-                self._serve(zone, load(zone.origin, zone.file))
-            except ZoneError as error:
-                raise StartError(f"{error}; see [[dns.zone]] {zone.name}") from error
+        for tended in self._tended:
+            if isinstance(tended, Primary):
+                try:
+                    tended.serve(tended.read())
+                except ZoneError as error:
+                    raise StartError(f"{error}; see [[dns.zone]] {tended.settings.name}") from error
 
     def open(self) -> None:
-        """Bind and listen."""
+        """Find the secret of our cookies and what was changed of the zones; bind and listen."""
+        self._courtesy.cookies = Cookies(*self._secrets())
+        for tended in self._tended:
+            tended.open()
         for place in self._places.values():
             place.open()
 
-    def _serve(self, settings: ZoneSettings, zone: Zone) -> None:
-        self._zones[settings.origin, settings.file] = zone
-        for place in self._places.values():
-            if settings in place.zones:
-                place.server.replace(zone)
+    def _secrets(self) -> list[bytes]:
+        if self.settings.cookie_secrets:
+            return [bytes.fromhex(secret) for secret in self.settings.cookie_secrets]
+        kept = self.commons.data.keep("dns-cookie-secret", self.commons.rng.randbytes(SECRET_LENGTH))
+        if len(kept) != SECRET_LENGTH:
+            raise StartError(f"{self.commons.data.at('dns-cookie-secret')} has not {SECRET_LENGTH} bytes: delete it")
+        return [kept]
 
     def startService(self) -> None:
         """Accept."""
         super().startService()
         for place in self._places.values():
             place.accept()
+        for tended in self._tended:
+            tended.start()
 
     def addresses(self) -> Sequence[Address]:
         """Both sockets of every address, each with a query to try."""
@@ -135,8 +180,8 @@ class DnsService(NetsuiteService):
         """Well while it runs and every zone is as its file says."""
         if not self.running:
             return Health(False, "not running")
-        if self._broken:
-            return Health(False, "; ".join(f"zone {name} is old: {why}" for name, why in self._broken.items()))
+        if troubles := [tended.trouble for tended in self._tended if tended.trouble]:
+            return Health(False, "; ".join(troubles))
         return Health(True, f"{len(self.settings.zone)} zones")
 
     def figures(self) -> Sequence[tuple[str, float]]:
@@ -158,19 +203,16 @@ class DnsService(NetsuiteService):
 
     async def _reload(self) -> list[str]:
         lines = []
-        reactor = self.commons.reactor
-        for settings in self.settings.zone:
-            if self._zones[settings.origin, settings.file].is_current() and settings.name not in self._broken:
+        for tended in self._tended:
+            if not isinstance(tended, Primary):
                 continue
             try:
-                zone = await deferToThreadPool(reactor, reactor.getThreadPool(), load, settings.origin, settings.file)
-            except ZoneError as error:
-                self._broken[settings.name] = str(error)
-                lines.append(f"zone {settings.name} stays as it was: {error}")
-                continue
-            self._broken.pop(settings.name, None)
-            self._serve(settings, zone)
-            lines.append(f"zone {to_text(zone.name)} serial {zone.serial}, {zone.count} records")
+                line = await tended.reload()
+            except (ZoneError, StorageFull, JournalBroken) as error:
+                tended.trouble = f"zone {tended.title} stays as it was: {error}"
+                line = tended.trouble
+            if line is not None:
+                lines.append(line)
         return lines
 
     def drain(self, deadline: float) -> Awaitable[None]:
@@ -180,6 +222,10 @@ class DnsService(NetsuiteService):
     async def _drain(self, deadline: float) -> None:
         for place in self._places.values():
             await place.drain(deadline)
+        self._notifier.stop()
+        for tended in self._tended:
+            await tended.stop()
+        self._threads.close()
 
     def _queries(self) -> dict[tuple[str, ...], int]:
         places = self._places.values()

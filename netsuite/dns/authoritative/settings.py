@@ -2,36 +2,164 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+import dns.rdatatype
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from netsuite.common.settings import SitePath, Table
+from netsuite.dns.authoritative.change import SerialRule
+from netsuite.dns.authoritative.keys import Algorithm
+from netsuite.dns.authoritative.permission import Remote
 from netsuite.dns.wire.name import BadName, from_text
+from netsuite.dns.wire.tsig import ALGORITHMS, Key
 
-__all__ = ["DnsSettings", "ZoneSettings"]
+CookieSecret = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{32}$")]
+
+__all__ = ["DnsSettings", "GrantSettings", "KeySettings", "ZoneSettings"]
+
+
+class KeySettings(Table):
+    """A secret that is shared with another server or an updater (TSIG)."""
+
+    name: str = Field(description="The key's name, the same on both sides.")
+    algorithm: str = Field(
+        "hmac-sha256", description="hmac-sha256, hmac-sha384, hmac-sha512, hmac-sha224 or hmac-sha1."
+    )
+    secret: str = Field(description="The secret in base64, such as `openssl rand -base64 32` prints.")
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, value: str) -> str:
+        return _absolute(value)
+
+    @model_validator(mode="after")
+    def _usable(self) -> KeySettings:
+        if from_text(_absolute(self.algorithm)).lower() not in ALGORITHMS:
+            raise ValueError(f"there is no algorithm {self.algorithm}; take hmac-sha256")
+        try:
+            secret = b64decode(self.secret, validate=True)
+        except ValueError:
+            secret = b""
+        if not secret:
+            raise ValueError(f"the secret of key {self.name} is not base64")
+        return self
+
+    @property
+    def key(self) -> Key:
+        """The key itself."""
+        algorithm = from_text(_absolute(self.algorithm)).lower()
+        return Key(from_text(self.name).lower(), algorithm, b64decode(self.secret))
+
+
+class GrantSettings(Table):
+    """Who may change what of a zone by dynamic update."""
+
+    key: str | None = Field(None, description="The key that updates are signed with.")
+    allow: list[str] = Field(
+        [],
+        description="Addresses or networks from which they come, signed with the key, or without one if there is none.",
+    )
+    names: list[str] = Field(
+        [], description='Names that may be changed, "*.NAME" for all below NAME; everything in the zone if empty.'
+    )
+    types: list[str] = Field([], description="Types that may be changed, such as A, AAAA, TXT; all if empty.")
+
+    @model_validator(mode="after")
+    def _somebody(self) -> GrantSettings:
+        if self.key is None and not self.allow:
+            raise ValueError("a grant needs a key, or addresses to allow")
+        for name in self.names:
+            _absolute(name)
+        for each in self.types:
+            if each.upper() != "ANY":
+                _type_number(each)
+        return self
 
 
 class ZoneSettings(Table):
-    """One zone that is served from a master file."""
+    """One zone: served from a master file, or copied from another server."""
 
     name: str = Field(description="The zone's name, such as example.test, or . for the root.")
-    file: SitePath = Field(description="Its master file.")
+    file: SitePath | None = Field(None, description="Its master file.")
+    primary: list[str] = Field(
+        [], description='Servers that it is copied from, instead of a file: "HOST[:PORT]" or "HOST[:PORT] key:NAME".'
+    )
     listen: list[str] | None = Field(
         None, description="Addresses of its own, where it is served in place of those of the whole table."
+    )
+    transfer: list[str] = Field(
+        [], description='Who may copy it: networks, addresses, "loopback", "key:NAME". Nobody, if empty.'
+    )
+    notify: list[str] = Field(
+        [], description='Servers that are told of a new version: "HOST[:PORT]" or "HOST[:PORT] key:NAME".'
+    )
+    update: list[GrantSettings] = Field([], description="Who may change it, each an [[dns.zone.update]] table.")
+    dnssec: Literal["off", "nsec", "nsec3", "nsec3-opt-out", "compact"] = Field(
+        "off",
+        description='Whether we sign it: "nsec" with a chain of denials in the zone, "nsec3" with one of hashed names, '
+        '"nsec3-opt-out" with one that leaves out delegations without DS, "compact" with denials signed as they are '
+        "asked for (RFC 9824). A zone that was signed elsewhere is served as it is.",
+    )
+    algorithm: Algorithm = Field(
+        "ecdsap256sha256", description='What its keys are made for: "ecdsap256sha256", "ed25519" or "rsasha256".'
+    )
+    serial: SerialRule = Field(
+        "increment", description='How a change that we make numbers its version: "increment", "unixtime" or "date".'
     )
 
     @field_validator("name")
     @classmethod
     def _name(cls, value: str) -> str:
-        try:
-            from_text(value)
-        except BadName as error:
-            raise ValueError(str(error)) from None
+        return _absolute(value)
+
+    @field_validator("primary", "notify")
+    @classmethod
+    def _servers(cls, value: list[str]) -> list[str]:
+        for each in value:
+            Remote.parse(each)
         return value
+
+    @model_validator(mode="after")
+    def _from_somewhere(self) -> ZoneSettings:
+        if (self.file is None) == (not self.primary):
+            raise ValueError(f"zone {self.name} needs either a file or a primary to be copied from")
+        if self.primary and (self.update or self.dnssec != "off"):
+            raise ValueError(f"zone {self.name} is a copy: updates and signing belong to its primary")
+        return self
 
     @property
     def origin(self) -> bytes:
         """The name in wire form."""
         return from_text(self.name)
+
+    def key_names(self) -> Iterator[str]:
+        """The names of the keys that it needs."""
+        for text in (*self.primary, *self.notify):
+            remote = Remote.parse(text)
+            if remote.key is not None:
+                yield remote.key
+        yield from (each[4:] for each in self.transfer if each.startswith("key:"))
+        yield from (grant.key for grant in self.update if grant.key is not None)
+
+
+def _absolute(name: str) -> str:
+    """A name that can be read; raises ValueError."""
+    try:
+        from_text(name)
+    except BadName as error:
+        raise ValueError(str(error)) from None
+    return name
+
+
+def _type_number(text: str) -> int:
+    """A type's number by its name; raises ValueError."""
+    try:
+        return int(dns.rdatatype.from_text(text))
+    except Exception:
+        raise ValueError(f"there is no type {text}") from None
 
 
 class DnsSettings(Table):
@@ -41,6 +169,7 @@ class DnsSettings(Table):
         ["127.0.0.1:10053"], description="Addresses for UDP and TCP, each HOST:PORT or PORT (on 127.0.0.1)."
     )
     zone: list[ZoneSettings] = Field([], description="The zones, each a [[dns.zone]] table.")
+    key: list[KeySettings] = Field([], description="Secrets shared with others, each a [[dns.key]] table.")
     minimal_responses: bool = Field(
         True, description="Leave name servers and addresses that were not asked for out of answers."
     )
@@ -48,8 +177,18 @@ class DnsSettings(Table):
     allow: list[str] = Field(["any"], description='Who may ask: networks, addresses, or "loopback", "private", "any".')
     rate_limit: NonNegativeInt | None = Field(
         None,
-        description="Answers a second over UDP to one network (IPv4 /24, IPv6 /56), beyond which they are cut or "
-        "dropped; 0 is off, and so it is if unset on loopback (elsewhere 200).",
+        description="Answers a second over UDP to one address, and a multiple of it to the networks around it, beyond "
+        "which they are cut or dropped; clients with a valid cookie are exempt. 0 is off, and so it is if unset on "
+        "loopback (elsewhere 200).",
+    )
+    nsid: str = Field(
+        "", max_length=128, description="What this server calls itself to who asks for its identity (NSID, id.server)."
+    )
+    cookie_secrets: list[CookieSecret] = Field(
+        [],
+        description="Secrets for DNS cookies, 32 hexadecimal digits each: cookies are made with the first, and those "
+        "made with any of them are known. Give all servers of an address the same ones; without any, one is made and "
+        "kept in the data directory.",
     )
     connections: PositiveInt = Field(4096, description="TCP connections at a time.")
     connections_per_address: PositiveInt = Field(256, description="TCP connections of one client at a time.")
@@ -65,4 +204,13 @@ class DnsSettings(Table):
                 if key in seen:
                     raise ValueError(f"zone {zone.name} is there twice on {address}")
                 seen.add(key)
+        return self
+
+    @model_validator(mode="after")
+    def _known_keys(self) -> DnsSettings:
+        known = {from_text(key.name).lower() for key in self.key}
+        for zone in self.zone:
+            for name in zone.key_names():
+                if from_text(_absolute(name)).lower() not in known:
+                    raise ValueError(f"zone {zone.name} names key {name}, of which there is no [[dns.key]] table")
         return self

@@ -1,72 +1,139 @@
-"""A zone as data: each name with its RRsets in wire form, and what stands in its way (a cut, a DNAME).
+"""A zone as data: every name with its records, in versions that share what they have in common.
 
-A :class:`Zone` never changes once it is made; a reload makes another.
+A :class:`Zone` never changes. :meth:`Zone.changed` makes the next version at the cost of what changes, not of the
+zone's size: names lie packed (:mod:`netsuite.dns.authoritative.node`) in ``base``, which versions share, and what has
+changed since in ``overlay``, which is small and wins. An overlay that has grown is folded into a new base.
+
+Names are wire form in lower case; those between a record and the zone's own name exist too, without records.
+What lies below a cut (glue) or a DNAME is found here like the rest: the answer algorithm knows by the names above.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Final
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
+from heapq import merge
+from typing import Any, Final
 
-from netsuite.dns.authoritative.master import Record, Sources, ZoneError, read, version
+from netsuite.dns.authoritative.master import Sources, ZoneError, version
+from netsuite.dns.authoritative.node import CUT, EMPTY, GONE, RENAMED, Node, Packed, bundles, pack, types
 from netsuite.dns.wire import codes
-from netsuite.dns.wire.name import parent, to_text, within
+from netsuite.dns.wire.name import canonical, to_text, within
 from netsuite.dns.wire.writer import RRset
 
-__all__ = ["Node", "Zone", "ZoneError", "load"]
+__all__ = ["Addition", "Base", "RRsets", "Removal", "Zone", "ZoneError", "objection"]
+
+Removal = tuple[bytes, int, bytes]
+"""A record that goes: owner, type, data."""
+Addition = tuple[bytes, int, int, bytes]
+"""A record that comes: owner, type, TTL, data. The TTL becomes that of the whole RRset (RFC 2181 section 5.2)."""
+RRsets = dict[int, tuple[int, dict[bytes, None]]]
+"""A node in the making: by type, the TTL and the data of its records in order."""
 
 # What may stand beside a CNAME (RFC 4034 section 3, RFC 4035 section 2.5).
 _BESIDE_CNAME: Final = frozenset({codes.CNAME, codes.RRSIG, codes.NSEC})
+_SINGLE: Final = {codes.SOA: "SOA", codes.CNAME: "CNAME", codes.DNAME: "DNAME"}
 _LARGEST_RDATA: Final = 65535 - 12 - 255 - 4 - 12 - 11
+_FOLD: Final = 16384
 
 
-class Node:
-    """One name of a zone. Empty non-terminals have no RRsets (RFC 4592 section 2.2.2).
+class Base:
+    """What versions of a zone share: packed nodes by name, and how many names lie directly below each name.
 
-    ``cut`` is the delegation that the name belongs to (its own, or one above it) and ``dname`` the node above
-    whose DNAME hides it; both None for what the zone answers itself.
+    Neither is changed once a zone has it. ``order`` (names in canonical order) is made when it is first needed.
     """
 
-    __slots__ = ("cut", "dname", "name", "rrsets")
+    __slots__ = ("_hashes", "_order", "children", "nodes")
 
-    def __init__(self, name: bytes) -> None:
-        self.name = name
-        self.rrsets: dict[int, RRset] = {}
-        self.cut: Node | None = None
-        self.dname: Node | None = None
+    def __init__(self, nodes: dict[bytes, Packed], children: dict[bytes, int]) -> None:
+        self.nodes = nodes
+        self.children = children
+        self._order: list[bytes] | None = None
+        self._hashes: list[bytes] | None = None
+
+    def hashes(self, apex: bytes) -> list[bytes]:
+        """The names with NSEC3 records, in the order of their hashes."""
+        if self._hashes is None:
+            self._hashes = sorted(name for name, packed in self.nodes.items() if _is_hash(name, packed, apex))
+        return self._hashes
+
+    @property
+    def order(self) -> list[bytes]:
+        """The names in canonical order; sorting a million takes seconds, once."""
+        if self._order is None:
+            self._order = sorted(self.nodes, key=canonical)
+        return self._order
 
 
 class Zone:
-    """What a zone holds: ``nodes`` by name in lower case, ``negative`` the SOA as negative answers carry it.
+    """One version of a zone.
 
-    ``sources`` are the files it was read from; errors about the whole name ``title``.
+    ``base`` and ``overlay`` map names to packed nodes; the overlay wins, and says GONE of names that are there no more.
+    ``serial``, ``soa`` and ``servers`` (the NS RRset) are the version's, ``negative`` is the SOA as negative answers
+    carry it, ``signed`` says whether the SOA's name has RRSIGs. ``count`` is the number of records; ``cuts``,
+    ``renames`` and ``wildcards`` of delegations, DNAMEs, and names that begin with ``*``.
+    ``sources`` are the files it was read from.
     """
 
-    __slots__ = ("apex", "count", "name", "negative", "nodes", "serial", "soa", "sources")
+    __slots__ = (
+        "_base",
+        "_changed_order",
+        "_children",
+        "_hashes",
+        "apex",
+        "base",
+        "count",
+        "cuts",
+        "denier",
+        "name",
+        "negative",
+        "overlay",
+        "renames",
+        "serial",
+        "servers",
+        "signed",
+        "soa",
+        "sources",
+        "wildcards",
+    )
 
-    def __init__(self, name: bytes, records: Iterable[Record], title: str, sources: Sources) -> None:
-        self.sources = sources
-        self.name = name.lower()
-        self.apex = Node(self.name)
-        self.nodes: dict[bytes, Node] = {self.name: self.apex}
-        self.count = 0
-        collected: dict[tuple[bytes, int], tuple[int, dict[bytes, None], str]] = {}
-        for record in records:
-            self._collect(collected, record)
-        for (owner, rdtype), (ttl, rdatas, where) in collected.items():
-            self._place(owner, RRset(rdtype, ttl, list(rdatas)), where)
-        shown = to_text(self.name)
-        if codes.SOA not in self.apex.rrsets:
-            raise ZoneError(f"{title}: zone {shown} has no SOA record at {shown}")
-        if codes.NS not in self.apex.rrsets:
-            raise ZoneError(f"{title}: zone {shown} has no NS record at {shown}")
-        self.soa = self.apex.rrsets[codes.SOA]
+    def __init__(
+        self,
+        name: bytes,
+        base: Base,
+        *,
+        counts: tuple[int, int, int, int],
+        overlay: dict[bytes, Packed] | None = None,
+        children: dict[bytes, int] | None = None,
+        sources: Sources | None = None,
+        title: str = "",
+    ) -> None:
+        self.name = name
+        self._base = base
+        self.base = base.nodes
+        self.overlay = overlay or {}
+        self._children = children or {}
+        self._changed_order: list[bytes] | None = None
+        self._hashes: list[bytes] | None = None
+        self.denier: Any = None
+        """What denies on demand, for a zone that is signed without a chain (:class:`~.signing.Denier`)."""
+        self.sources = sources or {}
+        self.count, self.cuts, self.renames, self.wildcards = counts
+        self.apex = Node(name, self.packed(name) or EMPTY)
+        shown = to_text(name)
+        soa, servers = self.apex.rrset(codes.SOA), self.apex.rrset(codes.NS)
+        if soa is None or servers is None:
+            raise ZoneError(f"{title}: zone {shown} has no {'SOA' if soa is None else 'NS'} record at {shown}")
+        self.soa, self.servers = soa, servers
         rdata = self.soa.rdatas[0]
         self.serial = int.from_bytes(rdata[-20:-16], "big")
         # RFC 2308 section 5: the smaller of the SOA's TTL and its last field.
+        self.signed = codes.RRSIG in self.apex.types()
         self.negative = RRset(codes.SOA, min(self.soa.ttl, int.from_bytes(rdata[-4:], "big")), [rdata])
-        self._shade()
+
+    def __len__(self) -> int:
+        """How many names there are, those without records included."""
+        return len(self.base) + sum((packed is not GONE) - (name in self.base) for name, packed in self.overlay.items())
 
     def is_current(self) -> bool:
         """Whether its files are still as they were when it was read."""
@@ -75,61 +142,237 @@ class Zone:
         except OSError:
             return False
 
-    def _collect(self, collected: dict[tuple[bytes, int], tuple[int, dict[bytes, None], str]], record: Record) -> None:
-        owner = record.owner.lower()
-        rdtype = record.type
-        if not within(owner, self.name):
-            raise ZoneError(f"{record.where}: {to_text(owner)} is outside zone {to_text(self.name)}")
-        if len(record.rdata) > _LARGEST_RDATA:
-            raise ZoneError(f"{record.where}: {to_text(owner)} has a record that fits no message")
-        self.count += 1
-        known = collected.get((owner, rdtype))
-        if known is None:
-            collected[owner, rdtype] = (record.ttl, {record.rdata: None}, record.where)
-            if rdtype == codes.SOA and owner != self.name:
-                raise ZoneError(
-                    f"{record.where}: {to_text(owner)} has a SOA record, which only the zone's own name has"
-                )
+    # Reading
+
+    def packed(self, name: bytes) -> Packed | None:
+        """The packed node of a name in lower case; None if the name does not exist."""
+        found = self.overlay.get(name) or self.base.get(name)
+        return None if found is GONE else found
+
+    def node(self, name: bytes) -> Node | None:
+        """The node of a name in lower case, unpacked; None if the name does not exist."""
+        packed = self.packed(name)
+        return None if packed is None else Node(name, packed)
+
+    def nodes(self) -> Iterator[tuple[bytes, Packed]]:
+        """All names with their packed nodes, in no order, at no cost before the first."""
+        overlay = self.overlay
+        if not overlay:
+            yield from self.base.items()
             return
-        if rdtype in (codes.SOA, codes.CNAME, codes.DNAME) and record.rdata not in known[1]:
-            what = {codes.SOA: "SOA", codes.CNAME: "CNAME", codes.DNAME: "DNAME"}[rdtype]
-            raise ZoneError(f"{record.where}: {to_text(owner)} has a second {what} record")
-        known[1][record.rdata] = None
-        if record.ttl < known[0]:
-            # RFC 2181 section 5.2: one TTL for the set; the lowest is safe.
-            collected[owner, rdtype] = (record.ttl, known[1], known[2])
+        yield from ((name, packed) for name, packed in self.base.items() if name not in overlay)
+        yield from ((name, packed) for name, packed in overlay.items() if packed is not GONE)
 
-    def _place(self, owner: bytes, rrset: RRset, where: str) -> None:
-        node = self._node(owner)
-        types = {rrset.type, *node.rrsets}
-        if codes.CNAME in types and not types <= _BESIDE_CNAME:
-            raise ZoneError(f"{where}: {to_text(owner)} has a CNAME record beside other records")
-        if codes.DNAME in types and codes.NS in types and owner != self.name:
-            raise ZoneError(f"{where}: {to_text(owner)} has a DNAME record beside NS records")
-        node.rrsets[rrset.type] = rrset
+    def records(self) -> Iterator[Addition]:
+        """All records, the SOA first, RRsets together, names in no order: what a transfer sends."""
+        yield self.name, codes.SOA, self.soa.ttl, self.soa.rdatas[0]
+        for name, packed in self.nodes():
+            for rdtype, ttl, rdatas in bundles(packed):
+                if rdtype != codes.SOA:
+                    for rdata in rdatas:
+                        yield name, rdtype, ttl, rdata
 
-    def _node(self, owner: bytes) -> Node:
-        """The node of a name; those between it and the zone's apex are made too."""
-        node = self.nodes.get(owner)
-        if node is None:
-            node = self.nodes[owner] = Node(owner)
-            self._node(parent(owner))
-        return node
+    def names(self) -> Iterator[bytes]:
+        """All names in canonical order (RFC 4034 section 6.1), empty non-terminals included."""
+        overlay = self.overlay
+        if not overlay:
+            return iter(self._base.order)
+        kept = (name for name in self._base.order if name not in overlay)
+        return merge(kept, self._present(), key=canonical)
 
-    def _shade(self) -> None:
-        """Tell every node which cut or DNAME stands above it, parents first."""
-        for name in sorted(self.nodes, key=len):
-            node = self.nodes[name]
-            if node is self.apex:
-                continue
-            above = self.nodes[parent(name)]
-            node.dname = above if codes.DNAME in above.rrsets else above.dname
-            node.cut = above.cut
-            if node.cut is None and node.dname is None and codes.NS in node.rrsets:
-                node.cut = node
+    def before(self, name: bytes) -> bytes:
+        """The name that precedes another, present or not, in canonical order; before the zone's own comes the last."""
+        return self._neighbour(name, -1)
+
+    def after(self, name: bytes) -> bytes:
+        """The name that follows another, present or not, in canonical order; after the last comes the zone's own."""
+        return self._neighbour(name, 1)
+
+    def hashes(self) -> list[bytes]:
+        """The names with NSEC3 records, in the order of their hashes (RFC 5155 section 7.1)."""
+        if self._hashes is None:
+            found = self._base.hashes(self.name)
+            overlay = self.overlay
+            if overlay:
+                kept = (name for name in found if name not in overlay)
+                fresh = sorted(name for name, packed in overlay.items() if _is_hash(name, packed, self.name))
+                found = list(merge(kept, fresh))
+            self._hashes = found
+        return self._hashes
+
+    def is_above(self, name: bytes) -> bool:
+        """Whether names exist below a name."""
+        return self._below(self._children, name) > 0
+
+    def _present(self) -> list[bytes]:
+        """The names in the overlay that exist, in canonical order."""
+        if self._changed_order is None:
+            self._changed_order = sorted((n for n, packed in self.overlay.items() if packed is not GONE), key=canonical)
+        return self._changed_order
+
+    def _neighbour(self, name: bytes, step: int) -> bytes:
+        key = canonical(name)
+        order, overlay, present = self._base.order, self.overlay, self._present()
+        at = bisect_left(order, key, key=canonical)
+        if step < 0 or (at < len(order) and order[at] == name):
+            at += step
+        while 0 <= at < len(order) and order[at] in overlay:
+            at += step
+        place = bisect_left(present, key, key=canonical)
+        if step < 0 or (place < len(present) and present[place] == name):
+            place += step
+        found = [names[i] for names, i in ((order, at), (present, place)) if 0 <= i < len(names)]
+        if found:
+            return max(found, key=canonical) if step < 0 else min(found, key=canonical)
+        if step > 0:
+            return self.name
+        last = [each for each in (present[-1:], self._last()) if each]
+        return max((each[0] for each in last), key=canonical)
+
+    def _last(self) -> list[bytes]:
+        for name in reversed(self._base.order):
+            if name not in self.overlay:
+                return [name]
+        return []
+
+    # The next version
+
+    def changed(
+        self, removals: Iterable[Removal], additions: Iterable[Addition], sources: Sources | None = None
+    ) -> Zone:
+        """The next version: without some records, then with others; the serial is what the SOA among them says.
+
+        Raises ZoneError if a removal is not there or the result could not be served; this version stays as it is.
+        ``sources`` are the new version's files, by default this one's.
+        """
+        touched: dict[bytes, RRsets] = {}
+
+        def rrsets(owner: bytes) -> RRsets:
+            found = touched.get(owner)
+            if found is None:
+                packed = self.packed(owner) or EMPTY
+                found = touched[owner] = {kind: (ttl, dict.fromkeys(datas)) for kind, ttl, datas in bundles(packed)}
+            return found
+
+        count = self.count
+        for owner, rdtype, rdata in removals:
+            owner = owner.lower()
+            there = rrsets(owner)
+            if rdtype not in there or rdata not in there[rdtype][1]:
+                raise ZoneError(f"{to_text(owner)} has no such record of type {rdtype} to remove")
+            del there[rdtype][1][rdata]
+            count -= 1
+            if not there[rdtype][1]:
+                del there[rdtype]
+        for owner, rdtype, ttl, rdata in additions:
+            owner = owner.lower()
+            there = rrsets(owner)
+            known = there.get(rdtype, (0, {}))[1]
+            if rdata not in known:
+                if why := objection(self.name, owner, rdtype, rdata, there):
+                    raise ZoneError(f"{to_text(owner)} {why}")
+                count += 1
+                known[rdata] = None
+            there[rdtype] = (ttl, known)
+        work = _Change(self)
+        for owner, there in touched.items():
+            work.put(owner, pack(((kind, ttl, datas) for kind, (ttl, datas) in there.items()), owner == self.name))
+        base, overlay, children = self._base, work.overlay, work.children
+        if len(overlay) > max(_FOLD, len(base.nodes) // 8):
+            base, overlay, children = work.folded(base)
+        return Zone(
+            self.name,
+            base,
+            counts=(count, work.cuts, work.renames, work.wildcards),
+            overlay=overlay,
+            children=children,
+            sources=self.sources if sources is None else sources,
+            title="a change",
+        )
+
+    def _below(self, changed: Mapping[bytes, int], name: bytes) -> int:
+        found = changed.get(name)
+        return self._base.children.get(name, 0) if found is None else found
 
 
-def load(name: bytes, path: Path) -> Zone:
-    """A zone from its master file; raises ZoneError in one line."""
-    sources: Sources = {}
-    return Zone(name, read(path, name, sources), str(path), sources)
+class _Change:
+    """An overlay in the making, and what is counted with it."""
+
+    def __init__(self, zone: Zone) -> None:
+        self._zone = zone
+        self.overlay = dict(zone.overlay)
+        self.children = dict(zone._children)
+        self.cuts, self.renames, self.wildcards = zone.cuts, zone.renames, zone.wildcards
+
+    def put(self, name: bytes, packed: Packed) -> None:
+        """Give a name its new node; names come into being above it, and go where nothing is left."""
+        old = self._current(name)
+        if packed is EMPTY and not self._zone._below(self.children, name):
+            packed = GONE
+        self._set(name, packed)
+        before, after = 0 if old is None else old[0], 0 if packed is GONE else packed[0]
+        self.cuts += bool(after & CUT) - bool(before & CUT)
+        self.renames += bool(after & RENAMED) - bool(before & RENAMED)
+        if (old is None) != (packed is GONE):
+            self._count(name, 1 if old is None else -1)
+
+    def _current(self, name: bytes) -> Packed | None:
+        found = self.overlay.get(name) or self._zone.base.get(name)
+        return None if found is GONE else found
+
+    def _set(self, name: bytes, packed: Packed) -> None:
+        if packed is GONE and name not in self._zone.base:
+            self.overlay.pop(name, None)
+        else:
+            self.overlay[name] = packed
+
+    def _count(self, name: bytes, step: int) -> None:
+        """A name has come or gone: the one above it has a child more or less, and may come or go with it."""
+        while name != self._zone.name:
+            if name[:2] == b"\1*":
+                self.wildcards += step
+            name = name[name[0] + 1 :]
+            left = self.children[name] = self._zone._below(self.children, name) + step
+            above = self._current(name)
+            if step > 0 and above is None:
+                self._set(name, EMPTY)
+            elif step < 0 and not left and above is not None and above[0] & 0x80:
+                self._set(name, GONE)
+            else:
+                return
+
+    def folded(self, base: Base) -> tuple[Base, dict[bytes, Packed], dict[bytes, int]]:
+        """A base of its own, with nothing to lay over it."""
+        nodes = {**base.nodes, **self.overlay}
+        for name, packed in self.overlay.items():
+            if packed is GONE:
+                del nodes[name]
+        children = {name: count for name, count in {**base.children, **self.children}.items() if count}
+        return Base(nodes, children), {}, {}
+
+
+def _is_hash(name: bytes, packed: Packed, apex: bytes) -> bool:
+    """Whether a name stands for another one in a chain of NSEC3: 32 characters right below the zone's own name."""
+    return name[0] == 32 and len(name) == len(apex) + 33 and packed is not GONE and codes.NSEC3 in types(packed)
+
+
+def objection(zone: bytes, owner: bytes, rdtype: int, rdata: bytes, there: Mapping[int, object]) -> str | None:
+    """Why a record that is new to its RRset cannot be at a name beside the types that are ``there``; None if it can."""
+    if not within(owner, zone):
+        return f"is outside zone {to_text(zone)}"
+    if len(rdata) > _LARGEST_RDATA:
+        return "has a record that fits no message"
+    if rdtype == codes.SOA and owner != zone:
+        return "has a SOA record, which only the zone's own name has"
+    if rdtype in there and rdtype in _SINGLE:
+        return f"has a second {_SINGLE[rdtype]} record"
+    if rdtype == codes.CNAME:
+        if not _BESIDE_CNAME.issuperset(there):
+            return "has a CNAME record beside other records"
+    elif codes.CNAME in there and rdtype not in _BESIDE_CNAME:
+        return "has a CNAME record beside other records"
+    if owner != zone and (
+        (rdtype == codes.DNAME and codes.NS in there) or (rdtype == codes.NS and codes.DNAME in there)
+    ):
+        return "has a DNAME record beside NS records"
+    return None

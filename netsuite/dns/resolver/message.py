@@ -13,28 +13,13 @@ from typing import NamedTuple
 
 from netsuite.dns.wire.codes import CLASS_IN, CNAME, MX, NS, OPT, PTR, SOA, TC
 from netsuite.dns.wire.name import BadName, expand
+from netsuite.dns.wire.records import MalformedRecord, read_rdata
 
 __all__ = ["Holes", "MalformedMessageError", "Question", "RRset", "Reply", "decode", "encode", "query"]
 
 MAX_RECORDS = 4000
 """Records in a message beyond which it is refused (a 64 KiB message of the smallest records)."""
 
-# How the rdata of a type is laid out where names in it may be compressed (RFC 3597 section 4): a number is
-# so many bytes, "n" a name, "s" a character string; what follows the layout is copied.
-_LAYOUTS: dict[int, tuple[int | str, ...]] = {
-    **dict.fromkeys((2, 3, 4, 5, 7, 8, 9, 12, 39), ("n",)),
-    6: ("n", "n", 20),
-    14: ("n", "n"),
-    15: (2, "n"),
-    17: ("n", "n"),
-    18: (2, "n"),
-    21: (2, "n"),
-    26: (2, "n", "n"),
-    33: (6, "n"),
-    35: (4, "s", "s", "s", "n"),
-    36: (2, "n"),
-}
-_SIZES = {1: 4, 28: 16}
 _HEADER = struct.Struct("!6H")
 _COUNTS = struct.Struct("!5H")
 _RECORD = struct.Struct("!HHIH")
@@ -83,30 +68,6 @@ class Reply(NamedTuple):
         return self.flags >> 11 & 15
 
 
-def _read_rdata(data: bytes, at: int, end: int, rdtype: int) -> bytes:
-    layout = _LAYOUTS.get(rdtype)
-    if layout is None:
-        size = _SIZES.get(rdtype)
-        if size is not None and end - at != size:
-            raise MalformedMessageError("address of a wrong size")
-        return data[at:end]
-    parts = []
-    for field in layout:
-        if field == "n":
-            name, at = expand(data, at)
-            parts.append(name)
-            continue
-        if at >= end:
-            raise MalformedMessageError("rdata too short")
-        size = data[at] + 1 if field == "s" else int(field)
-        parts.append(data[at : at + size])
-        at += size
-    if at > end:
-        raise MalformedMessageError("rdata too short")
-    parts.append(data[at:end])
-    return b"".join(parts)
-
-
 def _read_options(data: bytes) -> tuple[tuple[int, bytes], ...]:
     options: list[tuple[int, bytes]] = []
     at = 0
@@ -126,7 +87,7 @@ def decode(data: bytes) -> Reply:
     """Read a whole message; MalformedMessageError if it is none (RFC 1035 section 4)."""
     try:
         return _decode(data)
-    except BadName as error:
+    except (BadName, MalformedRecord) as error:
         raise MalformedMessageError(str(error)) from None
 
 
@@ -167,7 +128,7 @@ def _decode(data: bytes) -> Reply:
                 options = _read_options(data[at:end])
             elif klass == CLASS_IN:
                 # RFC 2181 section 8: a TTL with its top bit set counts as zero
-                record = (0 if ttl >> 31 else ttl, _read_rdata(data, at, end, rdtype))
+                record = (0 if ttl >> 31 else ttl, read_rdata(data, at, end, rdtype))
                 groups.setdefault((name.lower(), rdtype), []).append(record)
             at = end
         sections.append(

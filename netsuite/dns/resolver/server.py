@@ -131,7 +131,9 @@ class ResolverServer:
             self._prepared.discard(data[2:])
         return self._answer(data, peer[0], now, stream=False)
 
-    def answer(self, query: bytes, peer: tuple[str, int], stream: bool) -> bytes | Deferred[bytes | None] | None:
+    def answer(
+        self, query: bytes, peer: tuple[str, int], stream: bool, private: bool = False
+    ) -> bytes | Deferred[bytes | None] | None:
         """The answer to a query that came by any way."""
         return self._answer(query, peer[0], self._clock.seconds(), stream=stream)
 

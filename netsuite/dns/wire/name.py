@@ -3,14 +3,26 @@ r"""Names as bytes: uncompressed wire form (``b"\x03www\x04test\x00"``) in and o
 Folding to lower case is ``bytes.lower()`` on the whole wire form: a length byte is at most 63 and so never
 a letter.
 
-Implements: RFC 1035 sections 2.3.4, 3.1, 4.1.4, 5.1; RFC 4343 section 3; RFC 2181 section 11.
+Implements: RFC 1035 sections 2.3.4, 3.1, 4.1.4, 5.1; RFC 4034 section 6.1; RFC 4343 section 3; RFC 2181 section 11.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["ROOT", "BadName", "expand", "from_text", "labels", "parent", "skip", "suffixes", "to_text", "within"]
+__all__ = [
+    "ROOT",
+    "BadName",
+    "canonical",
+    "expand",
+    "from_text",
+    "labels",
+    "parent",
+    "skip",
+    "suffixes",
+    "to_text",
+    "within",
+]
 
 ROOT: Final = b"\0"
 _LONGEST: Final = 255
@@ -190,3 +202,14 @@ def _unescaped(text: str) -> list[bytes]:
             parts[-1].append(byte)
         at += 1
     return [bytes(part) for part in parts]
+
+
+def canonical(name: bytes) -> bytes:
+    """What sorts lower-case names in canonical order, their own labels last (RFC 4034 section 6.1)."""
+    parts = labels(name)
+    parts.reverse()
+    text = b"".join(parts)
+    if b"\0" in text or b"\1" in text:
+        # A zero byte parts labels below, so bytes that would be taken for one are written as two.
+        parts = [part.replace(b"\1", b"\1\2").replace(b"\0", b"\1\1") for part in parts]
+    return b"\0".join(parts)

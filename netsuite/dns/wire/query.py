@@ -1,6 +1,6 @@
 """A query's bytes understood, or refused with the one right response code.
 
-Implements: RFC 1035 sections 4.1.1-4.1.2; RFC 6891 sections 6.1, 7; RFC 9619 section 4; RFC 8906 section 3.
+Implements: RFC 1035 sections 4.1.1-4.1.2; RFC 6891 sections 6.1, 6.2, 7; RFC 9619 section 4; RFC 8906 section 3.
 """
 
 from __future__ import annotations
@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from netsuite.dns.wire import codes
+from netsuite.dns.wire.edns import opt, whole
 from netsuite.dns.wire.name import BadName, skip
 
-__all__ = ["OPT_LENGTH", "Query", "Refusal", "error", "opt", "parse"]
+__all__ = ["OPT_LENGTH", "Query", "Refusal", "error", "parse"]
 
 OPT_LENGTH: Final = 11
 _SMALLEST: Final = 512
@@ -20,8 +21,8 @@ class Query(NamedTuple):
     """What a query asks.
 
     ``question`` is the question section as sent; ``name`` is its name in lower case; ``flags`` the header's
-    second word; ``size`` what the client takes over UDP; ``edns`` whether it sent an OPT record and ``dnssec``
-    whether that had the DO bit.
+    second word; ``size`` what the client takes over UDP; ``edns`` whether it sent an OPT record, ``dnssec``
+    whether that had the DO bit, and ``options`` its options, as sent. ``signed`` says that it ends with a TSIG record.
     """
 
     question: bytes
@@ -32,6 +33,8 @@ class Query(NamedTuple):
     size: int
     edns: bool
     dnssec: bool
+    options: bytes = b""
+    signed: bool = False
 
 
 class Refusal(NamedTuple):
@@ -39,11 +42,6 @@ class Refusal(NamedTuple):
 
     rcode: int
     response: bytes
-
-
-def opt(size: int, *, rcode: int = 0, dnssec: bool = False) -> bytes:
-    """An OPT record: the largest UDP message we take, the upper bits of the response code, and DO as it was asked."""
-    return b"\0\0\x29%c%c%c\0%c\0\0\0" % (size >> 8, size & 0xFF, rcode >> 4, 0x80 if dnssec else 0)
 
 
 def error(data: bytes, rcode: int, *, question: bytes = b"", edns: bytes = b"") -> bytes:
@@ -94,19 +92,24 @@ def parse(data: bytes, size: int = 1232) -> Query | Refusal | None:
     facts = _records(data, at)
     if facts is None:
         return Refusal(codes.FORMERR, error(data, codes.FORMERR, question=question))
-    largest, version, dnssec = facts
+    largest, version, dnssec, options, signed = facts
     if version > 0:
         edns = opt(size, rcode=codes.BADVERS, dnssec=dnssec)
         return Refusal(codes.BADVERS, error(data, 0, question=question, edns=edns))
     if version < 0:
-        return Query(question, question[:-4].lower(), wanted, rdclass, flags, _SMALLEST, False, False)
-    return Query(question, question[:-4].lower(), wanted, rdclass, flags, max(_SMALLEST, largest), True, dnssec)
+        return Query(question, question[:-4].lower(), wanted, rdclass, flags, _SMALLEST, False, False, b"", signed)
+    name = question[:-4].lower()
+    return Query(question, name, wanted, rdclass, flags, max(_SMALLEST, largest), True, dnssec, options, signed)
 
 
-def _records(data: bytes, at: int) -> tuple[int, int, bool] | None:
-    """What the OPT record says (size, version -1 where there is none, DO); None if the records are malformed."""
+def _records(data: bytes, at: int) -> tuple[int, int, bool, bytes, bool] | None:
+    """What the OPT record says (size, version or -1 where it is missing, DO, options), and whether there is a TSIG.
+
+    None for malformed records.
+    """
     end = len(data)
-    facts = (0, -1, False)
+    facts = (0, -1, False, b"")
+    signed = False
     before = int.from_bytes(data[6:8], "big") + int.from_bytes(data[8:10], "big")
     for i in range(before + int.from_bytes(data[10:12], "big")):
         try:
@@ -120,17 +123,10 @@ def _records(data: bytes, at: int) -> tuple[int, int, bool] | None:
         if rest + length > end:
             return None
         if data[fixed] == 0 and data[fixed + 1] == codes.OPT:
-            if i < before or facts[1] >= 0 or data[at] or not _options(data, rest, rest + length):
+            if i < before or facts[1] >= 0 or data[at] or not whole(data, rest, rest + length):
                 return None
-            facts = (data[fixed + 2] << 8 | data[fixed + 3], data[fixed + 5], data[fixed + 6] >= 0x80)
+            size = data[fixed + 2] << 8 | data[fixed + 3]
+            facts = (size, data[fixed + 5], data[fixed + 6] >= 0x80, data[rest : rest + length])
+        signed = signed or (data[fixed] == 0 and data[fixed + 1] == codes.TSIG)
         at = rest + length
-    return facts if at == end else None
-
-
-def _options(data: bytes, at: int, end: int) -> bool:
-    """Whether EDNS options fill their record exactly (RFC 6891 section 6.1.2)."""
-    while at < end:
-        if at + 4 > end:
-            return False
-        at += 4 + (data[at + 2] << 8 | data[at + 3])
-    return at == end
+    return (*facts, signed) if at == end else None

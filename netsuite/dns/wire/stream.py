@@ -5,7 +5,10 @@ number of the query's own, so that answers may overtake one another (RFC 7766 se
 gives each query the next number; a client chooses the numbers of what it sends, and an answer
 comes back under the number of the query with the same id.
 
-Implements: RFC 1035 section 4.2.2; RFC 7766 sections 6, 7, 8; RFC 9210 section 4.
+The answer to a zone transfer may be many messages. A server sends the first with a source of the others (Part for
+each, then Finish); a client is given each as it comes, until it sends Abandon for the query's number.
+
+Implements: RFC 1035 section 4.2.2; RFC 5936 section 4; RFC 7766 sections 6, 7, 8; RFC 9210 section 4.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from netsuite.sansio.connection import (
     Failed,
     Finish,
     Part,
+    Source,
     StateError,
 )
 
@@ -34,14 +38,18 @@ __all__ = ["DnsConnection", "DnsStreamLimits", "Message"]
 
 _HEADER: Final = 12
 _QR: Final = 0x80
+_TRANSFERS: Final = (codes.AXFR.to_bytes(2, "big"), codes.IXFR.to_bytes(2, "big"))
 
 
 class Message(NamedTuple):
-    """One DNS message, whole; ``stream`` numbers the query that it is or answers. It has no body."""
+    """One DNS message, whole; ``stream`` numbers the query that it is or answers. What comes has no body.
+
+    ``source``, for an answer to a transfer, has the messages that follow it.
+    """
 
     stream: int
     data: bytes
-    source: None = None
+    source: Source | None = None
     has_body: bool = False
 
 
@@ -78,6 +86,7 @@ class DnsConnection:
         "_owed",
         "_owed_octets",
         "_partial_from",
+        "_pouring",
         "_server",
     )
 
@@ -91,6 +100,8 @@ class DnsConnection:
         # A server's queries that are owed an answer; a client's that wait for one.
         self._owed: dict[int, bytes] = {}
         self._owed_octets = 0
+        # A server's answers that have more messages to come; a client's queries that may get many.
+        self._pouring: set[int] = set()
         self._ids: dict[bytes, int] = {}
         self._last: deque[Any] = deque()
         self._ended = self._draining = self._closed = False
@@ -140,9 +151,10 @@ class DnsConnection:
                 self._owed[stream] = message
                 self._owed_octets += len(message)
                 return Message(stream, message)
-            found = self._ids.pop(message[:2], None) if message[2] & _QR else None
+            found = self._ids.get(message[:2]) if message[2] & _QR else None
             if found is not None:
-                del self._owed[found]
+                if found not in self._pouring:
+                    del self._owed[found], self._ids[message[:2]]
                 return Message(found, message)
             message = self._message()
         if self._ended:
@@ -153,24 +165,39 @@ class DnsConnection:
         return NEED_DATA
 
     def send(self, item: Any, now: float) -> None:
-        """Queue a Message; Abandon answers SERVFAIL; Drain closes once nothing is owed."""
+        """Queue a Message; Abandon answers SERVFAIL, or ends a transfer; Drain closes once nothing is owed."""
         kind = type(item)
         if kind is Drain:
             self._draining = True
             return
-        if kind is Part or kind is Finish:
-            raise StateError("a DNS message has no body to send")
         if self._closed:
             raise StateError("the connection is over")
         if self._server:
             if item.stream not in self._owed:
                 raise StateError(f"no query {item.stream} awaits an answer")
-            if self._partial_from is not None and self._full():
-                self._partial_from = now
-            query = self._owed.pop(item.stream)
-            self._owed_octets -= len(query)
-            data = _failure(query) if kind is Abandon else item.data
+            if kind is Part:
+                if item.stream not in self._pouring:
+                    raise StateError("only a transfer has several messages")
+                data = item.data
+            else:
+                if self._partial_from is not None and self._full():
+                    self._partial_from = now
+                if kind is Message and item.source is not None:
+                    self._pouring.add(item.stream)
+                else:
+                    query = self._owed.pop(item.stream)
+                    self._owed_octets -= len(query)
+                if kind is Finish or (kind is Abandon and item.stream in self._pouring):
+                    self._pouring.discard(item.stream)
+                    self._idle_from = now
+                    if kind is Abandon:
+                        self._end("a transfer could not be finished")
+                    return
+                data = _failure(query) if kind is Abandon else item.data
+        elif kind is Part or kind is Finish:
+            raise StateError("a DNS query has no body to send")
         elif kind is Abandon:
+            self._pouring.discard(item.stream)
             if item.stream in self._owed:
                 del self._ids[self._owed.pop(item.stream)[:2]]
             return
@@ -178,6 +205,8 @@ class DnsConnection:
             data = item.data
             if item.stream in self._owed or data[:2] in self._ids:
                 raise StateError("a query of that number or id is already under way")
+            if _is_transfer(data):
+                self._pouring.add(item.stream)
             self._owed[item.stream] = data
             self._ids[data[:2]] = item.stream
         if not _HEADER <= len(data) <= 65535:
@@ -254,6 +283,12 @@ class DnsConnection:
         self._owed.clear()
         self._ids.clear()
         self._last.append(Close(reason))
+
+
+def _is_transfer(query: bytes) -> bool:
+    """Whether a query of ours is for AXFR or IXFR; we send one question, uncompressed."""
+    end = query.find(b"\0", 12) + 1
+    return query[end : end + 2] in _TRANSFERS
 
 
 def _failure(query: bytes) -> bytes:

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netsuite.dns.authoritative.answers import Answers
+from netsuite.dns.authoritative.assembly import load
 from netsuite.dns.authoritative.master import ZoneError
-from netsuite.dns.authoritative.zone import load
 from netsuite.dns.wire.name import from_text
 from tests.dnszones import QUERY_TYPES, owners, zone_texts
 

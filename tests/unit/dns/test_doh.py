@@ -26,7 +26,7 @@ class Here:
         self.later = later
         self.peers = []
 
-    def answer(self, query, peer, stream):
+    def answer(self, query, peer, stream, private=False):
         self.peers.append((peer, stream))
         out = self.answers.answer(query, stream)
         return succeed(out) if self.later else out
@@ -45,7 +45,7 @@ def run(coroutine):
 
 def request(app, method, query=None, body=b"", **fields):
     headers = {name.replace("_", "-").encode(): value for name, value in fields.items()}
-    asked = SimpleNamespace(method=method, query=query, header=headers.get, peer=("192.0.2.55", 4444))
+    asked = SimpleNamespace(method=method, query=query, header=headers.get, peer=("192.0.2.55", 4444), scheme="http")
     return run(app.handle(asked, chunks(body)))
 
 

@@ -7,7 +7,8 @@ import struct
 import pytest
 
 from netsuite.dns.wire import codes
-from netsuite.dns.wire.query import Query, Refusal, error, opt, parse
+from netsuite.dns.wire.edns import opt
+from netsuite.dns.wire.query import Query, Refusal, error, parse
 
 NAME = b"\x07eXample\x04test\0"
 QUESTION = NAME + b"\0\x01\0\x01"

@@ -150,11 +150,22 @@ def test_the_rate_is_limited_by_default_except_on_loopback(tmp_path):
     assert burst(Site(tmp_path, rate_limit=0), 300) == (300, 0)
 
 
-def test_ipv6_networks_are_told_apart(tmp_path):
-    rate = ResponseRate(make_commons(tmp_path).access.rate(1))
+@pytest.mark.parametrize(
+    ("one", "near", "times"),
+    [
+        ("192.0.2.{}", "192.0.2.{}", 32),
+        ("2001:db8:0:100::{}", "2001:db8:0:100:1::{}", 2),
+        ("2001:db8:0:1{:02x}::1", "2001:db8:0:1{:02x}::2", 3),
+    ],
+)
+def test_networks_have_a_multiple_of_what_a_host_has(tmp_path, one, near, times):
+    rate = ResponseRate(make_commons(tmp_path).access, 1)
     query = dns.message.make_query("a.", "A").to_wire()
     response = bytes(12) + b"all of it"
-    assert rate.shape(query, response, "2001:db8:0:100::1") == response
-    assert rate.shape(query, response, "2001:db8:0:1ff::1") != response
-    assert rate.shape(query, response, "2001:db8:0:200::1") == response
+    for number in range(times):
+        assert rate.shape(query, response, one.format(number)) == response
+        assert rate.shape(query, response, one.format(number)) != response
+    assert rate.shape(query, response, near.format(200)) != response
+    assert rate.shape(query, response, "198.51.100.1") == response
+    assert rate.shape(query, response, "2001:db9::1") == response
     assert rate.shape(query, response, "fe80::1%lo") == response

@@ -191,10 +191,12 @@ def test_faults_of_the_caller():
     machine = server()
     with pytest.raises(StateError, match="no query 3"):
         machine.send(Message(3, query()), START)
-    with pytest.raises(StateError, match="no body"):
+    with pytest.raises(StateError, match="no query 0"):
         machine.send(Part(0, b""), START)
     machine.receive(framed(query()), START)
     machine.next_event()
+    with pytest.raises(StateError, match="several messages"):
+        machine.send(Part(0, bytes(12)), START)
     with pytest.raises(StateError, match="11 bytes"):
         machine.send(Message(0, bytes(11)), START)
     asking = client()

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from netsuite.dns.authoritative.node import ALIAS, CUT, RENAMED
 from netsuite.dns.authoritative.zone import ZoneError
 from netsuite.dns.wire import codes
 from netsuite.dns.wire.name import from_text
@@ -20,20 +21,20 @@ def test_what_a_zone_knows(tmp_path):
     assert zone.serial == 7
     assert zone.soa.ttl == 3600
     assert zone.negative.ttl == 300
-    nodes = zone.nodes
 
     def node(name):
-        return nodes[from_text(f"{name}.example.test.")]
+        return zone.node(from_text(f"{name}.example.test."))
 
     # Empty non-terminals exist and have nothing.
-    assert not node("b.c").rrsets
-    assert not node("c").rrsets
-    assert not node("wild").rrsets
-    # Cuts shade what lies below them; they are nodes of their own.
-    assert node("sub").cut is node("sub")
-    assert node("ns2.sub").cut is node("sub")
-    assert node("mail").cut is None
-    assert node("host.new").dname is None
+    assert node("b.c").types() == node("c").types() == node("wild").types() == []
+    assert node("d.c") is None
+    assert node("sub").kind & CUT
+    assert not node("ns2.sub").kind & CUT
+    assert not zone.apex.kind & CUT
+    assert node("old").kind & RENAMED
+    assert node("www").kind & ALIAS
+    assert (zone.cuts, zone.renames, zone.wildcards) == (2, 2, 2)
+    assert zone.count == SITE.count("\n") - 2
 
 
 def test_the_negative_ttl_is_never_above_the_soas(tmp_path):
@@ -45,7 +46,7 @@ def test_duplicates_go_and_the_lowest_ttl_counts(tmp_path):
     zone = make_zone(
         tmp_path, HEAD + "a 50 A 192.0.2.1\na 40 A 192.0.2.2\na 60 A 192.0.2.1\nA.EXAMPLE.TEST. A 192.0.2.3\n"
     )
-    rrset = zone.nodes[from_text("a.example.test.")].rrsets[codes.A]
+    rrset = zone.node(from_text("a.example.test.")).rrset(codes.A)
     assert rrset.ttl == 40
     assert len(rrset.rdatas) == 3
 

@@ -7,7 +7,7 @@ import dns.message
 import dns.rcode
 import dns.rdatatype
 
-from netsuite.dns.authoritative.zone import load
+from netsuite.dns.authoritative.assembly import load
 from netsuite.dns.wire.name import from_text
 
 __all__ = ["SITE", "make_zone", "sections"]

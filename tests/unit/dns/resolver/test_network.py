@@ -37,7 +37,7 @@ class Internet:
     def __init__(self, folder, *, link=Link(latency=0.02), seed=0, **table):
         self.network = Network(seed=seed, link=link)
         tables = internet.write(folder)
-        for path in folder.iterdir():
+        for path in (folder / "hints", *folder.glob("*.zone")):
             path.write_text(mapped(path.read_text()))
         self.servers = {}
         for address in dict.fromkeys(address for address, _ in tables):

@@ -1,0 +1,160 @@
+"""Proofs of what is not there, from the NSEC or NSEC3 records that a signed zone has.
+
+RFC 4035 section 3.1.3 (NSEC), RFC 5155 section 7.2 (NSEC3), RFC 9276 (iterations cost us, too: beyond a bound a zone's
+NSEC3 records are not used, and its denials go without proof).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from bisect import bisect_right
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Final
+
+from netsuite.dns.authoritative.node import Node, types
+from netsuite.dns.authoritative.zone import Zone
+from netsuite.dns.wire import codes
+from netsuite.dns.wire.name import within
+
+__all__ = ["MOST_ITERATIONS", "hashed", "proof_of_no_name", "proof_of_no_type", "proof_of_wildcard"]
+
+MOST_ITERATIONS: Final = 100
+_STRETCH: Final = 4096
+_HEX32: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789abcdefghijklmnopqrstuv")
+
+
+@lru_cache(16384)
+def hashed(name: bytes, salt: bytes, iterations: int) -> bytes:
+    """The label, in lower case, that a name in lower case has in a chain of NSEC3 (RFC 5155 section 5)."""
+    digest = hashlib.sha1(name + salt, usedforsecurity=False).digest()
+    for _ in range(iterations):
+        digest = hashlib.sha1(digest + salt, usedforsecurity=False).digest()
+    return base64.b32encode(digest).translate(_HEX32)
+
+
+def proof_of_no_type(zone: Zone, name: bytes) -> Iterator[Node]:
+    """A name exists (or what a wildcard makes of it does), without the type: the names whose NSEC or NSEC3 say so."""
+    chain = _chain(zone)
+    if chain is None:
+        return
+    match = chain.match(name)
+    if match is not None:
+        yield match
+    elif isinstance(chain, _Names):
+        yield from _once(chain.cover(name))
+    else:
+        # A delegation that opt-out left out of the chain (RFC 5155 section 7.2.4).
+        yield from _once(*chain.closest(name))
+
+
+def proof_of_no_name(zone: Zone, name: bytes, above: bytes) -> Iterator[Node]:
+    """A name does not exist, nor does a wildcard for it; ``above`` is the closest name that does."""
+    chain = _chain(zone)
+    wildcard = b"\x01*" + above
+    if isinstance(chain, _Names):
+        yield from _once(chain.cover(name), chain.cover(wildcard))
+    elif chain is not None:
+        yield from _once(*chain.closest(name), chain.cover(wildcard))
+
+
+def proof_of_wildcard(zone: Zone, name: bytes, above: bytes, *, typeless: bool) -> Iterator[Node]:
+    """A wildcard below ``above`` was used for a name: that itself does not exist; ``typeless``: nor has it the type."""
+    chain = _chain(zone)
+    wildcard = b"\x01*" + above
+    if isinstance(chain, _Names):
+        yield from _once(chain.cover(name), (chain.match(wildcard) or chain.cover(wildcard)) if typeless else None)
+    elif typeless and chain is not None:
+        yield from _once(*chain.closest(name), chain.match(wildcard))
+    elif chain is not None:
+        yield from _once(chain.cover(_next_closer(name, above)))
+
+
+def _once(*nodes: Node | None) -> Iterator[Node]:
+    seen = set()
+    for node in nodes:
+        if node is not None and node.name not in seen:
+            seen.add(node.name)
+            yield node
+
+
+def _next_closer(name: bytes, above: bytes) -> bytes:
+    """The name one label below ``above`` on the way to a name (RFC 5155 section 1.3)."""
+    while name[name[0] + 1 :] != above:
+        name = name[name[0] + 1 :]
+    return name
+
+
+class _Names:
+    """The NSEC chain of one version of a zone."""
+
+    __slots__ = ("_zone",)
+
+    def __init__(self, zone: Zone) -> None:
+        self._zone = zone
+
+    def match(self, name: bytes) -> Node | None:
+        """The NSEC record of a name; empty non-terminals have none."""
+        packed = self._zone.packed(name)
+        return Node(name, packed) if packed is not None and codes.NSEC in types(packed) else None
+
+    def cover(self, name: bytes) -> Node | None:
+        """The NSEC record that spans a name, looked for beyond glue and empty non-terminals, which have none."""
+        for _ in range(_STRETCH):
+            name = self._zone.before(name)
+            match = self.match(name)
+            if match is not None:
+                return match
+        return None
+
+
+class _Hashes:
+    """The NSEC3 chain of one version of a zone."""
+
+    __slots__ = ("_iterations", "_order", "_salt", "_zone")
+
+    def __init__(self, zone: Zone, salt: bytes, iterations: int) -> None:
+        self._zone = zone
+        self._salt = salt
+        self._iterations = iterations
+        self._order = zone.hashes()
+
+    def _owner(self, name: bytes) -> bytes:
+        label = hashed(name, self._salt, self._iterations)
+        return bytes((len(label),)) + label + self._zone.name
+
+    def match(self, name: bytes) -> Node | None:
+        """The NSEC3 record of a name."""
+        owner = self._owner(name)
+        packed = self._zone.packed(owner)
+        return Node(owner, packed) if packed is not None and codes.NSEC3 in types(packed) else None
+
+    def cover(self, name: bytes) -> Node | None:
+        """The NSEC3 record whose span a name's hash falls into."""
+        order = self._order
+        if not order:
+            return None
+        owner = order[bisect_right(order, self._owner(name)) - 1]
+        return self._zone.node(owner)
+
+    def closest(self, name: bytes) -> tuple[Node | None, Node | None]:
+        """The closest encloser's record, and the one that covers the next closer name (RFC 5155 section 7.2.1)."""
+        closer = name
+        while within(name, self._zone.name):
+            match = self.match(name)
+            if match is not None:
+                return match, None if closer == name else self.cover(closer)
+            closer = name
+            name = name[name[0] + 1 :]
+        return None, None
+
+
+def _chain(zone: Zone) -> _Names | _Hashes | None:
+    """What a zone proves by; None if that costs too much."""
+    parameters = zone.apex.rrset(codes.NSEC3PARAM)
+    if parameters is None:
+        return _Names(zone)
+    rdata = parameters.rdatas[0]
+    iterations = int.from_bytes(rdata[2:4], "big")
+    return _Hashes(zone, rdata[5:], iterations) if iterations <= MOST_ITERATIONS else None

@@ -1,0 +1,122 @@
+"""One name of a zone, packed: a zone of a million names is a million small byte strings.
+
+The first byte says of what kind the node is. A lone record (ONE) follows as ``type (2 bytes), record``, a lone RRset as
+``type (2), count (2), records``, and of SEVERAL each as ``type (2), count (2), length of its records (4), records``.
+A record is written as an answer has it to a question for this very name: a pointer to the question, type, class, TTL,
+length, data (names uncompressed); so such an answer takes no more than a slice of the node. A count stops at 65535, for
+no message holds more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from netsuite.dns.wire import codes
+from netsuite.dns.wire.writer import RRset
+
+__all__ = ["ALIAS", "CUT", "EMPTY", "GONE", "ONE", "RENAMED", "SEVERAL", "Node", "Packed", "bundles", "pack", "types"]
+
+SEVERAL: Final = 1
+"""More than one RRset."""
+CUT: Final = 2
+"""NS below the zone's own name: a delegation."""
+RENAMED: Final = 4
+"""A DNAME: what lies below has another name."""
+ALIAS: Final = 8
+"""A CNAME."""
+ONE: Final = 16
+"""One record and no more."""
+EMPTY: Final = b"\x80"
+"""The node of a name that has no records, only names below it (RFC 4592 section 2.2.2)."""
+GONE: Final = b"\xff"
+"""In a zone's overlay: the name is no longer there."""
+
+Packed = bytes
+
+_KINDS: Final = {codes.NS: CUT, codes.DNAME: RENAMED, codes.CNAME: ALIAS}
+_FIXED: Final = 12
+
+
+def pack(bundles: Iterable[tuple[int, int, Iterable[bytes]]], apex: bool) -> Packed:
+    """A node from its RRsets, each type, TTL and data of its records; ``apex`` for the zone's own name."""
+    found = []
+    kind = 0
+    for rdtype, ttl, rdatas in bundles:
+        lead = b"\xc0\x0c%c%c\0\1" % (rdtype >> 8, rdtype & 255) + ttl.to_bytes(4, "big")
+        tails = [lead + len(rdata).to_bytes(2, "big") + rdata for rdata in rdatas]
+        found.append((lead[2:4] + min(len(tails), 65535).to_bytes(2, "big"), b"".join(tails)))
+        kind |= _KINDS.get(rdtype, 0)
+    if apex:
+        kind &= ~CUT
+    if not found:
+        return EMPTY
+    if len(found) == 1 and found[0][0][2:] == b"\0\1":
+        return bytes((kind | ONE,)) + found[0][0][:2] + found[0][1]
+    if len(found) == 1:
+        return bytes((kind,)) + found[0][0] + found[0][1]
+    out = [bytes((kind | SEVERAL,))]
+    for head, tail in found:
+        out += (head, len(tail).to_bytes(4, "big"), tail)
+    return b"".join(out)
+
+
+def _slices(packed: Packed) -> Iterator[tuple[int, int, int]]:
+    """Where the RRsets lie: type, begin and end of the records."""
+    if packed[0] & 0x80:
+        return
+    if not packed[0] & SEVERAL:
+        yield packed[1] << 8 | packed[2], 3 if packed[0] & ONE else 5, len(packed)
+        return
+    at = 1
+    while at < len(packed):
+        end = at + 8 + int.from_bytes(packed[at + 4 : at + 8], "big")
+        yield packed[at] << 8 | packed[at + 1], at + 8, end
+        at = end
+
+
+def types(packed: Packed) -> list[int]:
+    """The types that a node has."""
+    return [rdtype for rdtype, _, _ in _slices(packed)]
+
+
+def bundles(packed: Packed) -> Iterator[tuple[int, int, list[bytes]]]:
+    """The RRsets of a node: type, TTL, data of each record. What :func:`pack` takes."""
+    for rdtype, at, end in _slices(packed):
+        yield rdtype, int.from_bytes(packed[at + 6 : at + 10], "big"), _rdatas(packed, at, end)
+
+
+def _rdatas(packed: Packed, at: int, end: int) -> list[bytes]:
+    """The data of the records that lie in a stretch of a node."""
+    rdatas = []
+    while at < end:
+        after = at + _FIXED + (packed[at + 10] << 8 | packed[at + 11])
+        rdatas.append(packed[at + _FIXED : after])
+        at = after
+    return rdatas
+
+
+class Node:
+    """One name of a zone, its RRsets unpacked as they are asked for; made for one answer and not kept.
+
+    ``kind`` has the packed node's bits; a name that is there without records (an empty non-terminal) has no types.
+    """
+
+    __slots__ = ("kind", "name", "packed")
+
+    def __init__(self, name: bytes, packed: Packed) -> None:
+        self.name = name
+        self.packed = packed
+        self.kind = packed[0] & 0x7F
+
+    def types(self) -> list[int]:
+        """The types that it has, in the order in which they came."""
+        return types(self.packed)
+
+    def rrset(self, rdtype: int) -> RRset | None:
+        """Its records of a type."""
+        packed = self.packed
+        for found, at, end in _slices(packed):
+            if found == rdtype:
+                return RRset(rdtype, int.from_bytes(packed[at + 6 : at + 10], "big"), _rdatas(packed, at, end))
+        return None

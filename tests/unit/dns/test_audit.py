@@ -1,0 +1,116 @@
+"""What is said of zones that can be served and yet are hardly meant, and of those whose digest does not fit."""
+
+from __future__ import annotations
+
+import datetime
+
+import dns.zone
+import pytest
+from hypothesis import given, settings
+
+from netsuite.cli import main
+from netsuite.dns.authoritative.audit import audit
+from netsuite.dns.authoritative.digest import SHA512, complaint, digest, zonemd
+from netsuite.dns.wire import codes
+from tests.dnszones import zone_texts
+from tests.properties.dns.test_answers import loaded
+from tests.unit.dns.zones import make_zone
+
+TODAY = datetime.date(2026, 11, 21)
+SOUND = "$TTL 300\n@ SOA ns1 host 1 7200 3600 1209600 300\n@ NS ns1\n@ NS ns2\nns1 A 192.0.2.1\nns2 A 192.0.2.2\n"
+# RFC 8976 appendix A.1.
+EXAMPLE = """
+@ 86400 SOA ns1 admin 2018031900 1800 900 604800 86400
+@ 86400 NS ns1
+@ 86400 NS ns2
+@ 86400 ZONEMD 2018031900 1 1 (
+  c68090d90a7aed716bc459f9340e3d7c1370d4d24b7e2fc3
+  a1ddc0b9a87153b9a9713b3c9ae5cc27777f98b8e730044c )
+ns1 3600 A 203.0.113.63
+ns2 3600 AAAA 2001:db8::63
+"""
+
+
+def found(tmp_path, text):
+    return list(audit(make_zone(tmp_path, text), TODAY))
+
+
+def test_a_sound_zone_has_nothing_to_warn_of(tmp_path):
+    text = (
+        "*.w CNAME ns1\nc CNAME x.w\nd DNAME ns1.other.\ne CNAME y.d\n@ MX 1 ns1\nsub NS ns.sub\nsub NS ns1\n"
+        "ns.sub AAAA 2001:db8::1\nf CNAME deep.sub\n"
+    )
+    assert found(tmp_path, SOUND + text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "warning"),
+    [
+        (SOUND + "sub NS ns.sub\n", "lacks glue"),
+        (SOUND + "sub NS ns.b\nb NS ns.other.\n", None),
+        (SOUND + "sub NS gone\n", "sub.example.test. NS gone.example.test. does not exist"),
+        (SOUND + "sub NS t\nt TXT a\n", "t.example.test. has no address"),
+        (SOUND + "sub NS t\nt CNAME ns1\n", "is an alias"),
+        (SOUND + "@ MX 1 gone\n", "MX gone.example.test. does not exist"),
+        (SOUND + "a SRV 1 2 3 gone\n", "SRV gone.example.test. does not exist"),
+        (SOUND + "a CNAME gone\n", "CNAME gone.example.test. does not exist"),
+        (SOUND + "sub NS ns1\nsub TXT a\n", "beside a delegation"),
+        (SOUND + "sub NS ns1\na.sub TXT a\n", "below the delegation of sub"),
+        (SOUND + "sub DNAME o.\na.sub A 192.0.2.1\n", "below the DNAME of sub"),
+        (SOUND + "*.a NS ns1\n", "delegation of all names"),
+        (SOUND + f"a DS 1 8 2 {'ab' * 32}\n", "no delegation"),
+        (SOUND + f"@ DS 1 8 2 {'ab' * 32}\n", "belongs into the zone above"),
+        (SOUND + "".join(f"a TXT {i:05}{'x' * 200}\n" for i in range(320)), "than a message holds"),
+        (SOUND.replace("@ NS ns2\n", ""), "one name server only"),
+        (SOUND.replace("host 1 ", "host 0 "), "serial 0"),
+        (SOUND.replace("host 1 ", "host 2026112301 "), "date to come"),
+        (SOUND.replace("host 1 ", "host 2026112201 "), None),
+        (SOUND.replace("host 1 ", "host 2026139901 "), None),
+        (SOUND.replace("3600 1209600", "7200 1209600"), "retry"),
+        (SOUND.replace("1209600", "9000"), "shorter than refresh and retry"),
+        (SOUND.replace("1209600", "90000"), "less than a week"),
+        (SOUND.replace("1209600 300", "1209600 90000"), "more than a day"),
+        (EXAMPLE.replace(".63", ".64"), "not that of these records"),
+        (EXAMPLE.replace("SOA ns1 admin 2018031900", "SOA ns1 admin 2018031901"), "for serial 2018031900"),
+        (EXAMPLE.replace("1 1 (", "9 1 ("), "no scheme"),
+    ],
+)
+def test_warnings(tmp_path, text, warning):
+    got = found(tmp_path, text)
+    assert len(got) == (0 if warning is None else 1), got
+    if warning is not None:
+        assert warning in got[0]
+
+
+def test_the_digest_of_the_rfc(tmp_path):
+    zone = make_zone(tmp_path, EXAMPLE, "example.")
+    assert complaint(zone) is None
+    assert zonemd(zone) == zone.apex.rrset(codes.ZONEMD).rdatas[0]
+    assert list(audit(zone, TODAY)) == []
+
+
+@settings(max_examples=40, deadline=None)
+@given(zone_texts())
+def test_digests_are_those_of_dnspython(text):
+    theirs = dns.zone.from_text(text.replace("$ORIGIN example.test.\n", ""), "example.test.", relativize=False)
+    zone = loaded(text)
+    assert digest(zone) == theirs.compute_digest(1).digest
+    assert digest(zone, SHA512) == theirs.compute_digest(2).digest
+
+
+def test_the_command(tmp_path, capsys):
+    path = tmp_path / "example.test.zone"
+    path.write_text(SOUND)
+    assert main(["zone", "check", "--strict", str(path)]) == 0
+    assert capsys.readouterr().out == "example.test. serial 1: records 5, names 3, delegations 0, warnings 0\n"
+    path.write_text(SOUND + "a A 192.0.2.1\na 60 A 192.0.2.2\n")
+    assert main(["zone", "check", str(path)]) == 0
+    assert capsys.readouterr().out.startswith(f"warning: {path}:8: a.example.test.: TTL 60 beside 300 in one RRset\n")
+    assert main(["zone", "check", "--strict", str(path)]) == 1
+    path.write_text(SOUND + "a A 192.0.2.1\na CNAME b\n")
+    assert main(["zone", "check", str(path)]) == 1
+    assert capsys.readouterr().err == (f"error: {path}:8: a.example.test. has a CNAME record beside other records\n")
+    assert main(["zone", "check", "--name", "a..b", str(path)]) == 1
+    path.write_text("$ORIGIN other.test.\n" + EXAMPLE)
+    assert main(["zone", "digest", str(path)]) == 0
+    assert capsys.readouterr().out.startswith("other.test. 86400 IN ZONEMD 2018031900 1 1 ")
