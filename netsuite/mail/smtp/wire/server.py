@@ -10,8 +10,7 @@ transaction.
 What commands mean is :mod:`~netsuite.mail.smtp.wire.session`'s.
 Input is read only while nothing is owed, so replies come in the order of pipelined commands.
 
-Implements: RFC 5321 sections 3, 4.1, 4.2.4, 4.3 and 4.5.3; RFC 2920; RFC 3207 section 4; RFC 4954 section 4;
-RFC 1870 section 6; RFC 6152; RFC 6531 section 3; RFC 2034.
+Implements: RFC 5321 sections 4.2.4, 4.3 and 4.5.3; RFC 2920; RFC 2034.
 """
 
 from __future__ import annotations
