@@ -101,8 +101,7 @@ class Smtp(TestCase):
             arrived = self.arrived()
             assert len(taken) > 20
             assert [number for number in taken if not arrived[number]] == []
-            assert max(arrived.values()) <= 1 + kills
-            assert sum(count > 1 for count in arrived.values()) <= 200
+            assert max(arrived.values()) <= 2, "more than one duplicate"
             assert site.end() == 0
 
     def test_the_queue_command(self):

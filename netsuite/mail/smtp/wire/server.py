@@ -7,26 +7,18 @@ is an event, and its owner owes a :class:`Reply`: :class:`Auth` and :class:`Auth
 the message over; a small one comes whole). The machine notes what was accepted, so that every event carries its
 transaction.
 
-::
-
-    greeted --EHLO--> ready --MAIL 250--> sender --RCPT 250--> recipients --DATA 354--> content --250--> ready
-
+What commands mean is :mod:`~netsuite.mail.smtp.wire.session`'s.
 Input is read only while nothing is owed, so replies come in the order of pipelined commands.
 
-Implements: RFC 5321 sections 3, 4.1, 4.2.4, 4.3 and 4.5.3; RFC 2920; RFC 3207 section 4; RFC 4954 section 4;
-RFC 1870 section 6; RFC 6152; RFC 6531 section 3; RFC 2034.
+Implements: RFC 5321 sections 4.2.4, 4.3 and 4.5.3; RFC 2920; RFC 2034.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
-import enum
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
-
-import attrs
 
 from netsuite.mail.smtp.wire.commands import (
     Auth,
@@ -34,17 +26,10 @@ from netsuite.mail.smtp.wire.commands import (
     BadCommand,
     Content,
     Data,
-    Envelope,
-    Hello,
-    Mail,
-    Parameters,
-    Rcpt,
-    Reset,
-    parse_hello,
-    parse_path,
 )
 from netsuite.mail.smtp.wire.content import ContentReader
 from netsuite.mail.smtp.wire.replies import Reply
+from netsuite.mail.smtp.wire.session import SmtpLimits, SmtpSession, decoded
 from netsuite.sansio.connection import (
     NEED_DATA,
     PAUSED,
@@ -69,26 +54,6 @@ _AUTH_LINE: Final = 12288
 _HTTP: Final = frozenset({"GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "HTTP"})
 _WHOLE: Final = 64 * 1024
 """Bytes up to which the content of a message comes in one piece with its event."""
-_MAIL_PARAMETERS: Final = frozenset({"SIZE", "BODY", "SMTPUTF8", "AUTH"})
-
-
-@attrs.frozen
-class SmtpLimits:
-    """Sizes in bytes, times in seconds (RFC 5321 section 4.5.3.2 for the times)."""
-
-    message: int = 50 << 20
-    recipients: int = 1000
-    errors: int = 20
-    commands: int = 10_000
-    command_time: float = 300.0
-    content_time: float = 180.0
-
-
-class _State(enum.Enum):
-    GREETED = "greeted"
-    READY = "ready"
-    SENDER = "sender"
-    RECIPIENTS = "recipients"
 
 
 class SmtpServerConnection:
@@ -110,16 +75,9 @@ class SmtpServerConnection:
         greet: bool = True,
         fresh: Callable[[Channel], SmtpServerConnection] | None = None,
     ) -> None:
-        self._channel = channel
         self._name = name
         self._limits = limits
-        self._tls = tls and channel.tls is None
-        self._mechanisms = mechanisms
-        self._fresh = fresh
-        self._state = _State.GREETED
-        self._hello: Hello | None = None
-        self._user: str | None = None
-        self._envelope = Envelope()
+        self._session = SmtpSession(channel, name, limits, tls=tls, mechanisms=mechanisms, fresh=fresh)
         self._buffer = bytearray()
         self._events: deque[Event] = deque()
         self._out: list[bytes] = []
@@ -260,26 +218,36 @@ class SmtpServerConnection:
         try:
             text = line.decode()
         except UnicodeDecodeError:
-            return self._wrong(500, "commands are UTF-8", "5.5.2")
+            return self._wrong(Reply(500, "commands are UTF-8", "5.5.2"))
         verb, _, argument = text.strip(" ").partition(" ")
         verb = verb.upper()
         if verb in _HTTP:
             return self._end(Reply(421, "this is not HTTP", "5.7.0"), "the client speaks HTTP")
-        command = _COMMANDS.get(verb)
-        if command is None:
-            return self._wrong(500, "command not recognised", "5.5.1")
         try:
-            return command(self, argument)
+            reply, event = self._session.command(verb, argument)
         except BadCommand as bad:
-            return self._wrong(501, str(bad), "5.5.4")
+            return self._wrong(Reply(501, str(bad), "5.5.4"))
+        if reply is None:
+            self._owed = event
+        elif not reply.good:
+            return self._wrong(reply)
+        elif reply.close:
+            return self._end(reply, verb)
+        else:
+            self._say(reply)
+            if type(event) is Upgrade:
+                # what came in clear behind the command is dropped, and so is all that was learnt (RFC 3207 section 4.2)
+                self._buffer.clear()
+                self._closed = True
+        return event
 
     def _read_response(self, line: bytes) -> Event | None:
         self._authenticating = False
         if line == b"*":
             return self._owe(AuthResponse(None))
-        data = _decoded(line)
+        data = decoded(line)
         if data is None:
-            return self._wrong(501, "that is not base64", "5.5.2")
+            return self._wrong(Reply(501, "that is not base64", "5.5.2"))
         return self._owe(AuthResponse(data))
 
     def _read_content(self, reader: ContentReader) -> Event | None:
@@ -315,7 +283,7 @@ class SmtpServerConnection:
             else:
                 self._held.append(content)
                 if reader.size > _WHOLE:
-                    self._events += (self._owe(Content(self._envelope)), BodyData(0, b"".join(self._held)))
+                    self._events += (self._owe(Content(self._session.envelope)), BodyData(0, b"".join(self._held)))
                     self._held = []
         if reader.done:
             if self._refused is not None:
@@ -324,7 +292,7 @@ class SmtpServerConnection:
                 self._events.append(End(0))
             else:
                 whole, self._held, self._unconsumed = b"".join(self._held), [], 0
-                return self._owe(Content(self._envelope, has_body=False, data=whole))
+                return self._owe(Content(self._session.envelope, has_body=False, data=whole))
         return None
 
     def _refuse(self) -> None:
@@ -332,138 +300,6 @@ class SmtpServerConnection:
         if self._refused is not None and self._settled and self._reader is not None and self._reader.done:
             refused, self._refused, self._settled = self._refused, None, False
             self._conclude(refused)
-
-    # -- commands
-
-    def _hello_command(self, argument: str, *, extended: bool) -> Event | None:
-        name = parse_hello(argument)
-        open_transaction = self._state in (_State.SENDER, _State.RECIPIENTS)
-        self._hello = Hello(name, extended)
-        self._state = _State.READY
-        if not extended:
-            self._say(Reply(250, self._name))
-        else:
-            lines = [self._name, "PIPELINING", f"SIZE {self._limits.message}", "8BITMIME", "SMTPUTF8"]
-            lines.append("ENHANCEDSTATUSCODES")
-            if self._tls:
-                lines.append("STARTTLS")
-            if self._mechanisms and self._user is None:
-                lines.append("AUTH " + " ".join(self._mechanisms))
-            self._say(Reply(250, "\n".join(lines)))
-        return self._forget() if open_transaction else None
-
-    def _ehlo(self, argument: str) -> Event | None:
-        return self._hello_command(argument, extended=True)
-
-    def _helo(self, argument: str) -> Event | None:
-        return self._hello_command(argument, extended=False)
-
-    def _mail(self, argument: str) -> Event | None:
-        if self._hello is None:
-            return self._wrong(503, "say EHLO first", "5.5.1")
-        if self._state is not _State.READY:
-            return self._wrong(503, "one message at a time", "5.5.1")
-        sender, parameters = parse_path(argument, "FROM", null=True)
-        problem = self._mail_parameters(sender, parameters)
-        if problem is not None:
-            return self._wrong(problem.code, problem.text, problem.enhanced)
-        self._envelope = Envelope(sender, [], parameters, self._hello, self._user)
-        return self._owe(Mail(sender, parameters, self._user))
-
-    def _mail_parameters(self, sender: str, parameters: Parameters) -> Reply | None:
-        unknown = next((word for word in parameters if word not in _MAIL_PARAMETERS), None)
-        if unknown is not None or (parameters and self._hello is not None and not self._hello.extended):
-            return Reply(555, f"parameter {unknown or next(iter(parameters))} is not known", "5.5.4")
-        size = parameters.get("SIZE", "0") or ""
-        if not size.isdigit() or len(size) > 20:
-            return Reply(501, "SIZE is a number of bytes", "5.5.4")
-        if int(size) > self._limits.message:
-            return Reply(552, f"messages are {self._limits.message} bytes at most", "5.3.4")
-        if "BODY" in parameters and (parameters["BODY"] or "").upper() not in ("7BIT", "8BITMIME"):
-            return Reply(501, "BODY is 7BIT or 8BITMIME", "5.5.4")
-        if parameters.get("SMTPUTF8", None) is not None:
-            return Reply(501, "SMTPUTF8 has no value", "5.5.4")
-        if not sender.isascii() and "SMTPUTF8" not in parameters:
-            return Reply(553, "that address needs SMTPUTF8", "5.6.7")
-        return None
-
-    def _rcpt(self, argument: str) -> Event | None:
-        if self._state not in (_State.SENDER, _State.RECIPIENTS):
-            return self._wrong(503, "say MAIL first", "5.5.1")
-        recipient, parameters = parse_path(argument, "TO", null=False)
-        if parameters:
-            return self._wrong(555, f"parameter {next(iter(parameters))} is not known", "5.5.4")
-        if not recipient.isascii() and "SMTPUTF8" not in self._envelope.parameters:
-            return self._wrong(553, "that address needs SMTPUTF8", "5.6.7")
-        if len(self._envelope.recipients) >= self._limits.recipients:
-            return self._wrong(452, "too many recipients for one message", "4.5.3")
-        return self._owe(Rcpt(recipient, parameters, self._envelope))
-
-    def _data(self, argument: str) -> Event | None:
-        if argument:
-            return self._wrong(501, "DATA stands alone", "5.5.4")
-        if self._state is _State.SENDER:
-            return self._wrong(554, "no recipient was accepted", "5.5.1")
-        if self._state is not _State.RECIPIENTS:
-            return self._wrong(503, "say MAIL and RCPT first", "5.5.1")
-        return self._owe(Data(self._envelope))
-
-    def _rset(self, argument: str) -> Event | None:
-        if argument:
-            return self._wrong(501, "RSET stands alone", "5.5.4")
-        open_transaction = self._state in (_State.SENDER, _State.RECIPIENTS)
-        if self._state is not _State.GREETED:
-            self._state = _State.READY
-        self._say(Reply(250, "forgotten", "2.0.0"))
-        return self._forget() if open_transaction else None
-
-    def _noop(self, argument: str) -> Event | None:
-        self._say(Reply(250, "still here", "2.0.0"))
-        return None
-
-    def _vrfy(self, argument: str) -> Event | None:
-        self._say(Reply(252, "send a message, and see", "2.1.5"))
-        return None
-
-    def _help(self, argument: str) -> Event | None:
-        self._say(Reply(214, "EHLO HELO MAIL RCPT DATA RSET NOOP VRFY QUIT STARTTLS AUTH: see RFC 5321", "2.0.0"))
-        return None
-
-    def _expn(self, argument: str) -> Event | None:
-        return self._wrong(502, "lists are not told", "5.5.1")
-
-    def _quit(self, argument: str) -> Event | None:
-        if argument:
-            return self._wrong(501, "QUIT stands alone", "5.5.4")
-        return self._end(Reply(221, f"{self._name} says goodbye", "2.0.0"), "QUIT")
-
-    def _starttls(self, argument: str) -> Event | None:
-        if argument:
-            return self._wrong(501, "STARTTLS stands alone", "5.5.4")
-        if not self._tls or self._fresh is None:
-            return self._wrong(502 if self._channel.tls is None else 503, "TLS is not offered here", "5.5.1")
-        if self._state in (_State.SENDER, _State.RECIPIENTS):
-            return self._wrong(503, "not within a message", "5.5.1")
-        self._say(Reply(220, "begin", "2.0.0"))
-        # what came in clear behind the command is dropped, and so is all that was learnt (RFC 3207 section 4.2)
-        self._buffer.clear()
-        self._closed = True
-        return Upgrade("tls", self._fresh)
-
-    def _auth(self, argument: str) -> Event | None:
-        if not self._mechanisms or self._hello is None or not self._hello.extended:
-            return self._wrong(503, "AUTH is not offered here", "5.5.1")
-        if self._user is not None or self._state is not _State.READY:
-            return self._wrong(503, "not now", "5.5.1")
-        mechanism, _, initial = argument.partition(" ")
-        if mechanism.upper() not in self._mechanisms:
-            return self._wrong(504, "that mechanism is not offered", "5.5.4")
-        if not initial:
-            return self._owe(Auth(mechanism.upper(), None))
-        data = b"" if initial == "=" else _decoded(initial.encode())
-        if data is None:
-            return self._wrong(501, "that is not base64", "5.5.2")
-        return self._owe(Auth(mechanism.upper(), data))
 
     # -- replies
 
@@ -474,11 +310,11 @@ class SmtpServerConnection:
     def _say(self, reply: Reply) -> None:
         self._out.append(reply.encoded())
 
-    def _wrong(self, code: int, text: str, enhanced: str) -> Event | None:
+    def _wrong(self, reply: Reply) -> Event | None:
         self._errors += 1
         if self._errors >= self._limits.errors:
             return self._end(Reply(421, "too many errors", "4.7.0"), "too many errors")
-        self._say(Reply(code, text, enhanced))
+        self._say(reply)
         return None
 
     def _reply_to(self, owed: Any, reply: Reply) -> None:
@@ -508,20 +344,13 @@ class SmtpServerConnection:
             self._conclude(reply)
             return
         self._owed = None
-        if kind is Mail and reply.good:
-            self._state = _State.SENDER
-        elif kind is Rcpt and reply.good:
-            self._state = _State.RECIPIENTS
-            self._envelope.recipients.append(owed.recipient)
-        elif kind in (Auth, AuthResponse) and reply.code == 235:
-            self._user = reply.user
+        self._session.heard(owed, reply)
         self._answer(reply)
 
     def _conclude(self, reply: Reply) -> None:
         """The transaction is over."""
         self._owed = self._reader = None
-        self._state = _State.READY
-        self._envelope = Envelope()
+        self._session.concluded()
         self._answer(reply)
 
     def _answer(self, reply: Reply) -> None:
@@ -531,10 +360,6 @@ class SmtpServerConnection:
             self._end_later(reply, reply.text)
         else:
             self._say(reply)
-
-    def _forget(self) -> Event:
-        self._envelope = Envelope()
-        return Reset()
 
     def _end(self, reply: Reply, reason: str) -> Event:
         self._say(reply)
@@ -549,27 +374,3 @@ class SmtpServerConnection:
         self._owed = None
         self._buffer.clear()
         return Close(reason, linger=not self._ended)
-
-
-_COMMANDS: Final[dict[str, Callable[[SmtpServerConnection, str], Event | None]]] = {
-    "EHLO": SmtpServerConnection._ehlo,
-    "HELO": SmtpServerConnection._helo,
-    "MAIL": SmtpServerConnection._mail,
-    "RCPT": SmtpServerConnection._rcpt,
-    "DATA": SmtpServerConnection._data,
-    "RSET": SmtpServerConnection._rset,
-    "NOOP": SmtpServerConnection._noop,
-    "VRFY": SmtpServerConnection._vrfy,
-    "EXPN": SmtpServerConnection._expn,
-    "HELP": SmtpServerConnection._help,
-    "QUIT": SmtpServerConnection._quit,
-    "STARTTLS": SmtpServerConnection._starttls,
-    "AUTH": SmtpServerConnection._auth,
-}
-
-
-def _decoded(text: bytes) -> bytes | None:
-    try:
-        return base64.b64decode(text, validate=True)
-    except binascii.Error:
-        return None
