@@ -14,12 +14,14 @@ through the planes. A block costs a few list and dict operations; only a new pie
 
 from __future__ import annotations
 
-import random
 from collections.abc import Hashable, Sequence
-from typing import Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from netsuite.bittorrent.bitfield import Bitfield
 from netsuite.bittorrent.peer.rates import BLOCK
+
+if TYPE_CHECKING:
+    import random
 
 __all__ = ["Block", "Picker"]
 
