@@ -123,6 +123,17 @@ class Downloads(PeerCase):
         self.assertEqual((tally.seeds, tally.downloaded, tally.leechers), (1, 1, 0))
         self.ends_well(seed, tracker)
 
+    def test_who_leaves_when_whole_waits_for_all(self) -> None:
+        (self.folder / "seed/other.bin").write_bytes(self.content[::-1])
+        (self.folder / "copy").mkdir()
+        (self.folder / "copy/artifact.bin").write_bytes(self.content)
+        first, second = self.torrent(), self.torrent(name="other.bin")
+        self.tracker()
+        self.peer("--torrent", second, "--save", self.folder / "seed", "--seed")
+        leecher = self.peer("--torrent", first, "--torrent", second, "--save", self.folder / "copy", "--leave")
+        self.assertEqual(leecher.ended(), 0, leecher.said())
+        self.assertEqual((self.folder / "copy/other.bin").read_bytes(), self.content[::-1])
+
     def test_a_limited_upload_takes_its_time(self) -> None:
         torrent = self.torrent()
         self.tracker()

@@ -15,9 +15,11 @@ The turn: neighbours stand in a row, whoever is new anywhere in it, but at the f
 
 from __future__ import annotations
 
-import random
 from collections.abc import Hashable, Iterable
-from typing import Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+
+if TYPE_CHECKING:
+    import random
 
 __all__ = ["Candidate", "Choker"]
 

@@ -14,12 +14,14 @@ through the planes. A block costs a few list and dict operations; only a new pie
 
 from __future__ import annotations
 
-import random
 from collections.abc import Hashable, Sequence
-from typing import Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from netsuite.bittorrent.bitfield import Bitfield
 from netsuite.bittorrent.peer.rates import BLOCK
+
+if TYPE_CHECKING:
+    import random
 
 __all__ = ["Block", "Picker"]
 
@@ -38,8 +40,8 @@ _PIECES_KEPT: Final = 64
 class _Started(Generic[P]):
     """A piece of which something was asked for, until its hash is known.
 
-    ``free`` are the begins to hand out, the next one last. ``asked`` says of whom a begin is requested: one neighbour,
-    or a list of several. ``sources`` are those who sent the blocks, ``left`` how many have not come, ``copies`` how
+    ``free`` are the begins to hand out, the next one last. ``asked`` says of whom a begin is requested: of one, or
+    of a list of several. ``sources`` are those who sent the blocks, ``left`` how many have not come, ``copies`` how
     many neighbours have the piece.
     """
 
@@ -53,7 +55,7 @@ class _Started(Generic[P]):
         self.tail_length = size - self.tail
         self.free = list(range(self.tail, -1, -BLOCK))
         self.left = len(self.free)
-        self.asked: dict[int, P | list[P]] = {}
+        self.asked: dict[int, _Asked[P] | list[_Asked[P]]] = {}
         self.sources: list[P | None] = [None] * self.left
 
     def block(self, begin: int) -> Block:
@@ -63,9 +65,10 @@ class _Started(Generic[P]):
 class _Asked(Generic[P]):
     """What a neighbour was asked for: how many blocks, of which pieces, and which one it is at."""
 
-    __slots__ = ("at", "count", "room", "started")
+    __slots__ = ("at", "count", "peer", "room", "started")
 
-    def __init__(self) -> None:
+    def __init__(self, peer: P) -> None:
+        self.peer = peer
         self.at: _Started[P] | None = None
         self.count = 0
         self.started: dict[int, _Started[P]] = {}
@@ -182,21 +185,21 @@ class Picker(Generic[P]):
         """
         asked = self._asked.get(peer)
         if asked is None:
-            asked = self._asked[peer] = _Asked()
+            asked = self._asked[peer] = _Asked(peer)
         blocks: list[Block] = []
         while (room := count - len(blocks)) > 0:
             started = asked.at
             if started is None or not started.free or not has[started.piece]:
                 started = asked.at = self._next(has, common)
                 if started is None:
-                    blocks += self._endgame(peer, asked, has, room)
+                    blocks += self._endgame(asked, has, room)
                     break
             if started.piece not in asked.started or asked.started[started.piece] is not started:
                 asked.joins(started)
             free = started.free
             who, piece, tail = started.asked, started.piece, started.tail
             for begin in free[: -room - 1 : -1]:
-                who[begin] = peer
+                who[begin] = asked
                 blocks.append((piece, begin, BLOCK) if begin != tail else started.block(begin))
             del free[-room:]
             if not free:
@@ -217,13 +220,14 @@ class Picker(Generic[P]):
             started = self._start(piece)
         who = started.asked.pop(begin, None)
         others: Sequence[P] = ()
-        if who == peer:
-            self._asked[peer].count -= 1
-        elif who is not None:
-            askers: list[P] = who if type(who) is list else [who]  # type: ignore[list-item]
-            for asker in askers:
-                self._asked[asker].count -= 1
-            others = [asker for asker in askers if asker != peer]
+        if type(who) is _Asked:
+            who.count -= 1
+            if who.peer is not peer and who.peer != peer:
+                others = (who.peer,)
+        elif type(who) is list:
+            for each in who:
+                each.count -= 1
+            others = [each.peer for each in who if each.peer != peer]
         elif begin in started.free:
             started.free.remove(begin)
             if not started.free:
@@ -241,17 +245,17 @@ class Picker(Generic[P]):
 
     def rejected(self, peer: P, piece: int, begin: int) -> None:
         """One request is void: the neighbour refused it (BEP 6), or we cancelled it."""
-        started = self._started.get(piece)
-        if started is not None and self._release(started, begin, peer):
-            self._asked[peer].count -= 1
+        started, asked = self._started.get(piece), self._asked.get(peer)
+        if started is not None and asked is not None:
+            self._release(started, begin, asked)
 
     def dropped(self, peer: P) -> None:
         """All requests to a neighbour are void: it choked us, left, or let them time out."""
         asked = self._asked.pop(peer, None)
         if asked is not None:
             for started in asked.started.values():
-                for begin in [begin for begin, who in started.asked.items() if who == peer or type(who) is list]:
-                    self._release(started, begin, peer)
+                for begin in [begin for begin, who in started.asked.items() if who is asked or type(who) is list]:
+                    self._release(started, begin, asked)
 
     def outstanding(self, peer: P) -> int:
         """How many blocks a neighbour is asked for."""
@@ -353,7 +357,7 @@ class Picker(Generic[P]):
             at = candidates.bit_length() - 1
         return self._top - at
 
-    def _endgame(self, peer: P, asked: _Asked[P], has: Bitfield, count: int) -> list[Block]:
+    def _endgame(self, asked: _Asked[P], has: Bitfield, count: int) -> list[Block]:
         """Blocks that are asked of others, those with the fewest others first; none while any can be had for itself."""
         if not self._started:
             return []
@@ -372,36 +376,37 @@ class Picker(Generic[P]):
         found: list[tuple[int, _Started[P], int]] = []
         for started, begin in looked_at:
             who = started.asked.get(begin)
-            if who is None or who == peer or not has[started.piece]:
+            if who is None or who is asked or not has[started.piece]:
                 continue
             if type(who) is not list:
                 found.append((1, started, begin))
-            elif peer not in who:
+            elif asked not in who:
                 found.append((len(who), started, begin))
         found.sort(key=_others)
         blocks = []
         for _, started, begin in found[:count]:
             who = started.asked[begin]
             if type(who) is list:
-                who.append(peer)
-            else:
-                started.asked[begin] = [who, peer]  # type: ignore[list-item]
+                who.append(asked)
+            elif type(who) is _Asked:
+                started.asked[begin] = [who, asked]
             asked.joins(started)
             blocks.append(started.block(begin))
         return blocks
 
-    def _release(self, started: _Started[P], begin: int, peer: P) -> bool:
-        """Take back one request; free the block if nobody else is asked for it. False if it was not asked for."""
+    def _release(self, started: _Started[P], begin: int, asked: _Asked[P]) -> None:
+        """Take back one request, if there is such a one; free the block if nobody else is asked for it."""
         who = started.asked.get(begin)
         if type(who) is list:
-            if peer not in who:
-                return False
-            who.remove(peer)
-            if len(who) == 1:
-                started.asked[begin] = who[0]
-            return True
-        if who is None or who != peer:
-            return False
+            if asked in who:
+                asked.count -= 1
+                who.remove(asked)
+                if len(who) == 1:
+                    started.asked[begin] = who[0]
+            return
+        if who is not asked:
+            return
+        asked.count -= 1
         del started.asked[begin]
         if not started.free:
             self._open[started.piece] = started
@@ -411,7 +416,6 @@ class Picker(Generic[P]):
             self._fresh ^= started.mask
             self._forget(started.piece)
             del self._open[started.piece]
-        return True
 
     def _forget(self, piece: int) -> _Started[P]:
         """Let go of a started piece; neighbours that are still at it find nothing there."""

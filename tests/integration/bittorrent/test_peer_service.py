@@ -129,7 +129,7 @@ class PeerServiceCase(TestCase):
         self.count -= 1
         again = self.started(save=self.folder / "seed")
         await self.until(lambda: again.health().detail.startswith("1 seeding"))
-        (transfer,) = again.transfers.values()
+        (transfer,) = again.transfers
         self.assertEqual(transfer.checked, 0)
 
     async def test_a_tracker_that_fails_is_told_while_nobody_is_connected(self):
@@ -159,7 +159,7 @@ class PeerServiceCase(TestCase):
         await service.drain(began + 0.3)
         self.assertLess(reactor.seconds() - began, 1)
         self.assertEqual(self.web.events, ["started", "stopped"])
-        self.assertEqual({each.state for each in service.transfers.values()}, {State.STOPPED})
+        self.assertEqual({each.state for each in service.transfers}, {State.STOPPED})
 
     async def test_a_check_can_be_cut_short(self):
         (self.folder / "seed/large.bin").write_bytes(bytes(64 << 20))
@@ -184,7 +184,7 @@ class PeerServiceCase(TestCase):
         whole = self.torrent.read_bytes()
         self.torrent.write_bytes(whole[:100])
         service = self.started(save=self.folder / "seed")
-        await self.until(lambda: service.refused)
+        await self.until(lambda: service.transfers.refused)
         self.assertFalse(service.health().ok)
         self.torrent.write_bytes(whole)
         self.assertEqual(list(await service.reload()), ["one.txt: taken up"])

@@ -149,7 +149,7 @@ def test_a_block_that_comes_after_its_request_was_void_is_welcome() -> None:
     torrent.dropped("a")
     assert torrent.received("a", 0, 0) == (), "nothing else of the piece is asked for"
     assert torrent.take("b", seed, 9) == [(0, begin * BLOCK, BLOCK) for begin in (1, 2, 3)]
-    assert torrent.received("a", 0, BLOCK) == ["b"], "which b need not send any more"
+    assert torrent.received("a", 0, BLOCK) == ("b",), "which b need not send any more"
     torrent.rejected("b", 0, 2 * BLOCK)
     assert torrent.received("a", 0, 2 * BLOCK) == ()
     assert torrent.outstanding("b") == 1
