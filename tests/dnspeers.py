@@ -119,7 +119,9 @@ def stops_at_its_zone(ours, theirs):
 
 
 def more_glue(ours, theirs):
-    return ours[:4] == theirs[:4] and set(ours[4]) < set(theirs[4])
+    without_room = "TC" in theirs[1] and "TC" not in ours[1] and not ours[4]
+    same = ours[0] == theirs[0] and ours[2:4] == theirs[2:4]
+    return same and (without_room or (ours[1] == theirs[1] and set(ours[4]) < set(theirs[4])))
 
 
 DIFFERENCES = (
