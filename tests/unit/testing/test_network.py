@@ -76,12 +76,14 @@ class Pair:
         factory = Factory.forProtocol(protocol)
         factory.buildProtocol = build
         self.port = self.server_host.listenTCP(80, factory)
-        self.client = self.network.result(self.connecting(protocol))
+        self.client = self.network.result(self.connecting(protocol), timeout=2000)
         self.network.until(lambda: self.served)
         self.server = self.served[0]
 
     def connecting(self, protocol=Recorder, port=80):
-        return TCP4ClientEndpoint(self.client_host, SERVER, port).connect(Factory.forProtocol(protocol))
+        # Patient: on a link that loses half of all segments, half a minute may well be too short for a greeting.
+        endpoint = TCP4ClientEndpoint(self.client_host, SERVER, port, timeout=1000)
+        return endpoint.connect(Factory.forProtocol(protocol))
 
 
 def test_a_host_is_a_reactor_without_descriptors():
