@@ -31,7 +31,7 @@ from netsuite.bittorrent.wire.announce import (
     scrape_reply,
 )
 from netsuite.common.access import Rule
-from netsuite.interfaces import HttpAnswer, IHttpApplication, IHttpRequest
+from netsuite.interfaces import HttpAnswer, IHttpRequest, IImmediateHttpApplication
 
 __all__ = ["TrackerApplication"]
 
@@ -39,18 +39,41 @@ FULL_SCRAPE: Final = 10_000
 """Swarms that a scrape of everything tells of."""
 
 _FIELDS: Final = [(b"content-type", b"text/plain"), (b"cache-control", b"no-store")]
+_MEMO: Final = 65536
 _EMPTY: Final = Tally(0, 0, 0, 0)
 _DISABLED: Final = Failure("the scrape names no torrent", math.inf)
 
 
-@implementer(IHttpApplication)
+@implementer(IImmediateHttpApplication)
 class TrackerApplication:
     """Answers announces and scrapes; ``announces``, ``scrapes`` and ``failures`` count."""
 
     def __init__(self, desk: Desk, trusted: Rule) -> None:
         self._desk = desk
         self._trusted = trusted
+        self._sources: dict[str, bytes] = {}
         self.announces = self.scrapes = self.failures = 0
+
+    immediate_fields = _FIELDS
+
+    def immediately(self, target: bytes, host: str) -> bytes | None:
+        """The reply to an everyday announce; None for whatever else is asked, or has to be refused."""
+        path, _, query = target.partition(b"?")
+        if not path.endswith(b"/announce") or b"&ip=" in query or self._desk.rate is not None:
+            return None
+        source = self._sources.get(host)
+        if source is None:
+            source = packed_address(host.encode())
+            if source is None or not self._desk.rule.permits(host):
+                return None
+            if len(self._sources) >= _MEMO:
+                self._sources.clear()
+            self._sources[host] = source
+        announce = read_announce(query)
+        if isinstance(announce, Failure):
+            return None
+        reply = self.announce(announce, source)
+        return None if isinstance(reply, Failure) else reply
 
     def handle(self, request: IHttpRequest, body: AsyncIterator[bytes]) -> HttpAnswer:
         """The answer to a request."""
