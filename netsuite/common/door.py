@@ -30,6 +30,8 @@ _TURN: Final = 128
 _PATIENCE: Final = 5
 """Seconds for which the kernel waits for a client's first bytes."""
 _MSG_DONTWAIT: Final = getattr(socket, "MSG_DONTWAIT", 0x40)
+_LAST_WORDS: Final = _MSG_DONTWAIT | getattr(socket, "MSG_MORE", 0)
+"""The close that follows sends the answer and the end in one segment."""
 _DEFER: Final = getattr(socket, "TCP_DEFER_ACCEPT", None)
 
 
@@ -40,15 +42,18 @@ class DoorPort(tcp.Port):
         """Take in who is there."""
         factory: Any = self.factory
         door, rule = factory.door, factory.rule
+        family, accept = self.socket.family, self.socket._accept
         for _ in range(_TURN):
             try:
-                client, address = self.socket.accept()
+                descriptor, address = accept()
             except BlockingIOError:
                 return
             except OSError:
                 # out of descriptors, or worse: Twisted knows what to do
                 super().doRead()  # type: ignore[no-untyped-call]
                 return
+            # without the wrapper that socket.accept() makes, which costs as much as a system call
+            client = socket.SocketType(family, socket.SOCK_STREAM, 0, descriptor)
             host = address[0]
             if rule is not None and not rule.permits(host):
                 factory.refused += 1
@@ -61,7 +66,7 @@ class DoorPort(tcp.Port):
                     factory.accepted += 1
                     factory.shortcuts += 1
                     factory.bytes_in += len(data)
-                    factory.bytes_out += client.send(answer, _MSG_DONTWAIT)
+                    factory.bytes_out += client.send(answer, _LAST_WORDS)
                     client.close()
                     continue
             except BlockingIOError:
@@ -73,7 +78,7 @@ class DoorPort(tcp.Port):
                 factory.broke(problem)
                 client.close()
                 continue
-            self._let_in(client, address, data)
+            self._let_in(socket.socket(family, socket.SOCK_STREAM, 0, client.detach()), address, data)
 
     def _let_in(self, client: socket.socket, address: Any, data: bytes) -> None:
         """A connection as Twisted makes it, and what came on it so far."""

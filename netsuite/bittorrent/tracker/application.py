@@ -16,7 +16,7 @@ from zope.interface import implementer
 
 from netsuite.bittorrent.tracker.desk import DENIED, NO_ROOM, NOT_SERVED, TOO_OFTEN, Desk, sort_of
 from netsuite.bittorrent.tracker.group import FACTS
-from netsuite.bittorrent.tracker.swarm import LEAVING, WIDTHS, Swarm
+from netsuite.bittorrent.tracker.swarm import DOWNLOADER, LEAVING, WIDTHS, Swarm
 from netsuite.bittorrent.wire.announce import (
     Announce,
     Event,
@@ -121,23 +121,27 @@ class TrackerApplication:
             return NOT_SERVED
         self.announces += 1
         family = 0 if len(source) == 4 else 1
-        entry = source + announce.port.to_bytes(2, "big")
-        sort = sort_of(announce.left, announce.event)
+        left, event = announce.left, announce.event
+        sort = DOWNLOADER if left and not event else sort_of(left, event)
         ident = announce.peer_id + (announce.key or 0).to_bytes(4, "big")
-        known = swarms.announce(info_hash, family, entry, ident, sort, announce.event is Event.COMPLETED)
+        entry = source + announce.port.to_bytes(2, "big")
+        known = swarms.announce(info_hash, family, entry, ident, sort, event is Event.COMPLETED)
         if known is None and sort != LEAVING:
             return NO_ROOM
         swarm, place = known or (Swarm(), -1)
-        count = desk.wanted(announce.numwant, desk.settings.most_peers)
+        numwant = announce.numwant
+        count = desk.usual if numwant < 0 else min(numwant, desk.most)
         own = swarms.sample(swarm, family, sort, place, count)
-        others = swarms.sample(swarm, 1 - family, sort, -1, count - len(own) // WIDTHS[family])
+        others = b""
+        if len(own) < count * WIDTHS[family]:
+            others = swarms.sample(swarm, 1 - family, sort, -1, count - len(own) // WIDTHS[family])
         four, six = (others, own) if family else (own, others)
         if announce.compact:
             peers = b"%d:%b" % (len(four), bytes(four))
         else:
             found = [*_named(swarm, 0, four), *_named(swarm, 1, six)]
             peers, six = dictionary_peers(found, ids=not announce.no_peer_id), b""
-        return announce_reply(desk.interval(), desk.settings.min_interval, swarm.tally(), source, peers, six)
+        return announce_reply(desk.interval(), desk.least, swarm.tally(), source, peers, six)
 
     def scrape(self, query: bytes | None) -> bytes | Failure:
         """The reply to a scrape."""
