@@ -29,6 +29,7 @@ from netsuite.common.datagram import (
     PromptAnswers,
     datagram_port,
 )
+from netsuite.common.door import door_port
 from netsuite.common.errors import StartError
 from netsuite.common.listenspec import ListenSpec, parse
 from netsuite.common.sharing import BACKLOG, Transport, open_socket
@@ -183,6 +184,8 @@ class StreamListener(_Listener):
                 lambda: succeed(reactor.listenTCP(self.spec.port, factory, BACKLOG, interface=self.spec.host))
             )
         with self._bind() as bound:
+            if self.factory.door is not None and not self.secure:
+                return door_port(reactor, bound, factory)
             return reactor.adoptStreamPort(bound.fileno(), bound.family, factory)
 
     def _listen_unix(self, factory: Any) -> Any:

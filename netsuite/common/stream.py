@@ -20,6 +20,7 @@ from zope.interface import implementer
 from netsuite.common.access import ConcurrencyLimit, Rule
 from netsuite.common.adapter import YOUNG, ConnectFailed, Handler, Shortcut, StreamAdapter, StreamLimits, host_and_port
 from netsuite.common.commons import Runtime
+from netsuite.common.door import Door
 from netsuite.common.tls import TlsFilter
 from netsuite.sansio.connection import Channel, Connection, Failed
 
@@ -47,7 +48,8 @@ class StreamFactory(_Quiet):
     ``connection(channel)`` makes a fresh machine; ``handler``, ``shortcut`` as in the module's docstring;
     ``failed(event, adapter)`` is told of a ``Failed`` that no open body takes (a client's request that
     will not be answered); ``gone(adapter, reason)`` of every end; ``writable(adapter)`` of every time that a transport
-    which was full is empty again, for those who send by themselves. ``rule`` says who may connect and
+    which was full is empty again, for those who send by themselves. ``door``, where there is one, answers clients on
+    plain ports before any adapter is made (:mod:`netsuite.common.door`). ``rule`` says who may connect and
     ``concurrency`` how many may be at once.
     """
 
@@ -66,6 +68,7 @@ class StreamFactory(_Quiet):
         failed: Callable[[Failed, StreamAdapter], None] | None = None,
         gone: Callable[[StreamAdapter, str], None] | None = None,
         writable: Callable[[StreamAdapter], None] | None = None,
+        door: Door | None = None,
     ) -> None:
         self.commons = commons
         self.name = name
@@ -79,6 +82,7 @@ class StreamFactory(_Quiet):
         self.failed = failed
         self.gone = gone
         self.writable = writable
+        self.door = door
         self.tls: ssl.SSLContext | None = None
         self.adapters: set[StreamAdapter] = set()
         self.accepted = self.refused = self.timed_out = self.tls_failed = self.errors = self.shortcuts = 0

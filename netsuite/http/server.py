@@ -19,11 +19,12 @@ from netsuite.common.body import Body
 from netsuite.common.commons import Commons
 from netsuite.common.stream import StreamAdapter, StreamFactory, StreamLimits
 from netsuite.http.accesslog import LOGGED, combined, said
+from netsuite.http.doorstep import Doorstep
 from netsuite.http.hotpath import HotPath, Prepared, StandingAnswer, teachable
 from netsuite.http.wire.framing import Http1Limits
 from netsuite.http.wire.http1 import ServerConnection
 from netsuite.http.wire.messages import REASONS, Fields, Request, Response
-from netsuite.interfaces import HttpAnswer, IHttpApplication, IHttpRequest
+from netsuite.interfaces import HttpAnswer, IHttpApplication, IHttpRequest, IImmediateHttpApplication
 from netsuite.sansio.connection import Channel
 from netsuite.sansio.dates import format_date
 
@@ -93,6 +94,7 @@ class _Logged:
 class HttpServer:
     """Applications under paths, behind :attr:`factory`.
 
+    ``immediate`` is the application whose answers may be given at the door: the only one, mounted on ``/``.
     ``hosts``, where not empty, are the only host names that are answered (others get 421). ``requests`` counts what
     applications were asked, ``statuses`` the responses by hundred; ``hot.hits`` what the hot path answered.
     """
@@ -108,6 +110,7 @@ class HttpServer:
         rule: Rule | None = None,
         concurrency: ConcurrencyLimit | None = None,
         memory: int = 32 << 20,
+        immediate: IImmediateHttpApplication | None = None,
     ) -> None:
         self._seconds = commons.clock.seconds
         self._http1 = http1
@@ -117,6 +120,9 @@ class HttpServer:
         self.hot = HotPath(self._seconds, memory, self._hot_answered)
         self.requests = 0
         self.statuses = [0] * 6
+        self.doorstep = (
+            Doorstep(immediate, self._seconds, self._record, self.statuses) if immediate is not None else None
+        )
         self.factory = StreamFactory(
             commons,
             name,
@@ -126,6 +132,7 @@ class HttpServer:
             limits=limits,
             rule=rule,
             concurrency=concurrency,
+            door=self.doorstep.answer if self.doorstep is not None else None,
         )
 
     def mount(self, path: str, app: IHttpApplication) -> None:
@@ -145,6 +152,8 @@ class HttpServer:
         app = self._application(request)
         if app is None:
             return self._response(request, self._nobody(request), adapter)
+        if self.doorstep is not None:
+            self.doorstep.learn(request)
         answer = app.handle(request, body)
         if isinstance(answer, tuple):
             return self._response(request, answer, adapter)

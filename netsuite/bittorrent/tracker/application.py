@@ -16,7 +16,7 @@ from zope.interface import implementer
 
 from netsuite.bittorrent.tracker.desk import DENIED, NO_ROOM, NOT_SERVED, TOO_OFTEN, Desk, sort_of
 from netsuite.bittorrent.tracker.group import FACTS
-from netsuite.bittorrent.tracker.swarm import LEAVING, WIDTHS, Swarm
+from netsuite.bittorrent.tracker.swarm import DOWNLOADER, LEAVING, WIDTHS, Swarm
 from netsuite.bittorrent.wire.announce import (
     Announce,
     Event,
@@ -31,7 +31,7 @@ from netsuite.bittorrent.wire.announce import (
     scrape_reply,
 )
 from netsuite.common.access import Rule
-from netsuite.interfaces import HttpAnswer, IHttpApplication, IHttpRequest
+from netsuite.interfaces import HttpAnswer, IHttpRequest, IImmediateHttpApplication
 
 __all__ = ["TrackerApplication"]
 
@@ -39,18 +39,41 @@ FULL_SCRAPE: Final = 10_000
 """Swarms that a scrape of everything tells of."""
 
 _FIELDS: Final = [(b"content-type", b"text/plain"), (b"cache-control", b"no-store")]
+_MEMO: Final = 65536
 _EMPTY: Final = Tally(0, 0, 0, 0)
 _DISABLED: Final = Failure("the scrape names no torrent", math.inf)
 
 
-@implementer(IHttpApplication)
+@implementer(IImmediateHttpApplication)
 class TrackerApplication:
     """Answers announces and scrapes; ``announces``, ``scrapes`` and ``failures`` count."""
 
     def __init__(self, desk: Desk, trusted: Rule) -> None:
         self._desk = desk
         self._trusted = trusted
+        self._sources: dict[str, bytes] = {}
         self.announces = self.scrapes = self.failures = 0
+
+    immediate_fields = _FIELDS
+
+    def immediately(self, target: bytes, host: str) -> bytes | None:
+        """The reply to an everyday announce; None for whatever else is asked, or has to be refused."""
+        path, _, query = target.partition(b"?")
+        if not path.endswith(b"/announce") or b"&ip=" in query or self._desk.rate is not None:
+            return None
+        source = self._sources.get(host)
+        if source is None:
+            source = packed_address(host.encode())
+            if source is None or not self._desk.rule.permits(host):
+                return None
+            if len(self._sources) >= _MEMO:
+                self._sources.clear()
+            self._sources[host] = source
+        announce = read_announce(query)
+        if isinstance(announce, Failure):
+            return None
+        reply = self.announce(announce, source)
+        return None if isinstance(reply, Failure) else reply
 
     def handle(self, request: IHttpRequest, body: AsyncIterator[bytes]) -> HttpAnswer:
         """The answer to a request."""
@@ -98,23 +121,27 @@ class TrackerApplication:
             return NOT_SERVED
         self.announces += 1
         family = 0 if len(source) == 4 else 1
-        entry = source + announce.port.to_bytes(2, "big")
-        sort = sort_of(announce.left, announce.event)
+        left, event = announce.left, announce.event
+        sort = DOWNLOADER if left and not event else sort_of(left, event)
         ident = announce.peer_id + (announce.key or 0).to_bytes(4, "big")
-        known = swarms.announce(info_hash, family, entry, ident, sort, announce.event is Event.COMPLETED)
+        entry = source + announce.port.to_bytes(2, "big")
+        known = swarms.announce(info_hash, family, entry, ident, sort, event is Event.COMPLETED)
         if known is None and sort != LEAVING:
             return NO_ROOM
         swarm, place = known or (Swarm(), -1)
-        count = desk.wanted(announce.numwant, desk.settings.most_peers)
+        numwant = announce.numwant
+        count = desk.usual if numwant < 0 else min(numwant, desk.most)
         own = swarms.sample(swarm, family, sort, place, count)
-        others = swarms.sample(swarm, 1 - family, sort, -1, count - len(own) // WIDTHS[family])
+        others = b""
+        if len(own) < count * WIDTHS[family]:
+            others = swarms.sample(swarm, 1 - family, sort, -1, count - len(own) // WIDTHS[family])
         four, six = (others, own) if family else (own, others)
         if announce.compact:
             peers = b"%d:%b" % (len(four), bytes(four))
         else:
             found = [*_named(swarm, 0, four), *_named(swarm, 1, six)]
             peers, six = dictionary_peers(found, ids=not announce.no_peer_id), b""
-        return announce_reply(desk.interval(), desk.settings.min_interval, swarm.tally(), source, peers, six)
+        return announce_reply(desk.interval(), desk.least, swarm.tally(), source, peers, six)
 
     def scrape(self, query: bytes | None) -> bytes | Failure:
         """The reply to a scrape."""

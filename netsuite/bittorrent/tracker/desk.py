@@ -51,6 +51,7 @@ class Desk:
         self.rate: RateLimit | None = commons.access.rate(rate, rate * 10.0) if rate else None
         self._least = settings.interval * 9 // 10
         self._spread = max(settings.interval - self._least, 1) * 2
+        self.usual, self.most, self.least = settings.peers, settings.most_peers, settings.min_interval
         self.limited = 0
 
     def interval(self) -> int:
@@ -59,7 +60,7 @@ class Desk:
 
     def wanted(self, numwant: int, most: int) -> int:
         """How many peers one gets who asked for so many (negative: did not say)."""
-        return min(self.settings.peers if numwant < 0 else numwant, self.settings.most_peers, most)
+        return min(self.usual if numwant < 0 else numwant, self.most, most)
 
     def permits(self, packed: bytes) -> bool:
         """Whether an address has not asked too often."""

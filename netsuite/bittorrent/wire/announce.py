@@ -5,17 +5,19 @@ The values (:class:`Announce`, :class:`AnnounceReply`, :class:`Failure`) are tho
 writes :func:`announce_reply`, :func:`scrape_reply` and :func:`failure_reply`, from templates in canonical order.
 
 What a tracker reads is checked; what it leaves out gets the meaning that most trackers give it: without ``left`` one
-downloads, without ``numwant`` the tracker chooses. Of a key that is there twice the first counts.
+downloads, without ``numwant`` the tracker chooses. Of a key that is there twice the last counts.
 
 Implements: BEP 3 (trackers), BEP 7, BEP 21 (announces, scrapes), BEP 23, BEP 24, BEP 31, BEP 48
 """
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import math
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote_from_bytes, unquote_to_bytes
@@ -284,67 +286,70 @@ def packed_address(text: bytes) -> bytes | None:
 # -- a tracker's side
 
 
-def _fields(query: bytes) -> dict[bytes, bytes]:
-    """A query's keys and raw values; the first of each counts."""
-    fields: dict[bytes, bytes] = {}
-    for part in query.split(b"&"):
-        key, _, value = part.partition(b"=")
-        fields.setdefault(key, value)
-    return fields
+_PAIRS: Final = re.compile(rb"([^&=]+)=([^&]+)")
+_INTEGERS: Final = re.compile(rb"-?[0-9]{1,20}(?:&-?[0-9]{1,20}){4}")
+_HEX: Final = re.compile(rb"[0-9A-Fa-f]+")
+_SIGNS: Final = b"%" * 20
 
 
-_INTEGER: Final = re.compile(rb"-?[0-9]{1,20}")
+def _ident(raw: bytes) -> bytes:
+    """A query's value as the 20 bytes that it should be; of any other length if it is not."""
+    if b"%" not in raw and b"+" not in raw:
+        return raw
+    if len(raw) == 60 and raw[::3] == _SIGNS:
+        with contextlib.suppress(ValueError):
+            return bytes.fromhex(raw.replace(b"%", b"").decode("ascii"))
+    return unquote_to_bytes(raw.replace(b"+", b" ") if b"+" in raw else raw)
+
+
+_info_hash: Final = lru_cache(16384)(_ident)
+"""The same for what many peers say alike."""
 
 
 def read_announce(query: bytes) -> Announce | Failure:
     """The announce in a URL's query, or what is wrong with it."""
     if len(query) > LONGEST_QUERY:
         return Failure("the query is too long", math.inf)
-    fields = _fields(query)
-    info_hash = unquote_to_bytes(fields.get(b"info_hash", b"").replace(b"+", b" "))
+    fields = dict(_PAIRS.findall(query))
+    find = fields.get
+    info_hash = _info_hash(find(b"info_hash", b""))
     if len(info_hash) != 20:
         return Failure("info_hash must be there, with 20 bytes", math.inf)
-    peer_id = unquote_to_bytes(fields.get(b"peer_id", b"").replace(b"+", b" "))
+    peer_id = _ident(find(b"peer_id", b""))
     if len(peer_id) != 20:
         return Failure("peer_id must be there, with 20 bytes", math.inf)
-    numbers = []
-    for key, usual in ((b"port", 0), (b"uploaded", 0), (b"downloaded", 0), (b"left", 1), (b"numwant", -1)):
-        text = fields.get(key)
-        if not text:
-            numbers.append(usual)
-        elif _INTEGER.fullmatch(text):
-            numbers.append(int(text))
-        else:
-            return Failure(f"{key.decode()} is no number")
-    port, uploaded, downloaded, left, numwant = numbers
-    event = _EVENTS.get(fields.get(b"event", b""))
+    port, left, numwant = find(b"port", b"0"), find(b"left", b"1"), find(b"numwant", b"-1")
+    uploaded, downloaded = find(b"uploaded", b"0"), find(b"downloaded", b"0")
+    if not _INTEGERS.fullmatch(b"%b&%b&%b&%b&%b" % (port, left, numwant, uploaded, downloaded)):
+        return Failure("port, left, numwant, uploaded and downloaded must be numbers")
+    event = _EVENTS.get(find(b"event", b""))
     if event is None:
         return Failure("the event is not known")
+    place = int(port)
     # a peer that leaves needs no port
-    if not 0 < port < 65536 and event is not Event.STOPPED:
+    if not 0 < place < 65536 and event is not Event.STOPPED:
         return Failure("port must be there, between 1 and 65535")
-    secret = fields.get(b"key")
-    ident = fields.get(b"trackerid")
+    secret, ident, ip = find(b"key"), find(b"trackerid"), find(b"ip")
     return Announce(
         info_hash,
         peer_id,
-        port & 0xFFFF,
-        uploaded,
-        downloaded,
-        left,
+        place & 0xFFFF,
+        int(uploaded),
+        int(downloaded),
+        int(left),
         event,
-        numwant,
+        int(numwant),
         _key(secret) if secret else None,
         unquote_to_bytes(ident) if ident is not None else None,
-        fields.get(b"compact") != b"0",
-        fields.get(b"no_peer_id", b"0") != b"0",
-        unquote_to_bytes(fields[b"ip"]) if b"ip" in fields else b"",
+        find(b"compact") != b"0",
+        find(b"no_peer_id", b"0") != b"0",
+        unquote_to_bytes(ip) if ip is not None else b"",
     )
 
 
 def _key(text: bytes) -> int:
     """A key as 32 bits: hexadecimal as most write it, or folded from whatever it is."""
-    if len(text) <= 8 and re.fullmatch(rb"[0-9A-Fa-f]+", text):
+    if len(text) <= 8 and _HEX.fullmatch(text):
         return int(text, 16)
     return int.from_bytes(text[:64], "big") % 0xFFFFFFFB
 

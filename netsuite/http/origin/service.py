@@ -14,6 +14,7 @@ from netsuite.common.commons import Commons
 from netsuite.common.errors import StartError
 from netsuite.common.listen import StreamListener
 from netsuite.common.service import NetsuiteService
+from netsuite.http.doorstep import immediate
 from netsuite.http.origin.files import Files
 from netsuite.http.origin.settings import HttpSettings
 from netsuite.http.server import HttpServer
@@ -89,7 +90,9 @@ class OriginService(NetsuiteService):
         concurrency: ConcurrencyLimit | None = None,
     ) -> Callable[[], Sequence[Address]]:
         """Give an application ports of its own, opened and closed with this service."""
-        server = HttpServer(self.commons, name, http1=self._http1, rule=rule, concurrency=concurrency)
+        server = HttpServer(
+            self.commons, name, http1=self._http1, rule=rule, concurrency=concurrency, immediate=immediate(app)
+        )
         server.mount("/", app)
         key = setting or f"{name}.listen"
         listeners = [StreamListener(text, server.factory, self.commons, key) for text in addresses]
