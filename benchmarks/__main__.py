@@ -16,6 +16,7 @@ from benchmarks.process import ServerFailed
 from benchmarks.proxies import HttpHit
 from benchmarks.relays import SmtpAccept
 from benchmarks.swarms import PeerLoopback
+from benchmarks.trackers import TrackerHttp, TrackerUdp
 
 FEWEST = 5
 """Pairs below which a run is a look, not a result."""
@@ -25,7 +26,7 @@ def main() -> int:
     """Run what is named on the command line."""
     runs = (
         DnsAuth(), DnsCache(), HttpHit(), HttpHit(tls=True), Idle(), SmtpAccept(), ImapAppend(), ImapFetch(),
-        PeerLoopback(),
+        PeerLoopback(), TrackerUdp(), TrackerHttp(),
     )  # fmt: skip
     known = {run.name: run for run in runs}
     parser = argparse.ArgumentParser(
