@@ -16,6 +16,7 @@ from benchmarks.process import ServerFailed
 from benchmarks.proxies import HttpHit
 from benchmarks.relays import SmtpAccept
 from benchmarks.swarms import PeerLoopback
+from benchmarks.trackers import TrackerHttp, TrackerUdp
 from benchmarks.zone_loading import DnsLoad
 
 FEWEST = 5
@@ -26,7 +27,7 @@ def main() -> int:
     """Run what is named on the command line."""
     runs = (
         DnsAuth(), DnsMillion(), DnsLoad(), DnsCache(), HttpHit(), HttpHit(tls=True), Idle(), SmtpAccept(),
-        ImapAppend(), ImapFetch(), PeerLoopback(),
+        ImapAppend(), ImapFetch(), PeerLoopback(), TrackerUdp(), TrackerHttp(),
     )  # fmt: skip
     known = {run.name: run for run in runs}
     parser = argparse.ArgumentParser(

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from benchmarks.process import GENERATOR_CORE, pin
 
-__all__ = ["BOUND", "Load", "LoadFailed", "dnsperf", "imap", "missing", "smtp_source", "wrk"]
+__all__ = ["BOUND", "Load", "LoadFailed", "dnsperf", "imap", "missing", "smtp_source", "tracker", "wrk"]
 
 BOUND = 0.9
 """A generator that keeps its core busier than this limits the rate itself, which then proves nothing."""
@@ -101,3 +101,13 @@ def imap(port: int, doing: str, *options: str, seconds: float = 0, count: int = 
     output, busy = _run([*command, f"--seconds={seconds}", f"--count={count}"], seconds + 120)
     done = json.loads(output)
     return Load(done["answers"], done["seconds"], busy)
+
+
+def tracker(port: int, how: str, peers: int, wanted: int, seconds: float = 0) -> tuple[Load, int, int]:
+    """Run ``benchmarks.tracker_clients``; the load, the peers that the answers named, and the announces sent."""
+    command = [sys.executable, "-m", "benchmarks.tracker_clients", str(port), how]
+    output, busy = _run([*command, f"--peers={peers}", f"--wanted={wanted}", f"--seconds={seconds}"], seconds + 120)
+    done = json.loads(output)
+    if done["errors"]:
+        raise LoadFailed(f"{done['errors']} announces were refused")
+    return Load(done["answers"], done["seconds"], busy), done["peers"], done["sent"]

@@ -13,6 +13,7 @@ import select
 import socket
 import struct
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha1
 from urllib.parse import quote_from_bytes
 
@@ -21,7 +22,8 @@ __all__ = ["SWARMS", "info_hash", "ports_of"]
 SWARMS = 10
 """Swarms among which the peers are spread evenly."""
 SOCKETS = 16
-BURST = 16
+BURST = 10
+"""Announces in flight from a socket: with more in all, a tracker's socket buffer of the usual size overflows."""
 _CONNECT = struct.pack(">QII", 0x41727101980, 0, 1)
 _TAIL = struct.Struct(">QQQIIIiH")
 _LEAST_HTTP = 32
@@ -40,7 +42,11 @@ def ports_of(peers: int, host: int) -> range:
 def announce(swarm: int, port: int, wanted: int) -> bytes:
     """An announce over UDP behind its connection id, its transaction open."""
     return (
-        struct.pack(">I", 1) + b"TTTT" + info_hash(swarm) + b"-BENCH-%013d" % port + _TAIL.pack(0, 1, 0, 0, 0, port, wanted, port)
+        struct.pack(">I", 1)
+        + b"TTTT"
+        + info_hash(swarm)
+        + b"-BENCH-%013d" % port
+        + _TAIL.pack(0, 1, 0, 0, 0, port, wanted, port)
     )
 
 
@@ -58,51 +64,66 @@ class Udp:
             self.ident = sock.recv(64)[8:16]
             self.sockets.append(sock)
 
-    def round(self, messages: list[list[bytes]]) -> tuple[int, int, int]:
-        """Send each socket its messages, take the answers: how many came, peers named, errors."""
-        answers = peers = errors = 0
-        for sock, burst in zip(self.sockets, messages, strict=True):
+    def ask(self, bursts: Iterable[Sequence[bytes]]) -> tuple[int, int, int, int]:
+        """Send bursts from one socket after another, each when the one before it is answered there.
+
+        Answers how many announces were sent, answered, and refused, and the peers that the answers named.
+        """
+        self.sent = self.answers = self.peers = self.errors = 0
+        owed = [0] * SOCKETS
+        for turn, burst in enumerate(bursts):
+            at = turn % SOCKETS
+            self._take(at, owed[at])
             for message in burst:
-                sock.send(message)
-        for sock, burst in zip(self.sockets, messages, strict=True):
-            for _ in burst:
-                try:
-                    reply = sock.recv(2048)
-                except TimeoutError:
-                    break
-                answers += 1
-                if reply[3] == 1:
-                    peers += len(reply) - 20
-                else:
-                    errors += 1
-        return answers, peers // 6, errors
+                self.sockets[at].send(message)
+            owed[at] = len(burst)
+            self.sent += len(burst)
+        for at, count in enumerate(owed):
+            self._take(at, count)
+        return self.sent, self.answers, self.errors, self.peers
+
+    def _take(self, at: int, count: int) -> None:
+        """The answers to a burst; what has not come in five seconds is lost."""
+        receive = self.sockets[at].recv
+        for _ in range(count):
+            try:
+                reply = receive(2048)
+            except TimeoutError:
+                return
+            self.answers += 1
+            if reply[3] == 1:
+                self.peers += (len(reply) - 20) // 6
+            else:
+                self.errors += 1
 
 
 def udp(port: int, peers: int, wanted: int, seconds: float, *, fill: bool) -> dict[str, float]:
     """Announce every peer once (``fill``), or peers at random for some seconds."""
     rng = random.Random(7)
-    answers = named = errors = sent = 0
-    hosts = [Udp(port, host) for host in range((peers + 49_999) // 50_000)]
-    prepared = []
-    for host, source in enumerate(hosts):
-        known = [source.ident + announce(at % SWARMS, at, wanted) for at in ports_of(peers, host)]
-        prepared.append(known)
     began = time.monotonic()
-    while True:
-        for source, known in zip(hosts, prepared, strict=True):
-            if fill:
-                chosen = [known[at : at + SOCKETS * BURST] for at in range(0, len(known), SOCKETS * BURST)]
-            else:
-                chosen = [rng.choices(known, k=SOCKETS * BURST) for _ in range(20)]
-            for each in chosen:
-                got = source.round([each[at::SOCKETS] for at in range(SOCKETS)])
-                sent += len(each)
-                answers, named, errors = answers + got[0], named + got[1], errors + got[2]
-        if fill or time.monotonic() - began >= seconds:
-            break
+    total = [0] * 4
+    hosts = range((peers + 49_999) // 50_000)
+    share = seconds / len(hosts)
+    for host in hosts:
+        source = Udp(port, host)
+        known = [source.ident + announce(at % SWARMS, at, wanted) for at in ports_of(peers, host)]
+        if host == 0:
+            began = time.monotonic()
+        if fill:
+            got = source.ask(known[at : at + BURST] for at in range(0, len(known), BURST))
+        else:
+            got = source.ask(_until(time.monotonic() + share, rng, known))
+        total = [one + other for one, other in zip(total, got, strict=True)]
+    sent, answers, errors, named = total
     return {
         "answers": answers, "sent": sent, "peers": named, "errors": errors, "seconds": time.monotonic() - began
     }  # fmt: skip
+
+
+def _until(end: float, rng: random.Random, known: list[bytes]) -> Iterator[list[bytes]]:
+    """Bursts of known peers until a moment."""
+    while time.monotonic() < end:
+        yield rng.choices(known, k=BURST)
 
 
 def request(swarm: int, port: int, wanted: int, server: int) -> bytes:
@@ -114,8 +135,8 @@ def request(swarm: int, port: int, wanted: int, server: int) -> bytes:
     ).encode()
 
 
-def http(port: int, peers: int, wanted: int, seconds: float, *, kept: bool) -> dict[str, float]:
-    """Announce peers at random, a connection each, or over connections that are kept where the tracker keeps them."""
+def http(port: int, peers: int, wanted: int, seconds: float) -> dict[str, float]:
+    """Announce peers at random, a connection each."""
     rng = random.Random(7)
     prepared = [request(at % SWARMS, at, wanted, port) for at in ports_of(peers, 0)]
     answers = named = errors = 0
@@ -141,13 +162,6 @@ def http(port: int, peers: int, wanted: int, seconds: float, *, kept: bool) -> d
             except ConnectionResetError:
                 data = b""
             got += data
-            if not data and not got:
-                # a tracker that closes behind every answer
-                del open_[descriptor]
-                poll.unregister(descriptor)
-                sock.close()
-                connect()
-                continue
             count = _peers(got)
             if count < -1 or not data:
                 errors += 1
@@ -156,13 +170,6 @@ def http(port: int, peers: int, wanted: int, seconds: float, *, kept: bool) -> d
             else:
                 answers += 1
                 named += count
-            got.clear()
-            if kept and data:
-                try:
-                    sock.send(rng.choice(prepared))
-                    continue
-                except OSError:
-                    pass
             del open_[descriptor]
             poll.unregister(descriptor)
             sock.close()
@@ -191,7 +198,7 @@ def main() -> None:
     """Do what the command line says."""
     parser = argparse.ArgumentParser()
     parser.add_argument("port", type=int)
-    parser.add_argument("how", choices=("udp", "fill", "http", "http-kept"))
+    parser.add_argument("how", choices=("udp", "fill", "http"))
     parser.add_argument("--peers", type=int, default=10_000)
     parser.add_argument("--wanted", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=3.0)
@@ -199,7 +206,7 @@ def main() -> None:
     if given.how in ("udp", "fill"):
         done = udp(given.port, given.peers, given.wanted, given.seconds, fill=given.how == "fill")
     else:
-        done = http(given.port, given.peers, given.wanted, given.seconds, kept=given.how == "http-kept")
+        done = http(given.port, given.peers, given.wanted, given.seconds)
     print(json.dumps(done))
 
 

@@ -32,14 +32,18 @@ _TABLE: Final = {
 _LONG: Final = 240
 _EXTENSION: Final = 10
 _LONGEST: Final = 255
+_MOST_LOOKED_AT: Final = 8192
 
 
 def component(raw: bytes) -> str:
     """A name as one safe component of a path, or ``""`` if nothing of it is left or it means a folder (``.``, ``..``).
 
     Separators, and characters that do not show or turn the text around, are left out; control characters and what is
-    no UTF-8 become ``_``. What is longer than a file name may be keeps its beginning and its extension.
+    no UTF-8 become ``_``. What is longer than a file name may be keeps its beginning and its extension; of a monster,
+    only the first and the last few thousand bytes are looked at.
     """
+    if len(raw) > _MOST_LOOKED_AT:
+        raw = raw[: _MOST_LOOKED_AT // 2] + raw[-_MOST_LOOKED_AT // 2 :]
     try:
         name = raw.decode().translate(_TABLE) if len(raw) < _LONG else _shortened(raw)
     except UnicodeDecodeError:

@@ -187,7 +187,7 @@ def _verify(options: argparse.Namespace) -> int:
         for fault in found.faults:
             pieces = f" ({'piece' if len(fault.pieces) == 1 else 'pieces'} {_ranges(fault.pieces)})"
             print(f"{path.joinpath(*fault.file.path)}: {fault.reason}{pieces if fault.pieces else ''}")
-        print(f"{found.have.count} of {_many(torrent.piece_count, 'piece')} right")
+        print(f"{found.have.count:,} of {_many(torrent.piece_count, 'piece')} right")
     return 0 if found.complete else 1
 
 

@@ -42,7 +42,8 @@ class DoorPort(tcp.Port):
         """Take in who is there."""
         factory: Any = self.factory
         door, rule = factory.door, factory.rule
-        family, accept = self.socket.family, self.socket._accept
+        listening: Any = self.socket
+        family, accept = listening.family, listening._accept
         for _ in range(_TURN):
             try:
                 descriptor, address = accept()

@@ -160,7 +160,8 @@ def page(readings: dict[str, tuple[Reading, Reading]]) -> str:
         "gets a number.",
         "- A hybrid without the hashes of version 1 counts as version 2 only.",
         "- A length of more than 64 bits is refused; libtorrent takes it for 0.",
-        "- A file name never has more than 255 bytes, also if it is made of bytes that are no UTF-8.",
+        "- A file name never has more than 255 bytes, also if it is made of bytes that are no UTF-8; of a name with "
+        "more than 8,192 bytes only both ends are looked at.",
         "- Pad files take no name from a real file, and never name the torrent.",
         "- Web seeds are URLs with `http`, `https` or `ftp`; what has no place in a URL is percent-encoded.",
     ]

@@ -132,7 +132,7 @@ class TrackerApplication:
         numwant = announce.numwant
         count = desk.usual if numwant < 0 else min(numwant, desk.most)
         own = swarms.sample(swarm, family, sort, place, count)
-        others = b""
+        others: bytes | bytearray = b""
         if len(own) < count * WIDTHS[family]:
             others = swarms.sample(swarm, 1 - family, sort, -1, count - len(own) // WIDTHS[family])
         four, six = (others, own) if family else (own, others)

@@ -384,7 +384,7 @@ def announce_reply(
         external_ip,
         b"10:incompletei%de8:intervali%de12:min intervali%de" % (tally.leechers, interval, min_interval),
         peers,
-        b"6:peers6%d:%b" % (len(peers6), peers6) if peers6 else b"",
+        b"6:peers6%d:%b" % (len(peers6), bytes(peers6)) if peers6 else b"",
     )
 
 
