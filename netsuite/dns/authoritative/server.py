@@ -19,7 +19,7 @@ from netsuite.dns.authoritative.ratelimit import ResponseRate
 from netsuite.dns.authoritative.settings import DnsSettings
 from netsuite.dns.authoritative.tended import Tended
 from netsuite.dns.wire import codes
-from netsuite.dns.wire.edns import PROHIBITED, extended_error, opt
+from netsuite.dns.wire.edns import PROHIBITED, extended_error, opt, padded, whole
 from netsuite.dns.wire.name import BadName
 from netsuite.dns.wire.query import Query, Refusal, error, parse
 from netsuite.dns.wire.stream import DnsConnection, DnsStreamLimits, Message
@@ -31,6 +31,8 @@ __all__ = ["AuthoritativeServer"]
 
 _USUAL_RATE: Final = 200
 _DEALINGS: Final = (codes.NOTIFY << 3, codes.UPDATE << 3)
+_ONE_AND_OPT: Final = b"\0\1\0\0\0\0\0\1"
+_OPT: Final = b"\0\0\x29"
 _REMEMBERED: Final = (codes.NOERROR, codes.NXDOMAIN)
 _PROHIBITED: Final = extended_error(PROHIBITED, "this address may not ask")
 
@@ -140,6 +142,56 @@ class AuthoritativeServer:
             return self._error(data, query, codes.FORMERR), False, False
         return answers.respond(data, query, client.stream, said.options, said.block), False, said.proven
 
+    def _courteous(self, data: bytes, client: Client) -> tuple[bytes, bool] | None:
+        """The prompt answer to a query with options, what is said to those in it, and whether the address is proven.
+
+        None for what has no prompt answer, or breaks a rule: the usual way says what is to say.
+        """
+        prompt = self._stream_prompt if client.stream else self._prompt
+        at = data.find(b"\0", 12) + 16
+        options = data[at:]
+        if (
+            prompt is None
+            or not options
+            or data[4:12] != _ONE_AND_OPT
+            or data[at - 11 : at - 8] != _OPT
+            or data[at - 2] << 8 | data[at - 1] != len(options)
+            or not whole(data, at, len(data))
+        ):
+            return None
+        answer = prompt([data[2 : at - 2] + b"\0\0"])[0]
+        if answer is None:
+            return None
+        said = self.courtesy.say(
+            options,
+            client.host,
+            self._seconds(),
+            stream=client.stream,
+            private=client.private,
+            version=lambda: self._version(data),
+        )
+        if said is not None:
+            response = data[:2] + answer
+            if said.options:
+                response = b"".join((response[:-2], len(said.options).to_bytes(2, "big"), said.options))
+            limit = 65535 if client.stream else min(max(data[at - 8] << 8 | data[at - 7], 512), self.answers.udp_size)
+            if len(response) <= limit:
+                if said.block:
+                    response = padded(response, len(response) - 11 - len(said.options), said.block)
+                return response, said.proven
+        # It is answered the usual way, and counted there.
+        self.answers.rcodes[answer[1] & 15] -= 1
+        return None
+
+    def _courteous_stream(self, data: bytes, client: Client) -> bytes | None:
+        """The same over a stream, without the id."""
+        made = self._courteous(data, client)
+        return None if made is None else made[0][2:]
+
+    def _version(self, data: bytes) -> bytes:
+        query = parse(data, self.answers.udp_size)
+        return self.answers.version(query) if isinstance(query, Query) else b""
+
     def _error(self, data: bytes, query: Query, rcode: int, options: bytes = b"") -> bytes:
         self.answers.rcodes[rcode] += 1
         edns = opt(self.answers.udp_size, dnssec=query.dnssec, options=options) if query.edns else b""
@@ -156,8 +208,11 @@ class AuthoritativeServer:
         if known:
             answer = self._prompt([data[2:]])[0] if self._prompt is not None else None
             response = self.memo.find(data) if answer is None else data[:2] + answer
+        client = Client(peer[0], False)
+        if response is None and (self.rule is None or known) and (made := self._courteous(data, client)) is not None:
+            response, proven = made
         if response is None:
-            outcome, general, proven = self._answer(data, Client(peer[0], False))
+            outcome, general, proven = self._answer(data, client)
             if outcome is None or not isinstance(outcome, bytes):
                 return outcome if isinstance(outcome, Deferred) else None
             response = outcome
@@ -195,7 +250,12 @@ class AuthoritativeServer:
             ids.append(data[at + 2 : at + 4])
             queries.append(data[at + 4 : after])
             at = after
-        answers = [answer for answer in prompt(queries) if answer is not None]
+        client = Client(channel.peer[0], True, channel.tls is not None)
+        made = [
+            self._courteous_stream(i + query, client) if answer is None else answer
+            for i, query, answer in zip(ids, queries, prompt(queries), strict=True)
+        ]
+        answers = [answer for answer in made if answer is not None]
         if len(answers) < len(queries):
             # All are answered the usual way, and counted there.
             for answer in answers:
