@@ -15,6 +15,7 @@ from benchmarks.name_servers import DnsAuth, DnsCache, DnsMillion
 from benchmarks.process import ServerFailed
 from benchmarks.proxies import HttpHit
 from benchmarks.relays import SmtpAccept
+from benchmarks.secured_names import DnsOptions, DnsSigned, DnsTls
 from benchmarks.zone_loading import DnsLoad
 
 FEWEST = 5
@@ -24,7 +25,7 @@ FEWEST = 5
 def main() -> int:
     """Run what is named on the command line."""
     runs = (
-        DnsAuth(), DnsMillion(), DnsLoad(), DnsCache(), HttpHit(), HttpHit(tls=True), Idle(), SmtpAccept(),
+        DnsAuth(), DnsSigned(), DnsOptions(), DnsTls(), DnsMillion(), DnsLoad(), DnsCache(), HttpHit(), HttpHit(tls=True), Idle(), SmtpAccept(),
         ImapAppend(), ImapFetch()
     )  # fmt: skip
     known = {run.name: run for run in runs}

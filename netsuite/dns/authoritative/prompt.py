@@ -36,8 +36,6 @@ _HINDERED: Final = CUT | RENAMED
 _CAREFUL: Final = frozenset({codes.NS, codes.SOA, codes.DNAME})
 # Their data end with a name to compress, behind so many bytes.
 _NAMED: Final = {codes.CNAME: 0, codes.PTR: 0, codes.MX: 2}
-# What an alias may have itself.
-_BESIDE_ALIAS: Final = frozenset({codes.CNAME, codes.RRSIG, codes.NSEC})
 _CNAME: Final = codes.CNAME.to_bytes(2, "big")
 _SIGNED: Final = codes.RRSIG.to_bytes(2, "big")
 _FIXED: Final = 12
@@ -446,7 +444,7 @@ class Prompt:
             dnssec=query.dnssec,
             named=_NAMED.get(rdtype, -1),
             careful=careful,
-            aliased=rdtype not in _BESIDE_ALIAS,
+            aliased=rdtype != codes.CNAME,
         )
 
 
