@@ -25,7 +25,8 @@ FEWEST = 5
 def main() -> int:
     """Run what is named on the command line."""
     runs = (
-        DnsAuth(), DnsSigned(), DnsOptions(), DnsTls(), DnsMillion(), DnsLoad(), DnsCache(), HttpHit(), HttpHit(tls=True), Idle(), SmtpAccept(),
+        DnsAuth(), DnsSigned(), DnsOptions(), DnsTls(), DnsMillion(),
+        DnsLoad(), DnsCache(), HttpHit(), HttpHit(tls=True), Idle(), SmtpAccept(),
         ImapAppend(), ImapFetch()
     )  # fmt: skip
     known = {run.name: run for run in runs}

@@ -90,6 +90,7 @@ class _NoLinks:
 _NO_LINKS: Final = _NoLinks()
 # No node begins so.
 _CAREFULLY: Final = b"\xfe"
+_NO_WHOLE: Final[dict[Packed, tuple[bytes, bytes]]] = {}
 # No query begins and ends so.
 _NO_SHAPE: Final = _Shape(b"\xff", b"")
 
@@ -110,6 +111,7 @@ class Prompt:
         "_sole",
         "_stream",
         "_udp_size",
+        "_whole",
         "_zones",
         "rcodes",
     )
@@ -127,6 +129,8 @@ class Prompt:
         self._referrals: dict[tuple[bytes, int, bool], tuple[bytes, int, int]] = {}
         self._chains: dict[bytes, Names | Hashes | None] = {}
         self._evidence: dict[tuple[bytes, ...], Evidence] = {}
+        # By type and node: RRsets with their signatures, and the count, where nothing depends on the name.
+        self._whole: dict[bytes, dict[Packed, tuple[bytes, bytes]]] = {}
 
     def serve(self, zones: Mapping[bytes, Zone]) -> None:
         """Answer from these zones, as they are now."""
@@ -136,6 +140,7 @@ class Prompt:
         self._referrals.clear()
         self._chains.clear()
         self._evidence.clear()
+        self._whole.clear()
 
     def answers(self, queries: Iterable[bytes]) -> list[bytes | None]:
         """The responses to queries, all without id; None for what is not that plain."""
@@ -178,6 +183,13 @@ class Prompt:
                     if len(answer) <= limit:
                         give(answer)
                         continue
+                if plain and shape.dnssec and signed:
+                    whole = self._whole.get(shape.rdtype, _NO_WHOLE).get(packed)
+                    if whole is not None:
+                        answer = b"".join((shape.some, whole[0], shape.counts, question, whole[1], edns))
+                        if len(answer) <= limit:
+                            give(answer)
+                            continue
             elif flat and not (signed and shape.dnssec) and name and 0 < name[0] < 64 and name[name[0] + 1 :] == apex:
                 negative = negatives.get(len(name))
                 if negative is not None:
@@ -260,6 +272,11 @@ class Prompt:
                 added, more = signatures(packed, shape.rdtype, packed[at + 6 : at + 10])
                 records += added
                 count = (int.from_bytes(count, "big") + more).to_bytes(2, "big")
+                if shape.named < 0:
+                    kept = self._whole.setdefault(shape.rdtype, {})
+                    if len(kept) >= _REFERRALS:
+                        kept.clear()
+                    kept[packed] = count, records
         if dnssec and starred:
             found = self._composed(zone, tuple(proven), soa=False)
             authority = pointer(zone, len(name)).join(found.pieces)
