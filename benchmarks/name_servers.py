@@ -158,7 +158,7 @@ class DnsAuth(Benchmark[Zone]):
     title = "Authoritative DNS"
     what_grows = "names in the zone"
     size = 10_000
-    sizes = (1_000, 10_000, 100_000)
+    sizes: tuple[int, ...] = (1_000, 10_000, 100_000)
     cases: tuple[str, ...] = (UDP, TCP)
     notes = (
         "Names at random from the whole zone, one in ten absent. One worker each; response rate limiting off; no "

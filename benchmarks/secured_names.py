@@ -27,7 +27,7 @@ class DnsSigned(DnsAuth):
 
     name = "dns-signed"
     title = "Authoritative DNS, signed zone"
-    sizes = (1_000, 10_000)
+    sizes: tuple[int, ...] = (1_000, 10_000)
     cases = ("random names, one in ten absent, DO set",)
     notes = (
         "Names at random from the whole zone, one in ten absent, all with the DO bit. The zone is signed by "
@@ -75,7 +75,7 @@ class DnsOptions(DnsAuth):
     name = "dns-options"
     title = "Authoritative DNS, queries with cookies"
     cases = ("random names, one in ten absent, a client cookie in each",)
-    sizes = (1_000, 10_000)
+    sizes: tuple[int, ...] = (1_000, 10_000)
     notes = (
         "Names at random from the whole zone, one in ten absent, a client cookie (RFC 7873) in each query. Ours and "
         "NSD answer with a server cookie; Knot DNS answers cookies only with a module, and passes over them here."
@@ -101,7 +101,7 @@ class DnsTls(DnsAuth):
     name = "dns-tls"
     title = "Authoritative DNS over TLS"
     cases = ("random names, one in ten absent, over TLS",)
-    sizes = (1_000, 10_000)
+    sizes: tuple[int, ...] = (1_000, 10_000)
     notes = (
         "Eight kept connections. Debian's Knot DNS speaks no DNS over TLS, so NSD is the only peer. Each server has a "
         "certificate of its own (ECDSA P-256) and chooses the cipher as it does by default."

@@ -31,6 +31,8 @@ __all__ = ["Prompt"]
 
 _SHAPES: Final = 1024
 _REFERRALS: Final = 16384
+# Type, class and an OPT record without options; what has some differs from client to client.
+_LONGEST_TAIL: Final = 15
 _HINDERED: Final = CUT | RENAMED
 # At the zone's own name more belongs to them, and a DNAME hides what is below it.
 _CAREFUL: Final = frozenset({codes.NS, codes.SOA, codes.DNAME})
@@ -418,6 +420,8 @@ class Prompt:
         """A query's shape, from its bytes around the name."""
         # A zero byte within a label ends the name early; no zone has a name that is cut there, nor do we know the rest.
         end = query.find(b"\0", 10) + 1
+        if len(query) - end > _LONGEST_TAIL:
+            return _NO_SHAPE
         around = query[:10] + query[end:]
         shape = self._shapes.get(around)
         if shape is None:
@@ -429,7 +433,7 @@ class Prompt:
     def _shape(self, head: bytes, tail: bytes) -> _Shape:
         declined = _Shape(head, tail)
         # Nothing but a question, or that and an OPT record without options.
-        edns = head[4:] == b"\0\0\0\0\0\1" and len(tail) == 15 and tail[4:7] == b"\0\0\x29"
+        edns = head[4:] == b"\0\0\0\0\0\1" and len(tail) == _LONGEST_TAIL and tail[4:7] == b"\0\0\x29"
         if len(head) != 10 or (not edns and (head[4:] != bytes(6) or len(tail) != 4)):
             return declined
         query = parse(b"\0\0" + head + b"\0" + tail, self._udp_size)
