@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from netsuite.dns.authoritative.prompt import Prompt
-from netsuite.dns.authoritative.search import Search
+from netsuite.dns.authoritative.search import Note, Search
 from netsuite.dns.authoritative.zone import Zone
 from netsuite.dns.wire import codes
 from netsuite.dns.wire.edns import NOT_AUTHORITATIVE, NOT_READY, extended_error, opt, padded
@@ -77,10 +77,19 @@ class Answers:
             return query.response
         return self.respond(data, query, stream)
 
-    def respond(self, data: bytes, query: Query, stream: bool = False, options: bytes = b"", block: int = 0) -> bytes:
+    def respond(
+        self,
+        data: bytes,
+        query: Query,
+        stream: bool = False,
+        options: bytes = b"",
+        block: int = 0,
+        note: Note | None = None,
+    ) -> bytes:
         """The response to a query that is read already.
 
         ``options`` go into its OPT record; with ``block``, padding fills it up to a multiple of so many bytes.
+        ``note`` hears of the steps of the search.
         """
         if not query.edns:
             edns = b""
@@ -106,7 +115,7 @@ class Answers:
             flags = codes.QR | codes.AA | (query.flags & codes.RD)
             writer = Writer(data[:2], query.question, flags, limit, len(edns))
             rcode = Search(
-                writer, self._zone, query.type, minimal=self.minimal, stream=stream, dnssec=query.dnssec
+                writer, self._zone, query.type, minimal=self.minimal, stream=stream, dnssec=query.dnssec, note=note
             ).run(zone, query.question)
             writer.flags |= rcode
             self.rcodes[rcode] += 1

@@ -16,6 +16,7 @@ from netsuite.dns.authoritative.answers import Answers
 from netsuite.dns.authoritative.courtesy import Courtesy
 from netsuite.dns.authoritative.dealings import TRANSFERS, Client, Dealings, Outcome, Poured
 from netsuite.dns.authoritative.ratelimit import ResponseRate
+from netsuite.dns.authoritative.search import Note
 from netsuite.dns.authoritative.settings import DnsSettings
 from netsuite.dns.authoritative.tended import Tended
 from netsuite.dns.wire import codes
@@ -88,7 +89,14 @@ class AuthoritativeServer:
             return error(query, codes.REFUSED)  # transfers are for streams of their own
         return outcome
 
-    def _answer(self, data: bytes, client: Client) -> tuple[Outcome, bool, bool]:
+    def explained(self, query: bytes, client: Client, note: Note) -> bytes | None:
+        """The response to a plain query, whose every step ``note`` hears of; it counts as none."""
+        before = list(self.answers.rcodes)
+        outcome = self._answer(query, client, note)[0]
+        self.answers.rcodes[:] = before
+        return outcome if isinstance(outcome, bytes) else None
+
+    def _answer(self, data: bytes, client: Client, note: Note | None = None) -> tuple[Outcome, bool, bool]:
         """The response, whether it depends on the query alone, and whether the client's address is proven."""
         answers = self.answers
         if len(data) >= 12 and data[2] & 0xF8 in _DEALINGS:
@@ -105,7 +113,7 @@ class AuthoritativeServer:
             return self.dealings.signed(data, client), False, False
         if query.type in TRANSFERS and query.rdclass == codes.CLASS_IN:
             return self.dealings.transfer(data, query, client), False, False
-        return self._plain(data, query, client)
+        return self._plain(data, query, client, note)
 
     def _dealt(self, data: bytes, client: Client) -> Outcome:
         """The answer to a notification or an update."""
@@ -124,10 +132,10 @@ class AuthoritativeServer:
         assert answer is None or isinstance(answer, bytes)
         return answer
 
-    def _plain(self, data: bytes, query: Query, client: Client) -> tuple[Outcome, bool, bool]:
+    def _plain(self, data: bytes, query: Query, client: Client, note: Note | None = None) -> tuple[Outcome, bool, bool]:
         answers = self.answers
         if not query.options:
-            return answers.respond(data, query, client.stream), True, False
+            return answers.respond(data, query, client.stream, note=note), True, False
         said = self.courtesy.say(
             query.options,
             client.host,
@@ -215,6 +223,10 @@ class AuthoritativeServer:
         """Serve nothing of a zone, which stays ours: SERVFAIL until there is a version again."""
         self.answers.withdraw(name)
         self.memo.clear()
+
+    def is_home_of(self, name: bytes) -> bool:
+        """Whether a name is that of a zone here."""
+        return name in self.tended
 
     def rcodes(self) -> dict[str, int]:
         """Answers so far by response code."""

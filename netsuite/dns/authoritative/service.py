@@ -14,6 +14,7 @@ from netsuite.common.storage.journal import JournalBroken, StorageFull
 from netsuite.common.threads import Threads
 from netsuite.dns.authoritative.control import ZoneControl
 from netsuite.dns.authoritative.courtesy import Courtesy
+from netsuite.dns.authoritative.explain import DnsControl
 from netsuite.dns.authoritative.notify import Notifier
 from netsuite.dns.authoritative.primary import Primary
 from netsuite.dns.authoritative.secondary import Secondary
@@ -91,6 +92,7 @@ class DnsService(NetsuiteService):
         for zone in settings.zone:
             for text in settings.listen if zone.listen is None else zone.listen:
                 self._place(text).zones.append(zone)
+        self.control = DnsControl({text: place.server for text, place in self._places.items()})
         self._tended = [self._tend(zone) for zone in settings.zone]
         metrics = commons.metrics
         metrics.add("netsuite_dns_queries", "Queries received.", "counter", self._queries, labels=("transport",))
@@ -126,8 +128,9 @@ class DnsService(NetsuiteService):
         return tended
 
     def register(self, offers: IOffers) -> None:
-        """Offers the answers of the table's first address, and to be asked about zones."""
+        """Offers the answers of the table's first address, and to be asked about zones and answers."""
         offers.provide(IControlled, ZoneControl(self._tended), "zone")
+        offers.provide(IControlled, self.control, "dns")
         if self.settings.listen:
             offers.provide(IDnsAnswers, self._places[self.settings.listen[0]].server, "dns")
 
@@ -139,6 +142,8 @@ class DnsService(NetsuiteService):
                     tended.serve(tended.read())
                 except ZoneError as error:
                     raise StartError(f"{error}; see [[dns.zone]] {tended.settings.name}") from error
+            else:
+                tended.withdraw(f"zone {tended.title} has not been copied yet")
 
     def open(self) -> None:
         """Find the secret of our cookies and what was changed of the zones; bind and listen."""
