@@ -92,6 +92,11 @@ class _Steps:
         elif step == "proof":
             values["type"] = _type(detail)
             text = f"{values['type']} of {shown} proves what is not there"
+        elif step == "spread":
+            rrset, given, by_weight = detail
+            values |= {"of": len(rrset.rdatas), "given": [str(ip_address(rdata)) for rdata in given.rdatas]}
+            how = "drawn by weight" if by_weight else "turned"
+            text = f"{len(given.rdatas)} of {values['of']} addresses of {shown}, {how}: {', '.join(values['given'])}"
         else:
             text = f"a denial for {shown} is signed for this answer"
         self.add(step, text, **values)

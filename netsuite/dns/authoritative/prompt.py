@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple
 
 from netsuite.dns.authoritative.node import CUT, EMPTY, GONE, ONE, RENAMED, SEVERAL, Packed
+from netsuite.dns.authoritative.spread import ADDRESS_SIZES, Spread
 from netsuite.dns.authoritative.zone import Zone
 from netsuite.dns.wire import codes
 from netsuite.dns.wire.edns import opt
@@ -36,6 +37,7 @@ class _Shape(NamedTuple):
     ``limit`` is how long answers may be (0: they are not made here). ``one`` and ``lone`` begin the nodes of a lone
     record and RRset of its type. ``found`` begins answers of one record, ``some`` of more, up to the answer count, and
     ``counts`` follows that; ``none`` begins those without records and ``absent`` those to names that are not there.
+    ``size`` is how long records of its type are, if it is one of addresses.
     """
 
     head: bytes
@@ -52,6 +54,7 @@ class _Shape(NamedTuple):
     counts: bytes = b""
     none: bytes = b""
     dnssec: bool = False
+    size: int = 0
 
 
 # No node begins so.
@@ -63,15 +66,16 @@ _NO_SHAPE: Final = _Shape(b"\xff", b"")
 class Prompt:
     """The prompt answers of one server; ``rcodes`` counts them; over a ``stream`` size is no matter.
 
-    :meth:`serve` must hear of every change of zones.
+    :meth:`serve` must hear of every change of zones. ``spread`` turns sets of addresses.
     """
 
-    __slots__ = ("_last", "_negatives", "_shapes", "_sole", "_stream", "_udp_size", "_zones", "rcodes")
+    __slots__ = ("_last", "_negatives", "_shapes", "_sole", "_spread", "_stream", "_udp_size", "_zones", "rcodes")
 
-    def __init__(self, rcodes: list[int], *, udp_size: int, stream: bool = False) -> None:
+    def __init__(self, rcodes: list[int], *, udp_size: int, stream: bool = False, spread: Spread | None = None) -> None:
         self.rcodes = rcodes
         self._udp_size = udp_size
         self._stream = stream
+        self._spread = spread
         self._shapes: dict[bytes, _Shape] = {}
         self._last = _NO_SHAPE
         self._zones: Mapping[bytes, Zone] = {}
@@ -178,6 +182,11 @@ class Prompt:
             return self._without(question, shape.none, shape, zone, len(name))
         else:
             return None
+        if self._spread is not None and shape.size and len(records) > shape.size:
+            if name in self._spread.weighted:
+                return None
+            first = shape.size * self._spread.turn(name, shape.rdtype[1], len(records) // shape.size)
+            records = records[first:] + records[:first]
         out = b"".join((shape.some, count, shape.counts, question, records, shape.edns))
         if len(out) > shape.limit:
             return None
@@ -278,6 +287,7 @@ class Prompt:
             absent=absent + b"\0\0\0\1" + counts[2:],
             edns=opened,
             dnssec=query.dnssec,
+            size=ADDRESS_SIZES.get(rdtype, 0),
         )
 
 

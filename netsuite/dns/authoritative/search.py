@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from netsuite.dns.authoritative.denial import proof_of_no_name, proof_of_no_type, proof_of_wildcard
 from netsuite.dns.authoritative.node import CUT, RENAMED, Node
+from netsuite.dns.authoritative.spread import Spread
 from netsuite.dns.authoritative.zone import Zone
 from netsuite.dns.wire import codes
 from netsuite.dns.wire.name import within
@@ -35,9 +36,22 @@ class Search:
     ``nearest`` gives the zone that answers for a name and type; ``minimal`` leaves out of positive answers what the
     client can do without; over a ``stream`` ANY gets all there is; ``dnssec`` adds signatures and proofs (RFC 4035
     section 3.1). ``note`` hears of each step, if somebody wants to know why the answer is what it is.
+    ``spread`` says how addresses share out load; ``varied`` is set if the next answer may be another because of that.
     """
 
-    __slots__ = ("_called", "_dnssec", "_minimal", "_nearest", "_note", "_proofs", "_rdtype", "_stream", "_writer")
+    __slots__ = (
+        "_called",
+        "_dnssec",
+        "_minimal",
+        "_nearest",
+        "_note",
+        "_proofs",
+        "_rdtype",
+        "_spread",
+        "_stream",
+        "_writer",
+        "varied",
+    )
 
     def __init__(
         self,
@@ -49,6 +63,7 @@ class Search:
         stream: bool,
         dnssec: bool = False,
         note: Note | None = None,
+        spread: Spread | None = None,
     ) -> None:
         self._writer = writer
         self._nearest = nearest
@@ -57,6 +72,8 @@ class Search:
         self._stream = stream
         self._dnssec = dnssec
         self._note = note
+        self._spread = spread
+        self.varied = False
         # names whose NSEC or NSEC3 records the authority section must have, with their zones
         self._proofs: list[tuple[Zone, Node]] = []
         # the name that a wildcard stands for
@@ -169,7 +186,14 @@ class Search:
 
     def _add(self, zone: Zone, section: int, owner: bytes | None, node: Node, rrset: RRset) -> bool:
         """Add an RRset of a node, with its signatures if they are wanted."""
-        if not self._writer.add(section, owner, rrset):
+        given = rrset
+        if self._spread is not None and section == 0:
+            given = self._spread.arranged(node.name, rrset, whole=zone.signed) or rrset
+            if given is not rrset:
+                self.varied = True
+                if self._note is not None:
+                    self._note("spread", zone, node.name, (rrset, given, node.name in self._spread.weighted))
+        if not self._writer.add(section, owner, given):
             return False
         if not self._dnssec or not zone.signed or rrset.type == codes.RRSIG:
             return True

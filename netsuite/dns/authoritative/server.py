@@ -18,6 +18,7 @@ from netsuite.dns.authoritative.dealings import TRANSFERS, Client, Dealings, Out
 from netsuite.dns.authoritative.ratelimit import ResponseRate
 from netsuite.dns.authoritative.search import Note
 from netsuite.dns.authoritative.settings import DnsSettings
+from netsuite.dns.authoritative.spread import Spread
 from netsuite.dns.authoritative.tended import Tended
 from netsuite.dns.wire import codes
 from netsuite.dns.wire.edns import PROHIBITED, extended_error, opt
@@ -45,9 +46,15 @@ class AuthoritativeServer:
     """
 
     def __init__(
-        self, settings: DnsSettings, commons: Commons, text: str, courtesy: Courtesy, keys: Mapping[bytes, Key]
+        self,
+        settings: DnsSettings,
+        commons: Commons,
+        text: str,
+        courtesy: Courtesy,
+        keys: Mapping[bytes, Key],
+        spread: Spread | None = None,
     ) -> None:
-        self.answers = Answers(minimal=settings.minimal_responses, udp_size=settings.udp_size)
+        self.answers = Answers(minimal=settings.minimal_responses, udp_size=settings.udp_size, spread=spread)
         self.rule: Rule | None = None if "any" in settings.allow else commons.access.rule(settings.allow)
         rate = settings.rate_limit
         if rate is None:
@@ -135,7 +142,7 @@ class AuthoritativeServer:
     def _plain(self, data: bytes, query: Query, client: Client, note: Note | None = None) -> tuple[Outcome, bool, bool]:
         answers = self.answers
         if not query.options:
-            return answers.respond(data, query, client.stream, note=note), True, False
+            return answers.respond(data, query, client.stream, note=note), not answers.varied, False
         said = self.courtesy.say(
             query.options,
             client.host,

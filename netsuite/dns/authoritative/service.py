@@ -20,9 +20,11 @@ from netsuite.dns.authoritative.primary import Primary
 from netsuite.dns.authoritative.secondary import Secondary
 from netsuite.dns.authoritative.server import AuthoritativeServer
 from netsuite.dns.authoritative.settings import DnsSettings, ZoneSettings
+from netsuite.dns.authoritative.spread import Spread
 from netsuite.dns.authoritative.tended import Tended
 from netsuite.dns.authoritative.zone import Zone, ZoneError
 from netsuite.dns.cookies import SECRET_LENGTH, Cookies
+from netsuite.dns.wire.name import from_text
 from netsuite.dns.wire.tsig import Key
 from netsuite.interfaces import Address, Health, IControlled, IDnsAnswers, IOffers
 
@@ -36,7 +38,14 @@ class _Place:
         self, text: str, settings: DnsSettings, commons: Commons, courtesy: Courtesy, keys: Mapping[bytes, Key]
     ) -> None:
         self.text = text
-        self.server = server = AuthoritativeServer(settings, commons, text, courtesy, keys)
+        weighted = {
+            from_text(each.name).lower(): each.made
+            for zone in settings.zone
+            for each in zone.weight
+            if text in (settings.listen if zone.listen is None else zone.listen)
+        }
+        spread = Spread(settings.rotate, weighted, commons.rng) if weighted or settings.rotate != "off" else None
+        self.server = server = AuthoritativeServer(settings, commons, text, courtesy, keys, spread)
         self.zones: list[ZoneSettings] = []
         self.stream = StreamListener(text, server.factory, commons, "dns.listen", alpn=("dot",))
         plain = not self.stream.secure and self.stream.spec.form in ("address", "inherited")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Iterator
+from ipaddress import ip_address
 from typing import Annotated, Literal
 
 import dns.rdatatype
@@ -13,12 +14,13 @@ from netsuite.common.settings import SitePath, Table
 from netsuite.dns.authoritative.change import SerialRule
 from netsuite.dns.authoritative.keys import Algorithm
 from netsuite.dns.authoritative.permission import Remote
-from netsuite.dns.wire.name import BadName, from_text
+from netsuite.dns.authoritative.spread import Rotation, Weights
+from netsuite.dns.wire.name import BadName, from_text, within
 from netsuite.dns.wire.tsig import ALGORITHMS, Key
 
 CookieSecret = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{32}$")]
 
-__all__ = ["DnsSettings", "GrantSettings", "KeySettings", "ZoneSettings"]
+__all__ = ["DnsSettings", "GrantSettings", "KeySettings", "WeightSettings", "ZoneSettings"]
 
 
 class KeySettings(Table):
@@ -79,6 +81,32 @@ class GrantSettings(Table):
         return self
 
 
+class WeightSettings(Table):
+    """How the addresses of one name share out load."""
+
+    name: str = Field(description="The name, in full, such as www.example.test.")
+    weights: dict[str, NonNegativeInt] = Field(
+        description="The weight of each address; those that are not named weigh 1, and one of 0 is not given."
+    )
+    answers: NonNegativeInt = Field(
+        0,
+        description="How many addresses are given, drawn by weight; 0 for all, in an order drawn by weight. In signed "
+        "zones all are given always.",
+    )
+
+    @model_validator(mode="after")
+    def _usable(self) -> WeightSettings:
+        _absolute(self.name)
+        for address in self.weights:
+            ip_address(address)
+        return self
+
+    @property
+    def made(self) -> Weights:
+        """The weights by address in wire form."""
+        return Weights({ip_address(text).packed: weight for text, weight in self.weights.items()}, self.answers)
+
+
 class ZoneSettings(Table):
     """One zone: served from a master file, or copied from another server."""
 
@@ -106,6 +134,9 @@ class ZoneSettings(Table):
     algorithm: Algorithm = Field(
         "ecdsap256sha256", description='What its keys are made for: "ecdsap256sha256", "ed25519" or "rsasha256".'
     )
+    weight: list[WeightSettings] = Field(
+        [], description="Names whose addresses share out load by weight, each a [[dns.zone.weight]] table."
+    )
     serial: SerialRule = Field(
         "increment", description='How a change that we make numbers its version: "increment", "unixtime" or "date".'
     )
@@ -128,6 +159,9 @@ class ZoneSettings(Table):
             raise ValueError(f"zone {self.name} needs either a file or a primary to be copied from")
         if self.primary and (self.update or self.dnssec != "off"):
             raise ValueError(f"zone {self.name} is a copy: updates and signing belong to its primary")
+        for each in self.weight:
+            if not within(from_text(each.name).lower(), self.origin.lower()):
+                raise ValueError(f"zone {self.name} has weights for {each.name}, which is outside it")
         return self
 
     @property
@@ -172,6 +206,11 @@ class DnsSettings(Table):
     key: list[KeySettings] = Field([], description="Secrets shared with others, each a [[dns.key]] table.")
     minimal_responses: bool = Field(
         True, description="Leave name servers and addresses that were not asked for out of answers."
+    )
+    rotate: Rotation = Field(
+        "off",
+        description='In what order the addresses of a name are given: "off" for that of the zone, always the same, '
+        '"round-robin" with another one first from answer to answer, "random" with any one first.',
     )
     udp_size: int = Field(1232, ge=512, le=4096, description="The largest answer over UDP, in bytes.")
     allow: list[str] = Field(["any"], description='Who may ask: networks, addresses, or "loopback", "private", "any".')

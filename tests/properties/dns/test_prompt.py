@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import dns.flags
 import dns.message
 import dns.name
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from netsuite.dns.authoritative.answers import Answers
 from netsuite.dns.authoritative.assembly import Assembly
+from netsuite.dns.authoritative.spread import Spread
 from netsuite.dns.wire.name import from_text
 from tests.dnszones import QUERY_TYPES, owners, zone_texts
 from tests.properties.dns.test_answers import loaded
@@ -101,3 +104,16 @@ def test_answers_are_counted_by_code():
     assert (answers.rcodes[0], answers.rcodes[3]) == (6, 4)
     assert answers.prompts[0].answers([b"", b"\0" * 9, b"\xff" * 40, b"\0" * 400]) == [None] * 4
     assert sum(answers.rcodes) == 10
+
+
+@settings(max_examples=60, deadline=None)
+@given(zone_texts(), st.lists(st.tuples(owners(), st.sampled_from(("A", "AAAA"))), min_size=1, max_size=20))
+def test_turned_answers_have_the_same_records(text, questions):
+    turned, still = Answers(spread=Spread("random", {}, Random(1))), Answers()
+    turned.serve(loaded(text))
+    still.serve(loaded(text))
+    for owner, rdtype in questions:
+        query = dns.message.make_query(f"{owner}example.test.", rdtype).to_wire()
+        prompt = compare(turned, query, stream=False)
+        assert (prompt is None) == (still.prompts[0].answers([query[2:]])[0] is None)
+        assert told(turned.answer(query)) == told(still.answer(query))
