@@ -121,6 +121,11 @@ def explained(
     permitted = server.rule is None or server.rule.permits(client.host)
     rule = "everybody may ask" if server.rule is None else f"{client.host} may {'' if permitted else 'not '}ask"
     steps.add("access", f"{rule} (dns.allow)", permitted=permitted)
+    if server.views:
+        view = server.view(client.host).name
+        names = ", ".join(str(each.name) for each in server.views)
+        text = f"{client.host} sees {'what is in no view' if view is None else f'view {view}'} (views: {names})"
+        steps.add("view", text, view=view)
     query = b"\0\0\0\0\0\1\0\0\0\0\0\1" + name + rdtype.to_bytes(2, "big") + b"\0\1" + opt(_UDP, dnssec=dnssec)
     response = server.explained(query, client, steps.note)
     if response is None:

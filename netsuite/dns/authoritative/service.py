@@ -20,11 +20,10 @@ from netsuite.dns.authoritative.primary import Primary
 from netsuite.dns.authoritative.secondary import Secondary
 from netsuite.dns.authoritative.server import AuthoritativeServer
 from netsuite.dns.authoritative.settings import DnsSettings, ZoneSettings
-from netsuite.dns.authoritative.spread import Spread
 from netsuite.dns.authoritative.tended import Tended
+from netsuite.dns.authoritative.view import seen
 from netsuite.dns.authoritative.zone import Zone, ZoneError
 from netsuite.dns.cookies import SECRET_LENGTH, Cookies
-from netsuite.dns.wire.name import from_text
 from netsuite.dns.wire.tsig import Key
 from netsuite.interfaces import Address, Health, IControlled, IDnsAnswers, IOffers
 
@@ -38,15 +37,8 @@ class _Place:
         self, text: str, settings: DnsSettings, commons: Commons, courtesy: Courtesy, keys: Mapping[bytes, Key]
     ) -> None:
         self.text = text
-        weighted = {
-            from_text(each.name).lower(): each.made
-            for zone in settings.zone
-            for each in zone.weight
-            if text in (settings.listen if zone.listen is None else zone.listen)
-        }
-        spread = Spread(settings.rotate, weighted, commons.rng) if weighted or settings.rotate != "off" else None
-        self.server = server = AuthoritativeServer(settings, commons, text, courtesy, keys, spread)
-        self.zones: list[ZoneSettings] = []
+        self.server = server = AuthoritativeServer(settings, commons, text, courtesy, keys)
+        self.zones = settings.zones_at(text)
         self.stream = StreamListener(text, server.factory, commons, "dns.listen", alpn=("dot",))
         plain = not self.stream.secure and self.stream.spec.form in ("address", "inherited")
         self.datagrams = (
@@ -100,7 +92,7 @@ class DnsService(NetsuiteService):
             self._place(text)
         for zone in settings.zone:
             for text in settings.listen if zone.listen is None else zone.listen:
-                self._place(text).zones.append(zone)
+                self._place(text)
         self.control = DnsControl({text: place.server for text, place in self._places.items()})
         self._tended = [self._tend(zone) for zone in settings.zone]
         metrics = commons.metrics
@@ -117,23 +109,28 @@ class DnsService(NetsuiteService):
         return place
 
     def _tend(self, settings: ZoneSettings) -> Tended:
-        servers = [place.server for place in self._places.values() if settings in place.zones]
+        views = [
+            view
+            for place in self._places.values()
+            for view in (place.server.common, *place.server.views)
+            if any(each is settings for each in seen(view.name, place.zones))
+        ]
         name = settings.origin.lower()
 
         def publish(zone: Zone | None) -> None:
-            for server in servers:
+            for view in views:
                 if zone is None:
-                    server.withdraw(name)
+                    view.withdraw(name)
                 else:
-                    server.replace(zone)
+                    view.replace(zone)
 
         tended: Tended
         if settings.file is not None:
             tended = Primary(settings, self.commons, self._threads, self._notifier, publish)
         else:
             tended = Secondary(settings, self.commons, self._threads, self._notifier, publish, self._keys)
-        for server in servers:
-            server.tended[name] = tended
+        for view in views:
+            view.tended[name] = tended
         return tended
 
     def register(self, offers: IOffers) -> None:

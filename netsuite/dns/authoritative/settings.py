@@ -20,7 +20,7 @@ from netsuite.dns.wire.tsig import ALGORITHMS, Key
 
 CookieSecret = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{32}$")]
 
-__all__ = ["DnsSettings", "GrantSettings", "KeySettings", "WeightSettings", "ZoneSettings"]
+__all__ = ["DnsSettings", "GrantSettings", "KeySettings", "ViewSettings", "WeightSettings", "ZoneSettings"]
 
 
 class KeySettings(Table):
@@ -107,6 +107,13 @@ class WeightSettings(Table):
         return Weights({ip_address(text).packed: weight for text, weight in self.weights.items()}, self.answers)
 
 
+class ViewSettings(Table):
+    """What some clients see."""
+
+    name: str = Field(pattern=r"^[a-z0-9_-]{1,63}$", description="What zones call it: small letters, digits, - and _.")
+    clients: list[str] = Field(description='Who has it: networks, addresses, or "loopback", "private", "any".')
+
+
 class ZoneSettings(Table):
     """One zone: served from a master file, or copied from another server."""
 
@@ -117,6 +124,10 @@ class ZoneSettings(Table):
     )
     listen: list[str] | None = Field(
         None, description="Addresses of its own, where it is served in place of those of the whole table."
+    )
+    view: list[str] = Field(
+        [],
+        description="The [[dns.view]] tables that show it, by name; if empty, all that have none of its name.",
     )
     transfer: list[str] = Field(
         [], description='Who may copy it: networks, addresses, "loopback", "key:NAME". Nobody, if empty.'
@@ -203,6 +214,11 @@ class DnsSettings(Table):
         ["127.0.0.1:10053"], description="Addresses for UDP and TCP, each HOST:PORT or PORT (on 127.0.0.1)."
     )
     zone: list[ZoneSettings] = Field([], description="The zones, each a [[dns.zone]] table.")
+    view: list[ViewSettings] = Field(
+        [],
+        description="What some clients see, each a [[dns.view]] table: a client sees the zones of the first that it "
+        "matches, and those that are in no view.",
+    )
     key: list[KeySettings] = Field([], description="Secrets shared with others, each a [[dns.key]] table.")
     minimal_responses: bool = Field(
         True, description="Leave name servers and addresses that were not asked for out of answers."
@@ -239,11 +255,30 @@ class DnsSettings(Table):
         seen = set()
         for zone in self.zone:
             for address in self.listen if zone.listen is None else zone.listen:
-                key = (zone.origin.lower(), address)
-                if key in seen:
-                    raise ValueError(f"zone {zone.name} is there twice on {address}")
-                seen.add(key)
+                for view in zone.view or [""]:
+                    key = (zone.origin.lower(), address, view)
+                    if key in seen:
+                        raise ValueError(
+                            f"zone {zone.name} is there twice on {address}" + (f" in view {view}" if view else "")
+                        )
+                    seen.add(key)
         return self
+
+    @model_validator(mode="after")
+    def _known_views(self) -> DnsSettings:
+        names = [view.name for view in self.view]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"view {name} is there twice")
+        for zone in self.zone:
+            for name in zone.view:
+                if name not in names:
+                    raise ValueError(f"zone {zone.name} names view {name}, of which there is no [[dns.view]] table")
+        return self
+
+    def zones_at(self, listen: str) -> list[ZoneSettings]:
+        """The zones of one address."""
+        return [zone for zone in self.zone if listen in (self.listen if zone.listen is None else zone.listen)]
 
     @model_validator(mode="after")
     def _known_keys(self) -> DnsSettings:
