@@ -85,6 +85,12 @@ class Answers:
         for prompt in self.prompts:
             prompt.serve(self.zones)
 
+    def forget(self, name: bytes) -> None:
+        """A zone is not ours any more, whether there was a version of it or not."""
+        self._withdrawn.discard(name)
+        if name in self.zones:
+            self.drop(name)
+
     def withdraw(self, name: bytes) -> None:
         """A zone stays ours, but there is no version of it to answer from: SERVFAIL, until :meth:`serve`."""
         if name in self.zones:

@@ -48,15 +48,19 @@ class ZoneControl:
     """Answers for the zones of a site; of several zones of one name (on several addresses) the first."""
 
     def __init__(self, tended: Sequence[Tended]) -> None:
-        self._zones: dict[tuple[bytes, tuple[str, ...]], Tended] = {}
-        for each in tended:
-            self._zones.setdefault((each.name, tuple(each.settings.view)), each)
+        self._tended = tended
+
+    def _zones(self) -> list[Tended]:
+        found: dict[tuple[bytes, tuple[str, ...]], Tended] = {}
+        for each in self._tended:
+            found.setdefault((each.name, tuple(each.settings.view)), each)
+        return list(found.values())
 
     async def asked(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """``do`` is one of list, log, rollback, delegate, refresh, keys, rollover; raises StartError with one line."""
         do = request.get("do")
         if do == "list":
-            return {"zones": [self._told(each) for each in self._zones.values()]}
+            return {"zones": [self._told(each) for each in self._zones()]}
         name = _name(request.get("name"))
         view = request.get("view")
         if do == "delegate":
@@ -76,7 +80,7 @@ class ZoneControl:
             return {}
         if do in ("keys", "rollover"):
             if not isinstance(tended, Primary):
-                raise StartError(f"zone {tended.title} is a copy: its keys are with its primary")
+                raise StartError(f"zone {tended.title} is made from its {_origin(tended)}: its keys are not here")
             if do == "keys":
                 return {"lines": tended.key_lines()}
             return {"lines": await tended.roll_over(parent_has_it=request.get("parent") is True)}
@@ -84,7 +88,7 @@ class ZoneControl:
 
     def _find(self, name: bytes, view: Any) -> Tended | None:
         """A zone by its name, in a view, or else preferably in none."""
-        found = [each for each in self._zones.values() if each.name == name]
+        found = [each for each in self._zones() if each.name == name]
         if view is not None:
             found = [each for each in found if view in each.settings.view]
         return min(found, key=lambda each: bool(each.settings.view), default=None)
@@ -96,13 +100,13 @@ class ZoneControl:
             "view": tended.settings.view,
             "serial": None if zone is None else zone.serial,
             "records": None if zone is None else zone.count,
-            "from": "file" if isinstance(tended, Primary) else "primary",
+            "from": _origin(tended),
             "trouble": tended.trouble,
         }
 
     async def _rollback(self, tended: Tended, serial: Any) -> dict[str, Any]:
         if not isinstance(tended, Primary):
-            raise StartError(f"zone {tended.title} is a copy: roll it back where it is at home")
+            raise StartError(f"zone {tended.title} is made from its {_origin(tended)}: roll it back there")
         if type(serial) is not int or not 0 <= serial < 1 << 32:
             raise StartError("name a serial")
         try:
@@ -149,6 +153,13 @@ class ZoneControl:
                     raise StartError(f"zone {found.title} is a copy: delegate where it is at home")
                 return found
         raise StartError(f"no zone of this site is above {to_text(name)}")
+
+
+def _origin(tended: Tended) -> str:
+    """What a zone comes from."""
+    if isinstance(tended, Primary):
+        return "file"
+    return "primary" if isinstance(tended, Secondary) else "settings"
 
 
 def _name(text: Any) -> bytes:

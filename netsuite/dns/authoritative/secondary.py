@@ -115,8 +115,9 @@ class Secondary(Tended):
         notifier: Notifier,
         publish: Publish,
         keys: Mapping[bytes, Key],
+        place: str | None = None,
     ) -> None:
-        super().__init__(settings, commons, threads, notifier, publish)
+        super().__init__(settings, commons, threads, notifier, publish, place)
         self.runtime = commons
         self._primaries = [Remote.parse(text) for text in settings.primary]
         self._keys = keys

@@ -34,10 +34,19 @@ def folder_name(name: bytes) -> str:
 
 
 class Tended:
-    """One zone; ``zone`` is the version that is served, None while there is none that may be."""
+    """One zone; ``zone`` is the version that is served, None while there is none that may be.
+
+    ``place`` is where its data lie, below ``dns`` in the data directory; by default, a place by its name and views.
+    """
 
     def __init__(
-        self, settings: ZoneSettings, commons: Commons, threads: Threads, notifier: Notifier, publish: Publish
+        self,
+        settings: ZoneSettings,
+        commons: Commons,
+        threads: Threads,
+        notifier: Notifier,
+        publish: Publish,
+        place: str | None = None,
     ) -> None:
         self.settings = settings
         self.name = settings.origin.lower()
@@ -53,7 +62,7 @@ class Tended:
         self._transfer = Permission(settings.transfer, commons.access)
         commits = Threads(commons.reactor, f"zone {self.title}", most=1, waiting=1)
         self._commits = commits
-        self.place = folder_name(self.name) + "".join(f"~{view}" for view in settings.view)
+        self.place = place or folder_name(self.name) + "".join(f"~{view}" for view in settings.view)
         folder: Path = commons.data.at("dns") / self.place
         durable = commons.sharing.index == 0
         self.history = History(folder, self.name, commits.run, threads.run, durable=durable, served=self._served)

@@ -63,6 +63,12 @@ class View:
         self.answers.serve(zone)
         self.memo.clear()
 
+    def drop(self, name: bytes) -> None:
+        """Show a zone no more: it is not ours."""
+        del self.tended[name]
+        self.answers.forget(name)
+        self.memo.clear()
+
     def withdraw(self, name: bytes) -> None:
         """Show nothing of a zone, which stays ours: SERVFAIL until there is a version again."""
         self.answers.withdraw(name)

@@ -232,7 +232,7 @@ class ServerTests(TestCase):
     async def test_a_broken_zone_stays_as_it_was(self):
         (self.folder / "zone").write_text("@ nonsense\n")
         (line,) = await self.service.reload()
-        self.assertRegex(line, r"^zone example.test stays as it was: .*zone:1: 'nonsense' is no record type$")
+        self.assertRegex(line, r"^zone example\.test\. stays as it was: .*zone:1: 'nonsense' is no record type$")
         self.assertFalse(self.service.health().ok)
         client = self.client()
         client.ask(wire("ns.example.test."))

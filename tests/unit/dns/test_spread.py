@@ -73,8 +73,8 @@ def test_off_is_the_zones_order_and_remembered(tmp_path):
     assert pool.firsts(5) == [list("123")] * 5
     assert pool.firsts(5, "x.any") == [list("123")] * 5
     server = next(iter(pool.service._places.values())).server
-    assert server.memo.entries
-    assert server.answers.spread is None
+    assert server.common.memo.entries
+    assert server.common.answers.spread is None
 
 
 def weight(answers=0, **weights):
