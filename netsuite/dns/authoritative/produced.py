@@ -51,6 +51,7 @@ class Produced(Tended):
         assembly = Assembly(self.name, f"catalog {self.title}")
         for record in records(self.name, serial, self._zones):
             assembly.add(*record)
+        self.trouble = None
         self.serve(self.history.start(assembly.zone(), "settings"))
 
     def start(self) -> None:

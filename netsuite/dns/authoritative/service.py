@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from typing import Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredSemaphore
 
 from netsuite.common.commons import Commons
 from netsuite.common.errors import StartError
@@ -32,6 +33,10 @@ from netsuite.interfaces import Address, Health, IControlled, IDnsAnswers, IOffe
 __all__ = ["DnsService", "build"]
 
 
+_FETCHES: Final = 64
+"""Zones that are copied at a time."""
+
+
 class _Place:
     """One address: its server, its listeners, and the zones it was told to serve."""
 
@@ -41,7 +46,10 @@ class _Place:
         self.text = text
         self.server = server = AuthoritativeServer(settings, commons, text, courtesy, keys)
         self.zones = settings.zones_at(text)
-        self.shown = {view.name: seen(view.name, self.zones) for view in (server.common, *server.views)}
+        self.shown = {
+            view.name: {zone.origin.lower(): zone for zone in seen(view.name, self.zones)}
+            for view in (server.common, *server.views)
+        }
         self.stream = StreamListener(text, server.factory, commons, "dns.listen", alpn=("dot",))
         plain = not self.stream.secure and self.stream.spec.form in ("address", "inherited")
         self.datagrams = (
@@ -87,6 +95,7 @@ class DnsService(NetsuiteService):
         self._courtesy = Courtesy(nsid=settings.nsid.encode(), idle=settings.idle)
         self._keys = {key.key.name: key.key for key in settings.key}
         self._threads = Threads(commons.reactor, "zones", most=2, waiting=100_000)
+        self._fetches = DeferredSemaphore(_FETCHES)
         self._notifier = Notifier(commons, self._keys)
         if settings.catalog or any(zone.primary or zone.update or zone.dnssec != "off" for zone in settings.zone):
             self.workers = "one"  # what changes is with one process
@@ -119,7 +128,8 @@ class DnsService(NetsuiteService):
                 yield place, view
 
     def _tend(self, settings: ZoneSettings, catalog: CatalogSettings | None = None) -> Tended:
-        views = [view for place, view in self._views() if settings in place.shown[view.name]]
+        name = settings.origin.lower()
+        views = [view for place, view in self._views() if place.shown[view.name].get(name) == settings]
         common = self.commons, self._threads, self._notifier
         tended: Tended
         if catalog is not None:
@@ -134,7 +144,7 @@ class DnsService(NetsuiteService):
                 if zone is not None and settings.catalog:
                     self._catalogs.changed(secondary, zone)
 
-            tended = secondary = Secondary(settings, *common, publish, self._keys)
+            tended = secondary = Secondary(settings, *common, publish, self._keys, self._fetches)
         for view in views:
             view.tended[tended.name] = tended
         return tended
@@ -148,7 +158,9 @@ class DnsService(NetsuiteService):
         if not views:
             return None
         publish = _publisher(settings, views)
-        tended = Secondary(settings, self.commons, self._threads, self._notifier, publish, self._keys, place)
+        tended = Secondary(
+            settings, self.commons, self._threads, self._notifier, publish, self._keys, self._fetches, place
+        )
         tended.open()
         self._tended.append(tended)
         for view in views:
@@ -180,8 +192,8 @@ class DnsService(NetsuiteService):
                     tended.serve(tended.read())
                 except ZoneError as error:
                     raise StartError(f"{error}; see [[dns.zone]] {tended.settings.name}") from error
-            elif isinstance(tended, Secondary):
-                tended.withdraw(f"zone {tended.title} has not been copied yet")
+            else:
+                tended.withdraw(f"zone {tended.title} has no version before the start")
 
     def open(self) -> None:
         """Find the secret of our cookies and what was changed of the zones; bind and listen."""

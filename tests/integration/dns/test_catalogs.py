@@ -232,6 +232,27 @@ class CatalogTests(TestCase):
         await self.until(exchanged)
         await self.serves(copy, z1="192.0.2.1", z2="192.0.2.2")
 
+    async def test_many_members_are_copied_a_few_at_a_time(self):
+        self.names = [f"m{number}.test" for number in range(200)]
+        for name in self.names:
+            (self.folder / name).write_text(ZONE.format(1))
+        self.write(one={name.partition(".")[0]: name.partition(".")[0] for name in self.names})
+        primary = self.primary("one")
+        copy = self.copy(primary, "one")
+        waiting = []
+
+        async def all_there():
+            waiting.append(len(copy._fetches.waiting))
+            return len(copy._tended) == 201 and all(tended.zone is not None for tended in copy._tended)
+
+        await self.until(all_there)
+        self.assertGreater(max(waiting), 0)
+        self.assertEqual(copy._fetches.tokens, 64)
+        self.write(one={})
+        await self.changed(primary, copy)
+        await self.until(lambda: self.folders_are("one"))
+        self.assertEqual(len(copy._tended), 1)
+
     async def test_what_is_here_already_is_left_alone(self):
         self.write(one={"z1": "a", "z2": "b"})
         primary = self.primary("one")
