@@ -20,6 +20,7 @@ from netsuite.dns.authoritative.evidence import Evidence, evidence, pointer, sho
 from netsuite.dns.authoritative.node import ALIAS, CUT, EMPTY, GONE, ONE, RENAMED, Node, Packed, stretch
 from netsuite.dns.authoritative.referral import referral
 from netsuite.dns.authoritative.search import Search
+from netsuite.dns.authoritative.spread import ADDRESS_SIZES, Spread
 from netsuite.dns.authoritative.zone import Zone
 from netsuite.dns.wire import codes
 from netsuite.dns.wire.edns import opt
@@ -52,6 +53,7 @@ class _Shape(NamedTuple):
     to be given here. ``found`` begins answers of one record, ``some`` of more, up to the answer count, and
     ``counts`` follows that; ``none`` begins those without records, ``absent`` those to names that are not there, and
     ``refer`` referrals.
+    ``size`` is how long records of its type are, if it is one of addresses.
     """
 
     head: bytes
@@ -71,6 +73,7 @@ class _Shape(NamedTuple):
     named: int = -1
     careful: bool = False
     aliased: bool = True
+    size: int = 0
 
 
 class _NoLinks:
@@ -100,7 +103,7 @@ _NO_SHAPE: Final = _Shape(b"\xff", b"")
 class Prompt:
     """The prompt answers of one server; ``rcodes`` counts them; over a ``stream`` size is no matter.
 
-    :meth:`serve` must hear of every change of zones.
+    :meth:`serve` must hear of every change of zones. ``spread`` turns sets of addresses.
     """
 
     __slots__ = (
@@ -111,6 +114,7 @@ class Prompt:
         "_referrals",
         "_shapes",
         "_sole",
+        "_spread",
         "_stream",
         "_udp_size",
         "_whole",
@@ -118,10 +122,11 @@ class Prompt:
         "rcodes",
     )
 
-    def __init__(self, rcodes: list[int], *, udp_size: int, stream: bool = False) -> None:
+    def __init__(self, rcodes: list[int], *, udp_size: int, stream: bool = False, spread: Spread | None = None) -> None:
         self.rcodes = rcodes
         self._udp_size = udp_size
         self._stream = stream
+        self._spread = spread
         self._shapes: dict[bytes, _Shape] = {}
         self._last = _NO_SHAPE
         self._zones: Mapping[bytes, Zone] = {}
@@ -268,13 +273,19 @@ class Prompt:
                 return None
             count, at, stop = place
             records = packed[at:stop]
+            turned = self._spread is not None and shape.size > 0 and len(records) > shape.size
+            if turned:
+                other = self._turned(name, shape, records)
+                if other is None:
+                    return None
+                records = other
             if shape.named >= 0:
                 records = shortened(records, shape.named, zone, pointer(zone, len(name)))
             if dnssec and shape.rdtype != _SIGNED:
                 added, more = signatures(packed, shape.rdtype, packed[at + 6 : at + 10])
                 records += added
                 count = (int.from_bytes(count, "big") + more).to_bytes(2, "big")
-                if shape.named < 0:
+                if shape.named < 0 and not turned:
                     kept = self._whole.setdefault(shape.rdtype, {})
                     if len(kept) >= _REFERRALS:
                         kept.clear()
@@ -290,6 +301,15 @@ class Prompt:
             return None
         self.rcodes[codes.NOERROR] += 1
         return out
+
+    def _turned(self, name: bytes, shape: _Shape, records: Packed) -> Packed | None:
+        """A set of addresses, begun with the one whose turn it is; None where weights decide."""
+        spread = self._spread
+        assert spread is not None
+        if name in spread.weighted:
+            return None
+        first = shape.size * spread.turn(name, shape.rdtype[1], len(records) // shape.size)
+        return records[first:] + records[:first]
 
     def _follow(
         self, shape: _Shape, zone: Zone, name: bytes, packed: Packed, at: int, *, dnssec: bool
@@ -318,6 +338,11 @@ class Prompt:
         if place is None or (shape.careful and target == zone.name):
             return None
         records = node[place[1] : place[2]]
+        if self._spread is not None and shape.size > 0 and len(records) > shape.size:
+            other = self._turned(target, shape, records)
+            if other is None:
+                return None
+            records = other
         if shape.named >= 0:
             records = shortened(records, shape.named, zone, point)
         count += int.from_bytes(place[0], "big")
@@ -466,6 +491,7 @@ class Prompt:
             named=_NAMED.get(rdtype, -1),
             careful=careful,
             aliased=rdtype != codes.CNAME,
+            size=ADDRESS_SIZES.get(rdtype, 0),
         )
 
 

@@ -7,6 +7,7 @@ import functools
 import shutil
 import tempfile
 from pathlib import Path
+from random import Random
 
 import dns.flags
 import dns.message
@@ -19,6 +20,7 @@ from netsuite.dns.authoritative.assembly import Assembly
 from netsuite.dns.authoritative.courtesy import Courtesy
 from netsuite.dns.authoritative.server import AuthoritativeServer
 from netsuite.dns.authoritative.settings import DnsSettings
+from netsuite.dns.authoritative.spread import Spread
 from netsuite.dns.cookies import Cookies
 from netsuite.dns.wire.edns import option
 from netsuite.dns.wire.name import from_text
@@ -246,3 +248,16 @@ def test_referrals_are_made_the_short_way(tmp_path):
             assert first is not None
             assert first == again
     assert compare(answers, dns.message.make_query("d.example.test.", "DS").to_wire(), stream=False) is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(zone_texts(), st.lists(st.tuples(owners(), st.sampled_from(("A", "AAAA"))), min_size=1, max_size=20))
+def test_turned_answers_have_the_same_records(text, questions):
+    turned, still = Answers(spread=Spread("random", {}, Random(1))), Answers()
+    turned.serve(loaded(text))
+    still.serve(loaded(text))
+    for owner, rdtype in questions:
+        query = dns.message.make_query(f"{owner}example.test.", rdtype).to_wire()
+        prompt = compare(turned, query, stream=False)
+        assert (prompt is None) == (still.prompts[0].answers([query[2:]])[0] is None)
+        assert told(turned.answer(query)) == told(still.answer(query))
