@@ -160,7 +160,7 @@ def server():
     made = AuthoritativeServer(
         settings, commons, "192.0.2.1:53", Courtesy(Cookies(bytes(16)), nsid=b"one", idle=20), {}
     )
-    made.replace(next(iter(WHOLE.zones.values())))
+    made.common.replace(next(iter(WHOLE.zones.values())))
     return made
 
 
