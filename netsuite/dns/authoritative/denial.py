@@ -139,7 +139,12 @@ class Hashes:
         return _once(*(self.closest(name) if match is None else (match,)))
 
     def no_name(self, name: bytes, above: bytes) -> Iterator[Node]:
-        """See :func:`proof_of_no_name`."""
+        """See :func:`proof_of_no_name`.
+
+        The wildcard is denied below the closest name that the chain has: opt-out may have left out nearer ones.
+        """
+        while self.match(above) is None and above != self._zone.name:
+            above = above[above[0] + 1 :]
         return _once(*self.closest(name), self.cover(b"\x01*" + above))
 
     def wildcard(self, name: bytes, above: bytes, *, typeless: bool) -> Iterator[Node]:
