@@ -15,6 +15,7 @@ from benchmarks.name_servers import DnsAuth, DnsCache, DnsMillion
 from benchmarks.process import ServerFailed
 from benchmarks.proxies import HttpHit
 from benchmarks.relays import SmtpAccept
+from benchmarks.secured_names import DnsOptions, DnsSigned, DnsTls
 from benchmarks.swarms import PeerLoopback
 from benchmarks.trackers import TrackerHttp, TrackerUdp
 from benchmarks.zone_loading import DnsLoad
@@ -26,8 +27,8 @@ FEWEST = 5
 def main() -> int:
     """Run what is named on the command line."""
     runs = (
-        DnsAuth(), DnsMillion(), DnsLoad(), DnsCache(), HttpHit(), HttpHit(tls=True), Idle(), SmtpAccept(),
-        ImapAppend(), ImapFetch(), PeerLoopback(), TrackerUdp(), TrackerHttp(),
+        DnsAuth(), DnsSigned(), DnsOptions(), DnsTls(), DnsMillion(), DnsLoad(), DnsCache(), HttpHit(),
+        HttpHit(tls=True), Idle(), SmtpAccept(), ImapAppend(), ImapFetch(), PeerLoopback(), TrackerUdp(), TrackerHttp(),
     )  # fmt: skip
     known = {run.name: run for run in runs}
     parser = argparse.ArgumentParser(

@@ -59,12 +59,21 @@ def _figure(pattern: str, output: str) -> float:
 
 
 def dnsperf(
-    port: int, queries: Path, seconds: float | None = None, *, outstanding: int = 200, over: str = "udp"
+    port: int,
+    queries: Path,
+    seconds: float | None = None,
+    *,
+    outstanding: int = 200,
+    over: str = "udp",
+    options: Sequence[str] = (),
 ) -> Load:
-    """Ask a file of questions over UDP or TCP from eight sockets: for some seconds, or (None) each question once."""
+    """Ask a file of questions from eight sockets: for some seconds, or (None) each question once.
+
+    ``over`` is udp, tcp or dot; ``options`` are dnsperf's own.
+    """
     how_long = ["-l", f"{seconds:.0f}"] if seconds else ["-n", "1"]
     command = ["dnsperf", "-s", "127.0.0.1", "-p", str(port), "-d", str(queries), "-c", "8", "-q", str(outstanding)]
-    command += ["-m", over]
+    command += ["-m", over, *options]
     output, busy = _run([*command, *how_long], (seconds or 120) + 30)
     sent = _figure(r"Queries sent:\s+(\d+)", output)
     answers = _figure(r"Queries completed:\s+(\d+)", output)

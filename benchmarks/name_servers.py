@@ -19,7 +19,7 @@ from benchmarks.load import Load, dnsperf, missing
 from benchmarks.ours import ours
 from benchmarks.process import GENERATOR_CORE, free_port, running
 
-__all__ = ["DnsAuth", "DnsCache", "DnsMillion", "answer", "authoritative", "make_zone"]
+__all__ = ["DnsAuth", "DnsCache", "DnsMillion", "answer", "authoritative", "make_zone", "nsd"]
 
 DOMAIN = "bench.test"
 QUESTIONS = 100_000
@@ -54,7 +54,8 @@ def make_zone(folder: Path, size: int, absent: int) -> Zone:
     return Zone(file, questions, names, samples)
 
 
-def _nsd(zone: Zone, folder: Path, port: int) -> Sequence[str | Path]:
+def nsd(zone: Zone, folder: Path, port: int, more: str = "") -> Sequence[str | Path]:
+    """NSD on a zone; ``more`` are lines for its server clause."""
     (folder / "nsd.conf").write_text(
         f"""server:
     ip-address: 127.0.0.1@{port}
@@ -68,6 +69,7 @@ def _nsd(zone: Zone, folder: Path, port: int) -> Sequence[str | Path]:
     zonelistfile: "{folder}/zones"
     rrl-ratelimit: 0
     minimal-responses: yes
+    {more}
 remote-control:
     control-enable: no
 zone:
@@ -144,7 +146,7 @@ def authoritative() -> Sequence[Contender[Zone]]:
                 "--listen", f"127.0.0.1:{port}", "--zone", f"{DOMAIN}={zone.file}", "--set", "dns.rate_limit=0"
             ],
         ),
-        Contender("NSD", "nsd", ["nsd", "-v"], _nsd),
+        Contender("NSD", "nsd", ["nsd", "-v"], nsd),
         Contender("Knot DNS", "knotd", ["knotd", "-V"], _knot),
     )  # fmt: skip
 
@@ -156,7 +158,7 @@ class DnsAuth(Benchmark[Zone]):
     title = "Authoritative DNS"
     what_grows = "names in the zone"
     size = 10_000
-    sizes = (1_000, 10_000, 100_000)
+    sizes: tuple[int, ...] = (1_000, 10_000, 100_000)
     cases: tuple[str, ...] = (UDP, TCP)
     notes = (
         "Names at random from the whole zone, one in ten absent. One worker each; response rate limiting off; no "
@@ -235,7 +237,7 @@ class DnsCache(Benchmark[Zone]):
         zone = make_zone(folder, size, absent=0)
         home, port = folder / "upstream", free_port()
         home.mkdir()
-        with running(_nsd(zone, home, port), home, port, core=GENERATOR_CORE):
+        with running(nsd(zone, home, port), home, port, core=GENERATOR_CORE):
             yield attrs.evolve(zone, upstream=port)
 
     def warm(self, scene: Zone, case: str, port: int) -> None:

@@ -35,6 +35,8 @@ def add(commands: Any) -> None:
         action = actions.add_parser(do, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
         if do != "list":
             action.add_argument("name", metavar="NAME", help="the zone" if do != "delegate" else "the name to delegate")
+        if do != "list":
+            action.add_argument("--view", metavar="VIEW", help="the view whose zone is meant, if several have one")
         if do == "rollback":
             action.add_argument("serial", metavar="SERIAL", type=int, help="the version, by its serial")
         if do == "rollover":
@@ -59,7 +61,7 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Ask the running site; print what it answers."""
     data = Path(options.data) if options.data else site(options).common.data
-    wanted = {key: getattr(options, key, None) for key in ("name", "serial", "servers", "parent")}
+    wanted = {key: getattr(options, key, None) for key in ("name", "serial", "servers", "parent", "view")}
     details = {key: value for key, value in wanted.items() if value is not None}
     answer = ask(data, "zone", _PATIENCE, do=options.do, **details)
     if options.do == "list":

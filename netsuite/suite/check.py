@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from netsuite.common import toml
+from netsuite.common.errors import StartError
 from netsuite.common.explain import explanation, written
 from netsuite.common.settings import Table
 from netsuite.common.sources import DEFAULT, SettingsError, nearest
+from netsuite.interfaces import IControlled
 from netsuite.suite.assembly import Assembly
 from netsuite.suite.builtin import write_missing
 from netsuite.suite.families import FAMILIES, summaries
 from netsuite.suite.site import Site, known_tables
 
-__all__ = ["check", "explain", "print_config"]
+__all__ = ["check", "explain", "explain_answer", "print_config"]
 
 
 def check(site: Site, reactor: Any) -> str:
@@ -28,6 +30,22 @@ def check(site: Site, reactor: Any) -> str:
     assembly.build()
     assembly.check()
     return f"fine: {', '.join(service.name or '?' for service in assembly.services)}"
+
+
+def explain_answer(site: Site, reactor: Any, question: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The steps to a name server's answer (:mod:`netsuite.dns.authoritative.explain`), from the zones' files."""
+    assembly = Assembly(site, reactor)
+    if site.built_in:
+        write_missing(assembly.commons.data)
+    assembly.build()
+    for service in assembly.services:
+        if service.name == "dns":
+            service.check()
+    control: Any = assembly.commons.offers.find(IControlled, "dns")
+    if control is None:
+        raise StartError("this site has no [dns] table: there is nothing to explain")
+    steps: list[dict[str, Any]] = control.explain(question)
+    return steps
 
 
 def print_config(site: Site) -> str:

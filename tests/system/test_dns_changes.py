@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import signal
@@ -142,6 +143,10 @@ class ChangeTests(TestCase):
             self.assertRegex(
                 self.zone("log", "com"), r"(?s)^com\.  serial 2.*\+2 -0  delegation of networkutopia\.com\."
             )
+            words = ("dns", "explain", "www.networkutopia.com", "--json", "-c", "site.toml")
+            steps = json.loads(call(NETSUITE, *words, cwd=self.folder).stdout)
+            self.assertEqual([each["step"] for each in steps[2:5]], ["zone", "closest", "cut"])
+            self.assertEqual(steps[2]["serial"], 2)
             self.assertEqual(self.zone("rollback", "com", "1"), "serial 3: 0 records came, 2 went\n")
             done = call(NETSUITE, "zone", "rollback", "com", "77", "-c", "site.toml", cwd=self.folder)
             self.assertEqual((done.returncode, done.stderr), (1, "zone com. has no version 77 any more\n"))

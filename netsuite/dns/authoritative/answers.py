@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from netsuite.dns.authoritative.prompt import Prompt
-from netsuite.dns.authoritative.search import Search
+from netsuite.dns.authoritative.search import Note, Search
+from netsuite.dns.authoritative.spread import Spread
 from netsuite.dns.authoritative.zone import Zone
 from netsuite.dns.wire import codes
 from netsuite.dns.wire.edns import NOT_AUTHORITATIVE, NOT_READY, extended_error, opt, padded
@@ -31,17 +32,40 @@ class Answers:
     ``udp_size`` is the largest answer sent over UDP (and what our OPT records announce); ``minimal`` leaves out
     of positive answers what the client can do without (RFC 6604 and referrals apart). ``rcodes`` counts what
     was answered here. ``prompts`` are the short cuts for datagrams and streams, good where answers are minimal; they
-    hear of zones by :meth:`serve` and :meth:`drop`.
+    hear of zones by :meth:`serve` and :meth:`drop`. ``spread`` says how addresses share out load, if they do;
+    ``varied`` whether the last answer was so made: it is not to be remembered.
     """
 
-    __slots__ = ("_dnssec_opt", "_opt", "_withdrawn", "minimal", "prompts", "rcodes", "udp_size", "zones")
+    __slots__ = (
+        "_dnssec_opt",
+        "_opt",
+        "_withdrawn",
+        "minimal",
+        "prompts",
+        "rcodes",
+        "spread",
+        "udp_size",
+        "varied",
+        "zones",
+    )
 
-    def __init__(self, zones: Iterable[Zone] = (), *, minimal: bool = True, udp_size: int = 1232) -> None:
+    def __init__(
+        self,
+        zones: Iterable[Zone] = (),
+        *,
+        minimal: bool = True,
+        udp_size: int = 1232,
+        spread: Spread | None = None,
+    ) -> None:
         self.zones: dict[bytes, Zone] = {zone.name: zone for zone in zones}
         self.minimal = minimal
         self.udp_size = udp_size
         self.rcodes = [0] * 24
-        self.prompts = tuple(Prompt(self.rcodes, udp_size=udp_size, stream=stream) for stream in (False, True))
+        self.spread = spread
+        self.varied = False
+        self.prompts = tuple(
+            Prompt(self.rcodes, udp_size=udp_size, stream=stream, spread=spread) for stream in (False, True)
+        )
         for prompt in self.prompts:
             prompt.serve(self.zones)
         self._withdrawn: set[bytes] = set()
@@ -52,20 +76,31 @@ class Answers:
         """Answer from a zone, in place of the version that was there, from now on."""
         self.zones[zone.name] = zone
         self._withdrawn.discard(zone.name)
-        for prompt in self.prompts:
-            prompt.serve(self.zones)
+        self._tell()
 
     def drop(self, name: bytes) -> None:
         """Answer from a zone no more; KeyError if it is not there."""
         del self.zones[name]
-        for prompt in self.prompts:
-            prompt.serve(self.zones)
+        self._tell()
+
+    def forget(self, name: bytes) -> None:
+        """A zone is not ours any more, whether there was a version of it or not."""
+        self._withdrawn.discard(name)
+        if name in self.zones:
+            self.drop(name)
 
     def withdraw(self, name: bytes) -> None:
         """A zone stays ours, but there is no version of it to answer from: SERVFAIL, until :meth:`serve`."""
         if name in self.zones:
-            self.drop(name)
+            del self.zones[name]
         self._withdrawn.add(name)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Let the short cuts know; what is above a zone that is withdrawn is for the careful way to tell apart."""
+        zones = {} if any(self._nearest(name) for name in self._withdrawn) else self.zones
+        for prompt in self.prompts:
+            prompt.serve(zones)
 
     def answer(self, data: bytes, stream: bool = False) -> bytes | None:
         """The response to a query, None for what gets none; ``stream`` lifts UDP's size limit."""
@@ -77,11 +112,21 @@ class Answers:
             return query.response
         return self.respond(data, query, stream)
 
-    def respond(self, data: bytes, query: Query, stream: bool = False, options: bytes = b"", block: int = 0) -> bytes:
+    def respond(
+        self,
+        data: bytes,
+        query: Query,
+        stream: bool = False,
+        options: bytes = b"",
+        block: int = 0,
+        note: Note | None = None,
+    ) -> bytes:
         """The response to a query that is read already.
 
         ``options`` go into its OPT record; with ``block``, padding fills it up to a multiple of so many bytes.
+        ``note`` hears of the steps of the search.
         """
+        self.varied = False
         if not query.edns:
             edns = b""
         elif options:
@@ -105,9 +150,18 @@ class Answers:
             # CD is a validator's business: authoritative answers leave it clear, as other servers do.
             flags = codes.QR | codes.AA | (query.flags & codes.RD)
             writer = Writer(data[:2], query.question, flags, limit, len(edns))
-            rcode = Search(
-                writer, self._zone, query.type, minimal=self.minimal, stream=stream, dnssec=query.dnssec
-            ).run(zone, query.question)
+            search = Search(
+                writer,
+                self._zone,
+                query.type,
+                minimal=self.minimal,
+                stream=stream,
+                dnssec=query.dnssec,
+                note=note,
+                spread=self.spread,
+            )
+            rcode = search.run(zone, query.question)
+            self.varied = search.varied
             writer.flags |= rcode
             self.rcodes[rcode] += 1
             response = writer.finish(edns)

@@ -48,21 +48,27 @@ class ZoneControl:
     """Answers for the zones of a site; of several zones of one name (on several addresses) the first."""
 
     def __init__(self, tended: Sequence[Tended]) -> None:
-        self._zones: dict[bytes, Tended] = {}
-        for each in tended:
-            self._zones.setdefault(each.name, each)
+        self._tended = tended
+
+    def _zones(self) -> list[Tended]:
+        found: dict[tuple[bytes, tuple[str, ...]], Tended] = {}
+        for each in self._tended:
+            found.setdefault((each.name, tuple(each.settings.view)), each)
+        return list(found.values())
 
     async def asked(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """``do`` is one of list, log, rollback, delegate, refresh, keys, rollover; raises StartError with one line."""
         do = request.get("do")
         if do == "list":
-            return {"zones": [self._told(each) for each in self._zones.values()]}
+            return {"zones": [self._told(each) for each in self._zones()]}
         name = _name(request.get("name"))
+        view = request.get("view")
         if do == "delegate":
-            return await self._delegate(name, request.get("servers", []))
-        tended = self._zones.get(name)
+            return await self._delegate(name, request.get("servers", []), view)
+        tended = self._find(name, view)
         if tended is None:
-            raise StartError(f"{to_text(name)} is no zone of this site")
+            where = "is no zone of this site" if view is None else f"is no zone of view {view}"
+            raise StartError(f"{to_text(name)} {where}")
         if do == "log":
             return {**self._told(tended), "versions": tended.versions()}
         if do == "rollback":
@@ -74,25 +80,33 @@ class ZoneControl:
             return {}
         if do in ("keys", "rollover"):
             if not isinstance(tended, Primary):
-                raise StartError(f"zone {tended.title} is a copy: its keys are with its primary")
+                raise StartError(f"zone {tended.title} is made from its {_origin(tended)}: its keys are not here")
             if do == "keys":
                 return {"lines": tended.key_lines()}
             return {"lines": await tended.roll_over(parent_has_it=request.get("parent") is True)}
         raise StartError("ask for list, log, rollback, delegate, refresh, keys or rollover")
 
+    def _find(self, name: bytes, view: Any) -> Tended | None:
+        """A zone by its name, in a view, or else preferably in none."""
+        found = [each for each in self._zones() if each.name == name]
+        if view is not None:
+            found = [each for each in found if view in each.settings.view]
+        return min(found, key=lambda each: bool(each.settings.view), default=None)
+
     def _told(self, tended: Tended) -> dict[str, Any]:
         zone = tended.zone
         return {
             "name": tended.title,
+            "view": tended.settings.view,
             "serial": None if zone is None else zone.serial,
             "records": None if zone is None else zone.count,
-            "from": "file" if isinstance(tended, Primary) else "primary",
+            "from": _origin(tended),
             "trouble": tended.trouble,
         }
 
     async def _rollback(self, tended: Tended, serial: Any) -> dict[str, Any]:
         if not isinstance(tended, Primary):
-            raise StartError(f"zone {tended.title} is a copy: roll it back where it is at home")
+            raise StartError(f"zone {tended.title} is made from its {_origin(tended)}: roll it back there")
         if type(serial) is not int or not 0 <= serial < 1 << 32:
             raise StartError("name a serial")
         try:
@@ -101,7 +115,7 @@ class ZoneControl:
             raise StartError(str(error)) from None
         return {"serial": change.after, "removed": len(change.removals) - 1, "added": len(change.additions) - 1}
 
-    async def _delegate(self, name: bytes, servers: Any) -> dict[str, Any]:
+    async def _delegate(self, name: bytes, servers: Any, view: Any) -> dict[str, Any]:
         pairs = []
         for text in servers:
             host, _, address = str(text).partition("=")
@@ -111,7 +125,7 @@ class ZoneControl:
                 raise StartError(f"{text}: {error}; give NAME=ADDRESS") from None
         if not pairs:
             raise StartError("name the delegation's servers: --ns NAME=ADDRESS")
-        tended = self._above(name)
+        tended = self._above(name, view)
         for server, address in pairs:
             if address and not within(server, tended.name):
                 raise StartError(f"{to_text(server)} is outside zone {tended.title}: its address belongs elsewhere")
@@ -128,17 +142,24 @@ class ZoneControl:
             raise StartError(f"zone {tended.title}: {error}") from None
         return {"zone": tended.title, "serial": tended.history.zone.serial}
 
-    def _above(self, name: bytes) -> Primary:
+    def _above(self, name: bytes, view: Any) -> Primary:
         """The zone that a name is delegated from."""
         above = name
         while above != b"\0":
             above = parent(above)
-            found = self._zones.get(above)
+            found = self._find(above, view)
             if found is not None:
                 if not isinstance(found, Primary):
                     raise StartError(f"zone {found.title} is a copy: delegate where it is at home")
                 return found
         raise StartError(f"no zone of this site is above {to_text(name)}")
+
+
+def _origin(tended: Tended) -> str:
+    """What a zone comes from."""
+    if isinstance(tended, Primary):
+        return "file"
+    return "primary" if isinstance(tended, Secondary) else "settings"
 
 
 def _name(text: Any) -> bytes:

@@ -18,7 +18,16 @@ from netsuite.dns.authoritative.zone import Zone
 from netsuite.dns.wire import codes
 from netsuite.dns.wire.name import within
 
-__all__ = ["MOST_ITERATIONS", "hashed", "proof_of_no_name", "proof_of_no_type", "proof_of_wildcard"]
+__all__ = [
+    "MOST_ITERATIONS",
+    "Hashes",
+    "Names",
+    "chain",
+    "hashed",
+    "proof_of_no_name",
+    "proof_of_no_type",
+    "proof_of_wildcard",
+]
 
 MOST_ITERATIONS: Final = 100
 _STRETCH: Final = 4096
@@ -36,39 +45,20 @@ def hashed(name: bytes, salt: bytes, iterations: int) -> bytes:
 
 def proof_of_no_type(zone: Zone, name: bytes) -> Iterator[Node]:
     """A name exists (or what a wildcard makes of it does), without the type: the names whose NSEC or NSEC3 say so."""
-    chain = _chain(zone)
-    if chain is None:
-        return
-    match = chain.match(name)
-    if match is not None:
-        yield match
-    elif isinstance(chain, _Names):
-        yield from _once(chain.cover(name))
-    else:
-        # A delegation that opt-out left out of the chain (RFC 5155 section 7.2.4).
-        yield from _once(*chain.closest(name))
+    links = chain(zone)
+    return iter(()) if links is None else links.no_type(name)
 
 
 def proof_of_no_name(zone: Zone, name: bytes, above: bytes) -> Iterator[Node]:
     """A name does not exist, nor does a wildcard for it; ``above`` is the closest name that does."""
-    chain = _chain(zone)
-    wildcard = b"\x01*" + above
-    if isinstance(chain, _Names):
-        yield from _once(chain.cover(name), chain.cover(wildcard))
-    elif chain is not None:
-        yield from _once(*chain.closest(name), chain.cover(wildcard))
+    links = chain(zone)
+    return iter(()) if links is None else links.no_name(name, above)
 
 
 def proof_of_wildcard(zone: Zone, name: bytes, above: bytes, *, typeless: bool) -> Iterator[Node]:
     """A wildcard below ``above`` was used for a name: that itself does not exist; ``typeless``: nor has it the type."""
-    chain = _chain(zone)
-    wildcard = b"\x01*" + above
-    if isinstance(chain, _Names):
-        yield from _once(chain.cover(name), (chain.match(wildcard) or chain.cover(wildcard)) if typeless else None)
-    elif typeless and chain is not None:
-        yield from _once(*chain.closest(name), chain.match(wildcard))
-    elif chain is not None:
-        yield from _once(chain.cover(_next_closer(name, above)))
+    links = chain(zone)
+    return iter(()) if links is None else links.wildcard(name, above, typeless=typeless)
 
 
 def _once(*nodes: Node | None) -> Iterator[Node]:
@@ -86,13 +76,35 @@ def _next_closer(name: bytes, above: bytes) -> bytes:
     return name
 
 
-class _Names:
+class Names:
     """The NSEC chain of one version of a zone."""
 
-    __slots__ = ("_zone",)
+    __slots__ = ("_unused", "_zone")
 
     def __init__(self, zone: Zone) -> None:
         self._zone = zone
+        # what denies wildcards, by the names above them: few, and asked for with every name that is not there
+        self._unused: dict[bytes, Node | None] = {}
+
+    def no_type(self, name: bytes) -> Iterator[Node]:
+        """See :func:`proof_of_no_type`."""
+        return _once(self.match(name) or self.cover(name))
+
+    def no_name(self, name: bytes, above: bytes) -> Iterator[Node]:
+        """See :func:`proof_of_no_name`."""
+        return _once(self.cover(name), self._wildcard(above))
+
+    def wildcard(self, name: bytes, above: bytes, *, typeless: bool) -> Iterator[Node]:
+        """See :func:`proof_of_wildcard`."""
+        wildcard = b"\x01*" + above
+        return _once(self.cover(name), (self.match(wildcard) or self.cover(wildcard)) if typeless else None)
+
+    def _wildcard(self, above: bytes) -> Node | None:
+        if above not in self._unused:
+            if len(self._unused) >= _STRETCH:
+                self._unused.clear()
+            self._unused[above] = self.cover(b"\x01*" + above)
+        return self._unused[above]
 
     def match(self, name: bytes) -> Node | None:
         """The NSEC record of a name; empty non-terminals have none."""
@@ -109,7 +121,7 @@ class _Names:
         return None
 
 
-class _Hashes:
+class Hashes:
     """The NSEC3 chain of one version of a zone."""
 
     __slots__ = ("_iterations", "_order", "_salt", "_zone")
@@ -119,6 +131,27 @@ class _Hashes:
         self._salt = salt
         self._iterations = iterations
         self._order = zone.hashes()
+
+    def no_type(self, name: bytes) -> Iterator[Node]:
+        """See :func:`proof_of_no_type`."""
+        match = self.match(name)
+        # Without one: a delegation that opt-out left out of the chain (RFC 5155 section 7.2.4).
+        return _once(*(self.closest(name) if match is None else (match,)))
+
+    def no_name(self, name: bytes, above: bytes) -> Iterator[Node]:
+        """See :func:`proof_of_no_name`.
+
+        The wildcard is denied below the closest name that the chain has: opt-out may have left out nearer ones.
+        """
+        while self.match(above) is None and above != self._zone.name:
+            above = above[above[0] + 1 :]
+        return _once(*self.closest(name), self.cover(b"\x01*" + above))
+
+    def wildcard(self, name: bytes, above: bytes, *, typeless: bool) -> Iterator[Node]:
+        """See :func:`proof_of_wildcard`."""
+        if typeless:
+            return _once(*self.closest(name), self.match(b"\x01*" + above))
+        return _once(self.cover(_next_closer(name, above)))
 
     def _owner(self, name: bytes) -> bytes:
         label = hashed(name, self._salt, self._iterations)
@@ -150,11 +183,11 @@ class _Hashes:
         return None, None
 
 
-def _chain(zone: Zone) -> _Names | _Hashes | None:
-    """What a zone proves by; None if that costs too much."""
+def chain(zone: Zone) -> Names | Hashes | None:
+    """What a version of a zone proves by; None if that costs too much."""
     parameters = zone.apex.rrset(codes.NSEC3PARAM)
     if parameters is None:
-        return _Names(zone)
+        return Names(zone)
     rdata = parameters.rdatas[0]
     iterations = int.from_bytes(rdata[2:4], "big")
-    return _Hashes(zone, rdata[5:], iterations) if iterations <= MOST_ITERATIONS else None
+    return Hashes(zone, rdata[5:], iterations) if iterations <= MOST_ITERATIONS else None

@@ -15,7 +15,21 @@ from typing import Final
 from netsuite.dns.wire import codes
 from netsuite.dns.wire.writer import RRset
 
-__all__ = ["ALIAS", "CUT", "EMPTY", "GONE", "ONE", "RENAMED", "SEVERAL", "Node", "Packed", "bundles", "pack", "types"]
+__all__ = [
+    "ALIAS",
+    "CUT",
+    "EMPTY",
+    "GONE",
+    "ONE",
+    "RENAMED",
+    "SEVERAL",
+    "Node",
+    "Packed",
+    "bundles",
+    "pack",
+    "stretch",
+    "types",
+]
 
 SEVERAL: Final = 1
 """More than one RRset."""
@@ -73,6 +87,22 @@ def _slices(packed: Packed) -> Iterator[tuple[int, int, int]]:
         end = at + 8 + int.from_bytes(packed[at + 4 : at + 8], "big")
         yield packed[at] << 8 | packed[at + 1], at + 8, end
         at = end
+
+
+def stretch(packed: Packed, rdtype: bytes) -> tuple[bytes, int, int] | None:
+    """Where the records of a type (two bytes) lie in a node: their count (two bytes), begin, end; None for none."""
+    kind = packed[0]
+    if kind & SEVERAL and not kind & 0x80:
+        at, size = 1, len(packed)
+        while at < size:
+            stop = at + 8 + int.from_bytes(packed[at + 4 : at + 8], "big")
+            if packed[at : at + 2] == rdtype:
+                return packed[at + 2 : at + 4], at + 8, stop
+            at = stop
+        return None
+    if kind & 0x80 or packed[1:3] != rdtype:
+        return None
+    return (b"\0\1", 3, len(packed)) if kind & ONE else (packed[3:5], 5, len(packed))
 
 
 def types(packed: Packed) -> list[int]:

@@ -28,7 +28,7 @@ from netsuite.dns.authoritative.permission import Grant
 from netsuite.dns.authoritative.settings import ZoneSettings
 from netsuite.dns.authoritative.signed import ZoneSigning
 from netsuite.dns.authoritative.signing import due
-from netsuite.dns.authoritative.tended import Publish, Tended, folder_name
+from netsuite.dns.authoritative.tended import Publish, Tended
 from netsuite.dns.authoritative.update import Refused, Update, execute
 from netsuite.dns.authoritative.zone import Zone, ZoneError
 from netsuite.dns.wire import codes
@@ -58,7 +58,7 @@ class Primary(Tended):
         self._signing: ZoneSigning | None = None
         self._renewing: IDelayedCall | None = None
         if settings.dnssec != "off":
-            place = f"dns/{folder_name(self.name)}/keys"
+            place = f"dns/{self.place}/keys"
             self._signing = ZoneSigning(self.name, commons.data, place, settings.algorithm, settings.dnssec)
 
     # From the file

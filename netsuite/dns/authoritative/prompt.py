@@ -2,9 +2,10 @@
 
 Most queries are alike in all but id and name: the bytes before the name and behind it are few in kind, and what each
 kind means (flags, type, EDNS, size) is found out once, the careful way, and kept as a shape. With the shape known, the
-answer for a name that the zone simply has, has nothing of that type for, or does not have, is put together from the
-node as it lies there, and referrals are made from the nodes they take. Whatever is not that plain (aliases, wildcards,
-names to compress, lack of room) is declined: the careful way answers the same, only slower.
+answer for a name that the zone has, by itself, by an alias or by a wildcard, has nothing of that type for, or does not
+have, is put together from the nodes as they lie there, with signatures and proofs where they are wanted; referrals are
+kept. Whatever is not that plain (longer chains, DNAME, denials on demand, lack of room) is declined: the careful way
+answers the same, only slower.
 
 Queries and answers are without their first two bytes, the id.
 """
@@ -14,11 +15,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple
 
-from netsuite.dns.authoritative.node import CUT, EMPTY, GONE, ONE, RENAMED, SEVERAL, Packed
+from netsuite.dns.authoritative.denial import Hashes, Names, chain
+from netsuite.dns.authoritative.evidence import Evidence, evidence, pointer, shortened, signatures
+from netsuite.dns.authoritative.node import ALIAS, CUT, EMPTY, GONE, ONE, RENAMED, Node, Packed, stretch
 from netsuite.dns.authoritative.referral import referral
+from netsuite.dns.authoritative.search import Search
+from netsuite.dns.authoritative.spread import ADDRESS_SIZES, Spread
 from netsuite.dns.authoritative.zone import Zone
 from netsuite.dns.wire import codes
 from netsuite.dns.wire.edns import opt
+from netsuite.dns.wire.name import within
 from netsuite.dns.wire.query import Query, parse
 from netsuite.dns.wire.writer import Writer
 
@@ -26,19 +32,28 @@ __all__ = ["Prompt"]
 
 _SHAPES: Final = 1024
 _REFERRALS: Final = 16384
+# Type, class and an OPT record without options; what has some differs from client to client.
+_LONGEST_TAIL: Final = 15
 _HINDERED: Final = CUT | RENAMED
-# Their data hold names to compress, which depends on the question; a DNAME hides what is below it.
-_CAREFUL: Final = frozenset({codes.NS, codes.CNAME, codes.SOA, codes.PTR, codes.MX, codes.DNAME})
+# At the zone's own name more belongs to them, and a DNAME hides what is below it.
+_CAREFUL: Final = frozenset({codes.NS, codes.SOA, codes.DNAME})
+# Their data end with a name to compress, behind so many bytes.
+_NAMED: Final = {codes.CNAME: 0, codes.PTR: 0, codes.MX: 2}
+_CNAME: Final = codes.CNAME.to_bytes(2, "big")
+_SIGNED: Final = codes.RRSIG.to_bytes(2, "big")
+_FIXED: Final = 12
 
 
 class _Shape(NamedTuple):
     """A kind of query: what stands around its name, and what its answers are made of.
 
     ``head`` stands before the name and ``tail`` behind it, with ``opened``, the OPT record if any, at its end.
-    ``limit`` is how long answers may be (0: they are not made here). ``one`` and ``lone`` begin the nodes of a lone
-    record and RRset of its type. ``found`` begins answers of one record, ``some`` of more, up to the answer count, and
+    ``limit`` is how long answers may be (0: they are not made here). ``one`` begins the nodes of a lone record of its
+    type; ``named`` is where in such a record's data a name begins (-1: nowhere), and ``careful`` says that it is not
+    to be given here. ``found`` begins answers of one record, ``some`` of more, up to the answer count, and
     ``counts`` follows that; ``none`` begins those without records, ``absent`` those to names that are not there, and
     ``refer`` referrals.
+    ``size`` is how long records of its type are, if it is one of addresses.
     """
 
     head: bytes
@@ -49,17 +64,38 @@ class _Shape(NamedTuple):
     absent: bytes = b""
     edns: bytes = b""
     one: bytes = b""
-    lone: bytes = b""
     rdtype: bytes = b""
     some: bytes = b""
     counts: bytes = b""
     none: bytes = b""
     refer: bytes = b""
     dnssec: bool = False
+    named: int = -1
+    careful: bool = False
+    aliased: bool = True
+    size: int = 0
 
 
+class _NoLinks:
+    """The chain of a zone that proves nothing, for that costs too much."""
+
+    def no_type(self, name: bytes) -> Iterable[Node]:
+        """Nothing."""
+        return ()
+
+    def no_name(self, name: bytes, above: bytes) -> Iterable[Node]:
+        """Nothing."""
+        return ()
+
+    def wildcard(self, name: bytes, above: bytes, *, typeless: bool) -> Iterable[Node]:
+        """Nothing."""
+        return ()
+
+
+_NO_LINKS: Final = _NoLinks()
 # No node begins so.
 _CAREFULLY: Final = b"\xfe"
+_NO_WHOLE: Final[dict[Packed, tuple[bytes, bytes]]] = {}
 # No query begins and ends so.
 _NO_SHAPE: Final = _Shape(b"\xff", b"")
 
@@ -67,22 +103,41 @@ _NO_SHAPE: Final = _Shape(b"\xff", b"")
 class Prompt:
     """The prompt answers of one server; ``rcodes`` counts them; over a ``stream`` size is no matter.
 
-    :meth:`serve` must hear of every change of zones.
+    :meth:`serve` must hear of every change of zones. ``spread`` turns sets of addresses.
     """
 
-    __slots__ = ("_last", "_negatives", "_referrals", "_shapes", "_sole", "_stream", "_udp_size", "_zones", "rcodes")
+    __slots__ = (
+        "_chains",
+        "_evidence",
+        "_last",
+        "_negatives",
+        "_referrals",
+        "_shapes",
+        "_sole",
+        "_spread",
+        "_stream",
+        "_udp_size",
+        "_whole",
+        "_zones",
+        "rcodes",
+    )
 
-    def __init__(self, rcodes: list[int], *, udp_size: int, stream: bool = False) -> None:
+    def __init__(self, rcodes: list[int], *, udp_size: int, stream: bool = False, spread: Spread | None = None) -> None:
         self.rcodes = rcodes
         self._udp_size = udp_size
         self._stream = stream
+        self._spread = spread
         self._shapes: dict[bytes, _Shape] = {}
         self._last = _NO_SHAPE
         self._zones: Mapping[bytes, Zone] = {}
         self._sole: Zone | None = None
         self._negatives: dict[bytes, dict[int, bytes]] = {}
         # Names of one length below one cut get the same records.
-        self._referrals: dict[tuple[bytes, int], tuple[bytes, int, int]] = {}
+        self._referrals: dict[tuple[bytes, int, bool], tuple[bytes, int, int]] = {}
+        self._chains: dict[bytes, Names | Hashes | None] = {}
+        self._evidence: dict[tuple[bytes, ...], Evidence] = {}
+        # By type and node: RRsets with their signatures, and the count, where nothing depends on the name.
+        self._whole: dict[bytes, dict[Packed, tuple[bytes, bytes]]] = {}
 
     def serve(self, zones: Mapping[bytes, Zone]) -> None:
         """Answer from these zones, as they are now."""
@@ -90,16 +145,19 @@ class Prompt:
         self._sole = next(iter(zones.values())) if len(zones) == 1 else None
         self._negatives.clear()
         self._referrals.clear()
+        self._chains.clear()
+        self._evidence.clear()
+        self._whole.clear()
 
     def answers(self, queries: Iterable[bytes]) -> list[bytes | None]:
         """The responses to queries, all without id; None for what is not that plain."""
         out: list[bytes | None] = []
         give = out.append
         zone = sole = self._sole
-        find, negatives, apex, plain, flat = self._access(zone)
+        find, negatives, apex, plain, flat, signed = self._access(zone)
         shape = self._last
         head, tail, opened, limit, found, absent, edns = shape[:7]
-        one = shape.one if plain and not shape.dnssec else _CAREFULLY
+        one = shape.one if plain and not (signed and shape.dnssec) else _CAREFULLY
         apart = none = 0
         for query in queries:
             # These answer what they were given where nothing is to remove, and cost half of asking first.
@@ -114,14 +172,14 @@ class Prompt:
                     continue
                 shape = other
                 head, tail, opened, limit, found, absent, edns = shape[:7]
-                one = shape.one if plain and not shape.dnssec else _CAREFULLY
+                one = shape.one if plain and not (signed and shape.dnssec) else _CAREFULLY
                 question = query.removeprefix(head)
                 written = question.removesuffix(tail)
             name = written.lower()
             if sole is None:
                 zone = self._zone(name)
-                find, negatives, apex, plain, flat = self._access(zone)
-                one = shape.one if plain and not shape.dnssec else _CAREFULLY
+                find, negatives, apex, plain, flat, signed = self._access(zone)
+                one = shape.one if plain and not (signed and shape.dnssec) else _CAREFULLY
             if opened:
                 question = question.removesuffix(opened)
             packed = find(name)
@@ -132,7 +190,14 @@ class Prompt:
                     if len(answer) <= limit:
                         give(answer)
                         continue
-            elif flat and name and 0 < name[0] < 64 and name[name[0] + 1 :] == apex and not shape.dnssec:
+                if plain and shape.dnssec and signed:
+                    whole = self._whole.get(shape.rdtype, _NO_WHOLE).get(packed)
+                    if whole is not None:
+                        answer = b"".join((shape.some, whole[0], shape.counts, question, whole[1], edns))
+                        if len(answer) <= limit:
+                            give(answer)
+                            continue
+            elif flat and not (signed and shape.dnssec) and name and 0 < name[0] < 64 and name[name[0] + 1 :] == apex:
                 negative = negatives.get(len(name))
                 if negative is not None:
                     answer = b"".join((absent, question, negative, edns))
@@ -149,19 +214,21 @@ class Prompt:
 
     def _access(
         self, zone: Zone | None
-    ) -> tuple[Callable[[bytes], Packed | None], Mapping[int, bytes], bytes, bool, bool]:
-        """The way to a zone's nodes, its negative answers, its name; whether nothing hides names, or stands for any."""
+    ) -> tuple[Callable[[bytes], Packed | None], Mapping[int, bytes], bytes, bool, bool, bool]:
+        """The way to a zone's nodes, its negative answers, its name.
+
+        And whether nothing hides names, nothing hides them or stands for any, and it is signed.
+        """
         if zone is None:
-            return _nothing, {}, b"", False, False
+            return _nothing, {}, b"", False, False, False
         plain = not zone.cuts and not zone.renames
         base, overlay = zone.base.get, zone.overlay.get
         find = (lambda name: overlay(name) or base(name)) if zone.overlay else base
-        return find, self._negatives.get(zone.name, {}), zone.name, plain, plain and not zone.wildcards
+        return find, self._negatives.get(zone.name, {}), zone.name, plain, plain and not zone.wildcards, zone.signed
 
     def _look(self, question: bytes, shape: _Shape, zone: Zone, name: bytes, packed: Packed | None) -> bytes | None:
         """The answer from any node, or without one."""
-        if shape.dnssec and zone.signed:
-            return None
+        dnssec = shape.dnssec and zone.signed
         existing = name
         if packed is None or packed is GONE:
             existing = _encloser(zone, name)
@@ -172,34 +239,125 @@ class Prompt:
             barrier = _barrier(zone, existing)
             if barrier is not None:
                 return self._refer(question, shape, zone, name, *barrier)
+        starred = packed is None
         if packed is None:
-            if zone.wildcards and zone.packed(b"\1*" + existing) is not None:
+            packed = zone.packed(b"\1*" + existing) if zone.wildcards else None
+            if packed is None:
+                if dnssec and zone.denier is not None:
+                    return None
+                proof = self._links(zone).no_name(name, existing) if dnssec else None
+                return self._without(question, shape.absent, shape, zone, name, proof)
+            if packed[0] & _HINDERED:
                 return None
-            return self._without(question, shape.absent, shape, zone, len(name))
-        kind = packed[0]
-        if packed.startswith(shape.one):
-            count, records = b"\0\1", packed[3:]
-        elif packed.startswith(shape.lone):
-            count, records = packed[3:5], packed[5:]
-        elif kind == SEVERAL:
-            at, size = 1, len(packed)
-            while packed[at : at + 2] != shape.rdtype:
-                at += 8 + int.from_bytes(packed[at + 4 : at + 8], "big")
-                if at == size:
-                    return self._without(question, shape.none, shape, zone, len(name))
-            if shape.lone is _CAREFULLY:
-                return None
-            stop = at + 8 + int.from_bytes(packed[at + 4 : at + 8], "big")
-            count, records = packed[at + 2 : at + 4], packed[at + 8 : stop]
-        elif packed is EMPTY or (kind in (0, ONE) and packed[1:3] != shape.rdtype):
-            return self._without(question, shape.none, shape, zone, len(name))
-        else:
+        place = stretch(packed, shape.rdtype)
+        alias = stretch(packed, _CNAME) if place is None and packed[0] & ALIAS and shape.aliased else None
+        proven: Iterable[Node] = ()
+        if dnssec and zone.denier is not None and (starred or (place is None and alias is None)):
             return None
-        out = b"".join((shape.some, count, shape.counts, question, records, shape.edns))
+        if dnssec and starred:
+            proven = self._links(zone).wildcard(name, existing, typeless=place is None and alias is None)
+        if place is None and alias is None:
+            if dnssec and not starred:
+                proven = self._links(zone).no_type(name)
+            elif dnssec:
+                proven = tuple(proven) or self._links(zone).no_type(b"\1*" + existing)
+            return self._without(question, shape.none, shape, zone, name, proven if dnssec else None)
+        if alias is not None:
+            made = self._follow(shape, zone, name, packed, alias[1], dnssec=dnssec)
+            if made is None:
+                return None
+            records, total = made
+            count = total.to_bytes(2, "big")
+        else:
+            if shape.careful or place is None:
+                return None
+            count, at, stop = place
+            records = packed[at:stop]
+            turned = self._spread is not None and shape.size > 0 and len(records) > shape.size
+            if turned:
+                other = self._turned(name, shape, records)
+                if other is None:
+                    return None
+                records = other
+            if shape.named >= 0:
+                records = shortened(records, shape.named, zone, pointer(zone, len(name)))
+            if dnssec and shape.rdtype != _SIGNED:
+                added, more = signatures(packed, shape.rdtype, packed[at + 6 : at + 10])
+                records += added
+                count = (int.from_bytes(count, "big") + more).to_bytes(2, "big")
+                if shape.named < 0 and not turned:
+                    kept = self._whole.setdefault(shape.rdtype, {})
+                    if len(kept) >= _REFERRALS:
+                        kept.clear()
+                    kept[packed] = count, records
+        if dnssec and starred:
+            found = self._composed(zone, tuple(proven), soa=False)
+            authority = pointer(zone, len(name)).join(found.pieces)
+            counts = found.records.to_bytes(2, "big") + shape.counts[2:]
+            out = b"".join((shape.some, count, counts, question, records, authority, shape.edns))
+        else:
+            out = b"".join((shape.some, count, shape.counts, question, records, shape.edns))
         if len(out) > shape.limit:
             return None
         self.rcodes[codes.NOERROR] += 1
         return out
+
+    def _turned(self, name: bytes, shape: _Shape, records: Packed) -> Packed | None:
+        """A set of addresses, begun with the one whose turn it is; None where weights decide."""
+        spread = self._spread
+        assert spread is not None
+        if name in spread.weighted:
+            return None
+        first = shape.size * spread.turn(name, shape.rdtype[1], len(records) // shape.size)
+        return records[first:] + records[:first]
+
+    def _follow(
+        self, shape: _Shape, zone: Zone, name: bytes, packed: Packed, at: int, *, dnssec: bool
+    ) -> tuple[bytes, int] | None:
+        """An alias and what the name that it stands for has of the type, and their count; None if that is not all."""
+        target = packed[at + _FIXED : at + _FIXED + (packed[at + 10] << 8 | packed[at + 11])].lower()
+        point = pointer(zone, len(name))
+        whole = at + _FIXED + len(target)
+        out = [shortened(packed[at:whole], 0, zone, point)]
+        count = 1
+        if dnssec:
+            added, more = signatures(packed, _CNAME, packed[at + 6 : at + 10])
+            out.append(added)
+            count += more
+        following = self._sole
+        if following is None or not within(target, following.name):
+            following = self._zone(target)
+        if following is None:
+            return b"".join(out), count
+        node = zone.packed(target)
+        if following is not zone or target == name or node is None or node[0] & ALIAS:
+            return None
+        if (zone.cuts or zone.renames) and _barrier(zone, target) is not None:
+            return None
+        place = stretch(node, shape.rdtype)
+        if place is None or (shape.careful and target == zone.name):
+            return None
+        records = node[place[1] : place[2]]
+        if self._spread is not None and shape.size > 0 and len(records) > shape.size:
+            other = self._turned(target, shape, records)
+            if other is None:
+                return None
+            records = other
+        if shape.named >= 0:
+            records = shortened(records, shape.named, zone, point)
+        count += int.from_bytes(place[0], "big")
+        if dnssec and shape.rdtype != _SIGNED:
+            added, more = signatures(node, shape.rdtype, node[place[1] + 6 : place[1] + 10])
+            records += added
+            count += more
+        # The alias's data is the first place where the name stands; a lone pointer is no name to point to.
+        owner = point if target == zone.name else (0xC000 | 12 + len(name) + 4 + _FIXED).to_bytes(2, "big")
+        start, end = 0, len(records)
+        while start < end:
+            after = start + _FIXED + (records[start + 10] << 8 | records[start + 11])
+            out += (owner, records[start + 2 : after])
+            start = after
+        return b"".join(out), count
 
     def _refer(
         self, question: bytes, shape: _Shape, zone: Zone, name: bytes, cut: bytes, packed: Packed
@@ -207,11 +365,16 @@ class Prompt:
         """The answer for a name at or below a cut; None if what stands above it is a DNAME."""
         if not packed[0] & CUT:
             return None
-        known = self._referrals.get((cut, len(name)))
+        dnssec = shape.dnssec and zone.signed
+        if dnssec and zone.denier is not None:
+            return None
+        key = cut, len(name), dnssec
+        known = self._referrals.get(key)
         if known is None:
             if len(self._referrals) >= _REFERRALS:
                 self._referrals.clear()
-            known = self._referrals[cut, len(name)] = referral(zone, cut, packed, len(name))
+            make = self._signed_referral if dnssec else referral
+            known = self._referrals[key] = make(zone, cut, packed, len(name))
         records, count, given = known
         counts = b"\0\0" + count.to_bytes(2, "big") + (given + bool(shape.edns)).to_bytes(2, "big")
         out = b"".join((shape.refer, counts, question, records, shape.edns))
@@ -220,9 +383,40 @@ class Prompt:
         self.rcodes[codes.NOERROR] += 1
         return out
 
-    def _without(self, question: bytes, head: bytes, shape: _Shape, zone: Zone, length: int) -> bytes | None:
-        """An answer without records."""
-        negative = self._negatives.get(zone.name, {}).get(length) or self._deny(zone, length)
+    def _signed_referral(self, zone: Zone, cut: bytes, _: Packed, length: int) -> tuple[bytes, int, int]:
+        """What the careful way says of a delegation, to a name that compresses nothing below the cut."""
+        question = _filler(length - len(cut)) + cut + b"\0\1\0\1"
+        writer = Writer(b"\0\0", question, 0, 65535, 0)
+        Search(writer, lambda *_: zone, codes.A, minimal=True, stream=False, dnssec=True).run(zone, question)
+        made = writer.finish()
+        return made[12 + len(question) :], int.from_bytes(made[8:10], "big"), int.from_bytes(made[10:12], "big")
+
+    def _links(self, zone: Zone) -> Names | Hashes | _NoLinks:
+        """The chain that a zone proves by."""
+        if zone.name not in self._chains:
+            self._chains[zone.name] = chain(zone)
+        return self._chains[zone.name] or _NO_LINKS
+
+    def _composed(self, zone: Zone, nodes: tuple[Node, ...], *, soa: bool) -> Evidence:
+        key = (zone.name, b"\0" if soa else b"", *[node.name for node in nodes])
+        found = self._evidence.get(key)
+        if found is None:
+            if len(self._evidence) >= _REFERRALS:
+                self._evidence.clear()
+            found = self._evidence[key] = evidence(zone, nodes, soa=soa)
+        return found
+
+    def _without(
+        self, question: bytes, head: bytes, shape: _Shape, zone: Zone, name: bytes, proof: Iterable[Node] | None
+    ) -> bytes | None:
+        """An answer without records; with a proof, if one is wanted."""
+        length = len(name)
+        if proof is None:
+            negative = self._negatives.get(zone.name, {}).get(length) or self._deny(zone, length)
+        else:
+            found = self._composed(zone, tuple(proof), soa=True)
+            head = b"".join((head[:6], found.records.to_bytes(2, "big"), head[8:]))
+            negative = pointer(zone, length).join(found.pieces)
         out = head + question + negative + shape.edns
         if len(out) > shape.limit:
             return None
@@ -231,9 +425,7 @@ class Prompt:
 
     def _deny(self, zone: Zone, length: int) -> bytes:
         """The SOA of negative answers, behind a question for a name of a length: the zone's own lies at its end."""
-        missing = length - len(zone.name)
-        filler = b"".join(bytes((size - 1,)) + b"\0" * (size - 1) for size in _labels(missing))
-        question = filler + zone.name + b"\0\1\0\1"
+        question = _filler(length - len(zone.name)) + zone.name + b"\0\1\0\1"
         writer = Writer(b"\0\0", question, 0, 65535, 0)
         writer.add(1, zone.name, zone.negative)
         found = self._negatives.setdefault(zone.name, {})[length] = writer.finish()[12 + len(question) :]
@@ -253,6 +445,8 @@ class Prompt:
         """A query's shape, from its bytes around the name."""
         # A zero byte within a label ends the name early; no zone has a name that is cut there, nor do we know the rest.
         end = query.find(b"\0", 10) + 1
+        if len(query) - end > _LONGEST_TAIL:
+            return _NO_SHAPE
         around = query[:10] + query[end:]
         shape = self._shapes.get(around)
         if shape is None:
@@ -264,7 +458,7 @@ class Prompt:
     def _shape(self, head: bytes, tail: bytes) -> _Shape:
         declined = _Shape(head, tail)
         # Nothing but a question, or that and an OPT record without options.
-        edns = head[4:] == b"\0\0\0\0\0\1" and len(tail) == 15 and tail[4:7] == b"\0\0\x29"
+        edns = head[4:] == b"\0\0\0\0\0\1" and len(tail) == _LONGEST_TAIL and tail[4:7] == b"\0\0\x29"
         if len(head) != 10 or (not edns and (head[4:] != bytes(6) or len(tail) != 4)):
             return declined
         query = parse(b"\0\0" + head + b"\0" + tail, self._udp_size)
@@ -284,8 +478,7 @@ class Prompt:
             head=head,
             tail=tail,
             opened=tail[4:],
-            one=_CAREFULLY if careful else bytes((ONE,)) + kind,
-            lone=_CAREFULLY if careful else b"\0" + kind,
+            one=_CAREFULLY if careful or rdtype in _NAMED else bytes((ONE,)) + kind,
             rdtype=kind,
             found=some + b"\0\1" + counts,
             some=some,
@@ -295,6 +488,10 @@ class Prompt:
             absent=absent + b"\0\0\0\1" + counts[2:],
             edns=opened,
             dnssec=query.dnssec,
+            named=_NAMED.get(rdtype, -1),
+            careful=careful,
+            aliased=rdtype != codes.CNAME,
+            size=ADDRESS_SIZES.get(rdtype, 0),
         )
 
 
@@ -325,6 +522,11 @@ def _barrier(zone: Zone, name: bytes) -> tuple[bytes, Packed] | None:
         if name == zone.name:
             return found
         name = name[name[0] + 1 :]
+
+
+def _filler(missing: int) -> bytes:
+    """Labels of zero bytes, so many bytes in all."""
+    return b"".join(bytes((size - 1,)) + b"\0" * (size - 1) for size in _labels(missing))
 
 
 def _labels(missing: int) -> list[int]:

@@ -26,24 +26,34 @@ _NETWORKS6: Final = ((128, 1), (64, 2), (56, 3), (48, 4), (32, 64))
 class ResponseRate:
     """The limit of one address: ``rate`` answers a second for a host; ``limited`` counts answers cut or dropped."""
 
-    __slots__ = ("_limits", "limited")
+    __slots__ = ("_limits", "limited", "rate")
 
     def __init__(self, access: Access, rate: float) -> None:
+        self.rate = rate
         self._limits: dict[socket.AddressFamily, tuple[tuple[int, RateLimit], ...]] = {
             family: tuple((bits - prefix, access.rate(rate * times)) for prefix, times in networks)
             for family, bits, networks in ((socket.AF_INET, 32, _NETWORKS4), (socket.AF_INET6, 128, _NETWORKS6))
         }
         self.limited = 0
 
+    def is_held(self, host: str) -> bool:
+        """Whether the next answer to a host would be cut or dropped; counts nothing."""
+        family, address = _number(host)
+        return any(limit.wait(address >> shift) > 0 for shift, limit in self._limits[family])
+
     def shape(self, query: bytes, response: bytes, host: str) -> bytes | None:
         """The response, its truncated form, or None, as the client's networks have had few or many of late."""
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        address = int.from_bytes(socket.inet_pton(family, host.partition("%")[0]), "big")
+        family, address = _number(host)
         for shift, limit in self._limits[family]:
             if not limit.permits(address >> shift):
                 self.limited += 1
                 return truncated(query, response) if self.limited & 1 else None
         return response
+
+
+def _number(host: str) -> tuple[socket.AddressFamily, int]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return family, int.from_bytes(socket.inet_pton(family, host.partition("%")[0]), "big")
 
 
 def truncated(query: bytes, response: bytes) -> bytes:

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from netsuite.dns.authoritative.denial import proof_of_no_name, proof_of_no_type, proof_of_wildcard
 from netsuite.dns.authoritative.node import CUT, RENAMED, Node
+from netsuite.dns.authoritative.spread import Spread
 from netsuite.dns.authoritative.zone import Zone
 from netsuite.dns.wire import codes
 from netsuite.dns.wire.name import within
 from netsuite.dns.wire.writer import RRset, Writer
 
-__all__ = ["Search", "signatures_of"]
+__all__ = ["Note", "Search", "signatures_of"]
+
+Note = Callable[[str, Zone, bytes, Any], None]
+"""``note(step, zone, name, detail)``: told each step of a search, see :mod:`netsuite.dns.authoritative.explain`."""
 
 _CHAIN: Final = 11
 _ADDRESSES: Final = (codes.A, codes.AAAA)
@@ -31,10 +35,23 @@ class Search:
 
     ``nearest`` gives the zone that answers for a name and type; ``minimal`` leaves out of positive answers what the
     client can do without; over a ``stream`` ANY gets all there is; ``dnssec`` adds signatures and proofs (RFC 4035
-    section 3.1).
+    section 3.1). ``note`` hears of each step, if somebody wants to know why the answer is what it is.
+    ``spread`` says how addresses share out load; ``varied`` is set if the next answer may be another because of that.
     """
 
-    __slots__ = ("_called", "_dnssec", "_minimal", "_nearest", "_proofs", "_rdtype", "_stream", "_writer")
+    __slots__ = (
+        "_called",
+        "_dnssec",
+        "_minimal",
+        "_nearest",
+        "_note",
+        "_proofs",
+        "_rdtype",
+        "_spread",
+        "_stream",
+        "_writer",
+        "varied",
+    )
 
     def __init__(
         self,
@@ -45,6 +62,8 @@ class Search:
         minimal: bool,
         stream: bool,
         dnssec: bool = False,
+        note: Note | None = None,
+        spread: Spread | None = None,
     ) -> None:
         self._writer = writer
         self._nearest = nearest
@@ -52,6 +71,9 @@ class Search:
         self._minimal = minimal
         self._stream = stream
         self._dnssec = dnssec
+        self._note = note
+        self._spread = spread
+        self.varied = False
         # names whose NSEC or NSEC3 records the authority section must have, with their zones
         self._proofs: list[tuple[Zone, Node]] = []
         # the name that a wildcard stands for
@@ -59,22 +81,29 @@ class Search:
 
     def run(self, zone: Zone, question: bytes) -> int:
         """Fill in the answer, following CNAMEs and DNAMEs through our zones; the response code of the last name."""
-        writer, rdtype = self._writer, self._rdtype
+        writer, rdtype, note = self._writer, self._rdtype, self._note
         shown = question[:-4]
         name = shown.lower()
         owner: bytes | None = None
         visited = {name}
         while True:
             node, above = _closest(zone, name)
+            if note is not None:
+                note("zone", zone, name, None)
+                note("closest" if node is None else "node", zone, above, None if node is None else node.types())
             self._called = None
             barrier = _barrier(zone, above, name)
             if barrier is not None and not (barrier.name == name and rdtype == codes.DS):
                 if barrier.kind & CUT:
+                    if note is not None:
+                        note("cut", zone, barrier.name, None)
                     if owner is None:
                         writer.flags &= ~codes.AA
                     self._refer(zone, barrier)
                     return codes.NOERROR
                 alias = self._substitute(zone, barrier, owner, shown)
+                if note is not None:
+                    note("dname", zone, barrier.name, alias)
                 if alias is None:
                     return codes.YXDOMAIN
                 if writer.truncated or rdtype in (codes.CNAME, codes.ANY):
@@ -84,6 +113,8 @@ class Search:
                     node = zone.node(b"\x01*" + above) if zone.wildcards else None
                     if node is None:
                         return self._absent(zone, name, above)
+                    if note is not None:
+                        note("wildcard", zone, node.name, node.types())
                     has = rdtype in node.types() or codes.CNAME in node.types() or rdtype == codes.ANY
                     if zone.denier is None:
                         self._prove(zone, partial(proof_of_wildcard, typeless=not has), name, above)
@@ -97,10 +128,14 @@ class Search:
                     writer.truncated = True
                     return codes.NOERROR
                 alias = cname.rdatas[0]
+                if note is not None:
+                    note("cname", zone, node.name, alias)
             shown = owner = alias
             name = alias.lower()
             following = self._nearest(name, rdtype)
             if following is None or name in visited or len(visited) > _CHAIN:
+                if note is not None:
+                    note("elsewhere" if following is None else "loop", zone, name, len(visited))
                 self._write_proofs()
                 return codes.NOERROR
             visited.add(name)
@@ -108,6 +143,8 @@ class Search:
 
     def _absent(self, zone: Zone, name: bytes, above: bytes) -> int:
         """There is no such name; to who wants proofs of a zone without a chain, one that has nothing (RFC 9824)."""
+        if self._note is not None:
+            self._note("absent", zone, name, above)
         if zone.denier is not None and self._dnssec and zone.signed:
             self._called = name
             self._deny(zone, None)
@@ -123,6 +160,8 @@ class Search:
         if rdtype == codes.ANY:
             wanted = node.types() if self._stream else node.types()[:1]
         given = [rrset for each in wanted if (rrset := node.rrset(each)) is not None]
+        if self._note is not None:
+            self._note("given" if given else "nodata", zone, node.name, [each.type for each in given])
         if not given:
             if zone.denier is None and (not node.name.startswith(b"\x01*") or not self._proofs):
                 self._prove(zone, proof_of_no_type, node.name)
@@ -147,7 +186,14 @@ class Search:
 
     def _add(self, zone: Zone, section: int, owner: bytes | None, node: Node, rrset: RRset) -> bool:
         """Add an RRset of a node, with its signatures if they are wanted."""
-        if not self._writer.add(section, owner, rrset):
+        given = rrset
+        if self._spread is not None and section == 0:
+            given = self._spread.arranged(node.name, rrset, whole=zone.signed) or rrset
+            if given is not rrset:
+                self.varied = True
+                if self._note is not None:
+                    self._note("spread", zone, node.name, (rrset, given, node.name in self._spread.weighted))
+        if not self._writer.add(section, owner, given):
             return False
         if not self._dnssec or not zone.signed or rrset.type == codes.RRSIG:
             return True
@@ -155,6 +201,8 @@ class Search:
             signatures: RRset | None = zone.denier.sign(self._called, rrset)
         else:
             signatures = signatures_of(node, rrset)
+        if self._note is not None:
+            self._note("signed" if signatures is not None else "unsigned", zone, node.name, rrset.type)
         return signatures is None or self._writer.add(section, owner, signatures)
 
     def _prove(self, zone: Zone, proof: Callable[..., Iterable[Node]], *names: bytes) -> None:
@@ -169,6 +217,8 @@ class Search:
             if node.name in written or rrset is None:
                 continue
             written.add(node.name)
+            if self._note is not None:
+                self._note("proof", zone, node.name, rrset.type)
             if not self._add(zone, 1, node.name, node, rrset):
                 self._writer.truncated = True
                 return
@@ -183,6 +233,8 @@ class Search:
         self._write_proofs()
 
     def _deny_on_demand(self, zone: Zone, name: bytes, present: Collection[int] | None) -> None:
+        if self._note is not None:
+            self._note("denied", zone, name, None)
         for rrset in zone.denier.deny(zone, name, present):
             if not self._writer.add(1, name, rrset):
                 self._writer.truncated = True

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 from twisted.logger import Logger
 
 from netsuite.common.commons import Commons
@@ -105,7 +105,7 @@ class _Fetch:
 
 
 class Secondary(Tended):
-    """One zone that is copied. ``keys`` by name."""
+    """One zone that is copied. ``keys`` by name; ``fetches`` bounds how many zones are copied at a time."""
 
     def __init__(
         self,
@@ -115,11 +115,14 @@ class Secondary(Tended):
         notifier: Notifier,
         publish: Publish,
         keys: Mapping[bytes, Key],
+        fetches: DeferredSemaphore,
+        place: str | None = None,
     ) -> None:
-        super().__init__(settings, commons, threads, notifier, publish)
+        super().__init__(settings, commons, threads, notifier, publish, place)
         self.runtime = commons
         self._primaries = [Remote.parse(text) for text in settings.primary]
         self._keys = keys
+        self._fetches = fetches
         self._timer: Any = None
         self._running: Deferred[None] | None = None
         self._again = False
@@ -221,7 +224,11 @@ class Secondary(Tended):
                 if self.history.started:
                     zone = self.history.zone
                     soa = (zone.name, codes.SOA, zone.soa.ttl, zone.soa.rdatas[0])
-                found = await _Fetch(self, remote, key, soa).run()
+                await self._fetches.acquire()
+                try:
+                    found = await _Fetch(self, remote, key, soa).run()
+                finally:
+                    self._fetches.release()
                 await self._take(found, remote)
                 self._heard_of()
                 return

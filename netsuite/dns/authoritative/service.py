@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from typing import Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredSemaphore
 
 from netsuite.common.commons import Commons
 from netsuite.common.errors import StartError
@@ -12,20 +13,28 @@ from netsuite.common.listen import DatagramListener, StreamListener
 from netsuite.common.service import NetsuiteService
 from netsuite.common.storage.journal import JournalBroken, StorageFull
 from netsuite.common.threads import Threads
+from netsuite.dns.authoritative.catalogs import Catalogs
 from netsuite.dns.authoritative.control import ZoneControl
 from netsuite.dns.authoritative.courtesy import Courtesy
+from netsuite.dns.authoritative.explain import DnsControl
 from netsuite.dns.authoritative.notify import Notifier
 from netsuite.dns.authoritative.primary import Primary
+from netsuite.dns.authoritative.produced import Produced
 from netsuite.dns.authoritative.secondary import Secondary
 from netsuite.dns.authoritative.server import AuthoritativeServer
-from netsuite.dns.authoritative.settings import DnsSettings, ZoneSettings
-from netsuite.dns.authoritative.tended import Tended
+from netsuite.dns.authoritative.settings import CatalogSettings, DnsSettings, ZoneSettings
+from netsuite.dns.authoritative.tended import Publish, Tended
+from netsuite.dns.authoritative.view import View, seen
 from netsuite.dns.authoritative.zone import Zone, ZoneError
 from netsuite.dns.cookies import SECRET_LENGTH, Cookies
 from netsuite.dns.wire.tsig import Key
 from netsuite.interfaces import Address, Health, IControlled, IDnsAnswers, IOffers
 
 __all__ = ["DnsService", "build"]
+
+
+_FETCHES: Final = 64
+"""Zones that are copied at a time."""
 
 
 class _Place:
@@ -36,7 +45,11 @@ class _Place:
     ) -> None:
         self.text = text
         self.server = server = AuthoritativeServer(settings, commons, text, courtesy, keys)
-        self.zones: list[ZoneSettings] = []
+        self.zones = settings.zones_at(text)
+        self.shown = {
+            view.name: {zone.origin.lower(): zone for zone in seen(view.name, self.zones)}
+            for view in (server.common, *server.views)
+        }
         self.stream = StreamListener(text, server.factory, commons, "dns.listen", alpn=("dot",))
         plain = not self.stream.secure and self.stream.spec.form in ("address", "inherited")
         self.datagrams = (
@@ -82,22 +95,26 @@ class DnsService(NetsuiteService):
         self._courtesy = Courtesy(nsid=settings.nsid.encode(), idle=settings.idle)
         self._keys = {key.key.name: key.key for key in settings.key}
         self._threads = Threads(commons.reactor, "zones", most=2, waiting=100_000)
+        self._fetches = DeferredSemaphore(_FETCHES)
         self._notifier = Notifier(commons, self._keys)
-        if any(zone.primary or zone.update or zone.dnssec != "off" for zone in settings.zone):
+        if settings.catalog or any(zone.primary or zone.update or zone.dnssec != "off" for zone in settings.zone):
             self.workers = "one"  # what changes is with one process
         self._places: dict[str, _Place] = {}
         for text in settings.listen:
             self._place(text)
-        for zone in settings.zone:
+        for zone in settings.all_zones():
             for text in settings.listen if zone.listen is None else zone.listen:
-                self._place(text).zones.append(zone)
+                self._place(text)
+        self.control = DnsControl({text: place.server for text, place in self._places.items()})
+        self._catalogs = Catalogs(self._join, self._leave, self._threads, commons.data.at("dns"))
         self._tended = [self._tend(zone) for zone in settings.zone]
+        self._tended += [self._tend(catalog.as_zone, catalog) for catalog in settings.catalog]
         metrics = commons.metrics
         metrics.add("netsuite_dns_queries", "Queries received.", "counter", self._queries, labels=("transport",))
         metrics.add("netsuite_dns_answers", "Answers by response code.", "counter", self._rcodes, labels=("rcode",))
         metrics.add("netsuite_dns_limited", "Answers over UDP cut or dropped by rate.", "counter", self._limited)
         metrics.add("netsuite_dns_dropped", "Datagrams dropped for want of room.", "counter", self._dropped)
-        metrics.add("netsuite_dns_zones", "Zones served.", "gauge", lambda: len(settings.zone), per_process=True)
+        metrics.add("netsuite_dns_zones", "Zones served.", "gauge", lambda: len(self._tended), per_process=True)
 
     def _place(self, text: str) -> _Place:
         place = self._places.get(text)
@@ -105,29 +122,65 @@ class DnsService(NetsuiteService):
             place = self._places[text] = _Place(text, self.settings, self.commons, self._courtesy, self._keys)
         return place
 
-    def _tend(self, settings: ZoneSettings) -> Tended:
-        servers = [place.server for place in self._places.values() if settings in place.zones]
+    def _views(self) -> Iterator[tuple[_Place, View]]:
+        for place in self._places.values():
+            for view in (place.server.common, *place.server.views):
+                yield place, view
+
+    def _tend(self, settings: ZoneSettings, catalog: CatalogSettings | None = None) -> Tended:
         name = settings.origin.lower()
-
-        def publish(zone: Zone | None) -> None:
-            for server in servers:
-                if zone is None:
-                    server.withdraw(name)
-                else:
-                    server.replace(zone)
-
+        views = [view for place, view in self._views() if place.shown[view.name].get(name) == settings]
+        common = self.commons, self._threads, self._notifier
         tended: Tended
-        if settings.file is not None:
-            tended = Primary(settings, self.commons, self._threads, self._notifier, publish)
+        if catalog is not None:
+            tended = Produced(catalog, *common, _publisher(settings, views))
+        elif settings.file is not None:
+            tended = Primary(settings, *common, _publisher(settings, views))
         else:
-            tended = Secondary(settings, self.commons, self._threads, self._notifier, publish, self._keys)
-        for server in servers:
-            server.tended[name] = tended
+            shown = _publisher(settings, views)
+
+            def publish(zone: Zone | None) -> None:
+                shown(zone)
+                if zone is not None and settings.catalog:
+                    self._catalogs.changed(secondary, zone)
+
+            tended = secondary = Secondary(settings, *common, publish, self._keys, self._fetches)
+        for view in views:
+            view.tended[tended.name] = tended
         return tended
 
+    def _join(self, catalog: Tended, settings: ZoneSettings, place: str) -> Secondary | None:
+        """A member of a catalog, shown wherever that is and no other zone has its name; None if that is nowhere."""
+        name = settings.origin.lower()
+        views = [
+            view for _, view in self._views() if view.tended.get(catalog.name) is catalog and name not in view.tended
+        ]
+        if not views:
+            return None
+        publish = _publisher(settings, views)
+        tended = Secondary(
+            settings, self.commons, self._threads, self._notifier, publish, self._keys, self._fetches, place
+        )
+        tended.open()
+        self._tended.append(tended)
+        for view in views:
+            view.tended[name] = tended
+        if self.running:
+            tended.start()
+        return tended
+
+    async def _leave(self, tended: Tended) -> None:
+        """A member is one no more."""
+        self._tended.remove(tended)
+        for _, view in self._views():
+            if view.tended.get(tended.name) is tended:
+                view.drop(tended.name)
+        await tended.stop()
+
     def register(self, offers: IOffers) -> None:
-        """Offers the answers of the table's first address, and to be asked about zones."""
+        """Offers the answers of the table's first address, and to be asked about zones and answers."""
         offers.provide(IControlled, ZoneControl(self._tended), "zone")
+        offers.provide(IControlled, self.control, "dns")
         if self.settings.listen:
             offers.provide(IDnsAnswers, self._places[self.settings.listen[0]].server, "dns")
 
@@ -139,11 +192,13 @@ class DnsService(NetsuiteService):
                     tended.serve(tended.read())
                 except ZoneError as error:
                     raise StartError(f"{error}; see [[dns.zone]] {tended.settings.name}") from error
+            else:
+                tended.withdraw(f"zone {tended.title} has no version before the start")
 
     def open(self) -> None:
         """Find the secret of our cookies and what was changed of the zones; bind and listen."""
         self._courtesy.cookies = Cookies(*self._secrets())
-        for tended in self._tended:
+        for tended in list(self._tended):
             tended.open()
         for place in self._places.values():
             place.open()
@@ -161,7 +216,7 @@ class DnsService(NetsuiteService):
         super().startService()
         for place in self._places.values():
             place.accept()
-        for tended in self._tended:
+        for tended in list(self._tended):
             tended.start()
 
     def addresses(self) -> Sequence[Address]:
@@ -180,16 +235,19 @@ class DnsService(NetsuiteService):
         """Well while it runs and every zone is as its file says."""
         if not self.running:
             return Health(False, "not running")
-        if troubles := [tended.trouble for tended in self._tended if tended.trouble]:
+        if troubles := [
+            *(tended.trouble for tended in self._tended if tended.trouble),
+            *self._catalogs.troubles.values(),
+        ]:
             return Health(False, "; ".join(troubles))
-        return Health(True, f"{len(self.settings.zone)} zones")
+        return Health(True, f"{len(self._tended)} zones")
 
     def figures(self) -> Sequence[tuple[str, float]]:
         """Queries by transport, answers by response code, connections now."""
         queries = self._queries()
         connections = sum(len(place.server.factory.adapters) for place in self._places.values())
         return (
-            ("zones", len(self.settings.zone)),
+            ("zones", len(self._tended)),
             ("queries over UDP", queries["udp",]),
             ("queries over TCP", queries["tcp",]),
             *((f"answers {rcode}", count) for (rcode,), count in self._rcodes().items()),
@@ -203,7 +261,7 @@ class DnsService(NetsuiteService):
 
     async def _reload(self) -> list[str]:
         lines = []
-        for tended in self._tended:
+        for tended in list(self._tended):
             if not isinstance(tended, Primary):
                 continue
             try:
@@ -223,7 +281,8 @@ class DnsService(NetsuiteService):
         for place in self._places.values():
             await place.drain(deadline)
         self._notifier.stop()
-        for tended in self._tended:
+        self._catalogs.close()
+        for tended in list(self._tended):
             await tended.stop()
         self._threads.close()
 
@@ -247,6 +306,20 @@ class DnsService(NetsuiteService):
             for rcode, count in place.server.rcodes().items():
                 total[rcode,] = total.get((rcode,), 0) + count
         return total
+
+
+def _publisher(settings: ZoneSettings, views: Sequence[View]) -> Publish:
+    """Shows versions of a zone in views."""
+    name = settings.origin.lower()
+
+    def publish(zone: Zone | None) -> None:
+        for view in views:
+            if zone is None:
+                view.withdraw(name)
+            else:
+                view.replace(zone)
+
+    return publish
 
 
 def build(settings: DnsSettings, commons: Commons) -> DnsService:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Iterator
+from ipaddress import ip_address
 from typing import Annotated, Literal
 
 import dns.rdatatype
@@ -13,12 +14,22 @@ from netsuite.common.settings import SitePath, Table
 from netsuite.dns.authoritative.change import SerialRule
 from netsuite.dns.authoritative.keys import Algorithm
 from netsuite.dns.authoritative.permission import Remote
-from netsuite.dns.wire.name import BadName, from_text
+from netsuite.dns.authoritative.spread import Rotation, Weights
+from netsuite.dns.wire.name import BadName, from_text, within
 from netsuite.dns.wire.tsig import ALGORITHMS, Key
 
 CookieSecret = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{32}$")]
 
-__all__ = ["DnsSettings", "GrantSettings", "KeySettings", "ZoneSettings"]
+__all__ = [
+    "CatalogSettings",
+    "DnsSettings",
+    "GrantSettings",
+    "GroupSettings",
+    "KeySettings",
+    "ViewSettings",
+    "WeightSettings",
+    "ZoneSettings",
+]
 
 
 class KeySettings(Table):
@@ -79,6 +90,53 @@ class GrantSettings(Table):
         return self
 
 
+class WeightSettings(Table):
+    """How the addresses of one name share out load."""
+
+    name: str = Field(description="The name, in full, such as www.example.test.")
+    weights: dict[str, NonNegativeInt] = Field(
+        description="The weight of each address; those that are not named weigh 1, and one of 0 is not given."
+    )
+    answers: NonNegativeInt = Field(
+        0,
+        description="How many addresses are given, drawn by weight; 0 for all, in an order drawn by weight. In signed "
+        "zones all are given always.",
+    )
+
+    @model_validator(mode="after")
+    def _usable(self) -> WeightSettings:
+        _absolute(self.name)
+        for address in self.weights:
+            ip_address(address)
+        return self
+
+    @property
+    def made(self) -> Weights:
+        """The weights by address in wire form."""
+        return Weights({ip_address(text).packed: weight for text, weight in self.weights.items()}, self.answers)
+
+
+class ViewSettings(Table):
+    """What some clients see."""
+
+    name: str = Field(pattern=r"^[a-z0-9_-]{1,63}$", description="What zones call it: small letters, digits, - and _.")
+    clients: list[str] = Field(description='Who has it: networks, addresses, or "loopback", "private", "any".')
+
+
+class GroupSettings(Table):
+    """How the members of a catalog that are in a group are copied."""
+
+    name: str = Field(description="The value of the members' group property.")
+    primary: list[str] = Field([], description="Servers that they are copied from; those of the catalog, if empty.")
+    transfer: list[str] = Field([], description="Who may copy them from here. Nobody, if empty.")
+    notify: list[str] = Field([], description="Servers that are told of their new versions.")
+
+    @field_validator("primary", "notify")
+    @classmethod
+    def _servers(cls, value: list[str]) -> list[str]:
+        return _remotes(value)
+
+
 class ZoneSettings(Table):
     """One zone: served from a master file, or copied from another server."""
 
@@ -87,8 +145,23 @@ class ZoneSettings(Table):
     primary: list[str] = Field(
         [], description='Servers that it is copied from, instead of a file: "HOST[:PORT]" or "HOST[:PORT] key:NAME".'
     )
+    catalog: bool = Field(
+        False, description="For a copy: it is a catalog zone (RFC 9432), and the zones that it names are copied too."
+    )
+    members: PositiveInt = Field(
+        10000, description="How many zones a catalog may name; one that names more is not acted upon."
+    )
+    group: list[GroupSettings] = Field(
+        [],
+        description="How members that have a group property are copied, each a [[dns.zone.group]] table; other members "
+        "are copied as the catalog is.",
+    )
     listen: list[str] | None = Field(
         None, description="Addresses of its own, where it is served in place of those of the whole table."
+    )
+    view: list[str] = Field(
+        [],
+        description="The [[dns.view]] tables that show it, by name; if empty, all that have none of its name.",
     )
     transfer: list[str] = Field(
         [], description='Who may copy it: networks, addresses, "loopback", "key:NAME". Nobody, if empty.'
@@ -106,6 +179,9 @@ class ZoneSettings(Table):
     algorithm: Algorithm = Field(
         "ecdsap256sha256", description='What its keys are made for: "ecdsap256sha256", "ed25519" or "rsasha256".'
     )
+    weight: list[WeightSettings] = Field(
+        [], description="Names whose addresses share out load by weight, each a [[dns.zone.weight]] table."
+    )
     serial: SerialRule = Field(
         "increment", description='How a change that we make numbers its version: "increment", "unixtime" or "date".'
     )
@@ -118,9 +194,7 @@ class ZoneSettings(Table):
     @field_validator("primary", "notify")
     @classmethod
     def _servers(cls, value: list[str]) -> list[str]:
-        for each in value:
-            Remote.parse(each)
-        return value
+        return _remotes(value)
 
     @model_validator(mode="after")
     def _from_somewhere(self) -> ZoneSettings:
@@ -128,6 +202,11 @@ class ZoneSettings(Table):
             raise ValueError(f"zone {self.name} needs either a file or a primary to be copied from")
         if self.primary and (self.update or self.dnssec != "off"):
             raise ValueError(f"zone {self.name} is a copy: updates and signing belong to its primary")
+        if self.catalog and not self.primary:
+            raise ValueError(f"zone {self.name} is no copy; a catalog of our own zones is a [[dns.catalog]] table")
+        for each in self.weight:
+            if not within(from_text(each.name).lower(), self.origin.lower()):
+                raise ValueError(f"zone {self.name} has weights for {each.name}, which is outside it")
         return self
 
     @property
@@ -137,12 +216,73 @@ class ZoneSettings(Table):
 
     def key_names(self) -> Iterator[str]:
         """The names of the keys that it needs."""
-        for text in (*self.primary, *self.notify):
-            remote = Remote.parse(text)
-            if remote.key is not None:
-                yield remote.key
-        yield from (each[4:] for each in self.transfer if each.startswith("key:"))
+        groups = [(group.primary, group.notify, group.transfer) for group in self.group]
+        for primary, notify, transfer in [(self.primary, self.notify, self.transfer), *groups]:
+            for text in (*primary, *notify):
+                remote = Remote.parse(text)
+                if remote.key is not None:
+                    yield remote.key
+            yield from (each[4:] for each in transfer if each.startswith("key:"))
         yield from (grant.key for grant in self.update if grant.key is not None)
+
+
+class CatalogSettings(Table):
+    """A catalog zone that is made of zones of ours (RFC 9432), for servers that shall have what we have."""
+
+    name: str = Field(description="The catalog's name, such as catalog.example.test.")
+    zones: list[str] = Field([], description="The zones that it names, each one of ours.")
+    groups: dict[str, list[str]] = Field({}, description="The group properties of zones: zones by group.")
+    listen: list[str] | None = Field(None, description="Addresses of its own; those of the whole table, if unset.")
+    view: list[str] = Field([], description="The [[dns.view]] tables that show it, by name; all, if empty.")
+    transfer: list[str] = Field(
+        [], description='Who may copy it: networks, addresses, "loopback", "key:NAME". Nobody, if empty.'
+    )
+    notify: list[str] = Field(
+        [], description='Servers that are told of a new version: "HOST[:PORT]" or "HOST[:PORT] key:NAME".'
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, value: str) -> str:
+        return _absolute(value)
+
+    @field_validator("notify")
+    @classmethod
+    def _servers(cls, value: list[str]) -> list[str]:
+        return _remotes(value)
+
+    @model_validator(mode="after")
+    def _of_its_own(self) -> CatalogSettings:
+        named = [from_text(_absolute(zone)).lower() for zone in self.zones]
+        for group, zones in self.groups.items():
+            if not 0 < len(group.encode()) < 256:
+                raise ValueError(f"catalog {self.name}: a group's name has 1 to 255 bytes")
+            for zone in zones:
+                if from_text(_absolute(zone)).lower() not in named:
+                    raise ValueError(f"catalog {self.name} has {zone} in group {group}, but not among its zones")
+        return self
+
+    def members(self) -> dict[str, list[str]]:
+        """The groups of each zone."""
+        by_group = {group: {from_text(zone).lower() for zone in zones} for group, zones in self.groups.items()}
+        return {
+            zone: sorted(group for group, zones in by_group.items() if from_text(zone).lower() in zones)
+            for zone in self.zones
+        }
+
+    @property
+    def as_zone(self) -> ZoneSettings:
+        """How it is served and copied."""
+        return ZoneSettings.model_construct(
+            name=self.name, listen=self.listen, view=self.view, transfer=self.transfer, notify=self.notify
+        )
+
+
+def _remotes(texts: list[str]) -> list[str]:
+    """Servers that can be read; raises ValueError."""
+    for each in texts:
+        Remote.parse(each)
+    return texts
 
 
 def _absolute(name: str) -> str:
@@ -169,9 +309,20 @@ class DnsSettings(Table):
         ["127.0.0.1:10053"], description="Addresses for UDP and TCP, each HOST:PORT or PORT (on 127.0.0.1)."
     )
     zone: list[ZoneSettings] = Field([], description="The zones, each a [[dns.zone]] table.")
+    catalog: list[CatalogSettings] = Field([], description="Catalogs of zones of ours, each a [[dns.catalog]] table.")
+    view: list[ViewSettings] = Field(
+        [],
+        description="What some clients see, each a [[dns.view]] table: a client sees the zones of the first that it "
+        "matches, and those that are in no view.",
+    )
     key: list[KeySettings] = Field([], description="Secrets shared with others, each a [[dns.key]] table.")
     minimal_responses: bool = Field(
         True, description="Leave name servers and addresses that were not asked for out of answers."
+    )
+    rotate: Rotation = Field(
+        "off",
+        description='In what order the addresses of a name are given: "off" for that of the zone, always the same, '
+        '"round-robin" with another one first from answer to answer, "random" with any one first.',
     )
     udp_size: int = Field(1232, ge=512, le=4096, description="The largest answer over UDP, in bytes.")
     allow: list[str] = Field(["any"], description='Who may ask: networks, addresses, or "loopback", "private", "any".')
@@ -198,18 +349,50 @@ class DnsSettings(Table):
     @model_validator(mode="after")
     def _once(self) -> DnsSettings:
         seen = set()
-        for zone in self.zone:
+        for zone in self.all_zones():
             for address in self.listen if zone.listen is None else zone.listen:
-                key = (zone.origin.lower(), address)
-                if key in seen:
-                    raise ValueError(f"zone {zone.name} is there twice on {address}")
-                seen.add(key)
+                for view in zone.view or [""]:
+                    key = (zone.origin.lower(), address, view)
+                    if key in seen:
+                        raise ValueError(
+                            f"zone {zone.name} is there twice on {address}" + (f" in view {view}" if view else "")
+                        )
+                    seen.add(key)
         return self
+
+    @model_validator(mode="after")
+    def _known_views(self) -> DnsSettings:
+        names = [view.name for view in self.view]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"view {name} is there twice")
+        for zone in self.all_zones():
+            for name in zone.view:
+                if name not in names:
+                    raise ValueError(f"zone {zone.name} names view {name}, of which there is no [[dns.view]] table")
+        return self
+
+    @model_validator(mode="after")
+    def _of_our_zones(self) -> DnsSettings:
+        ours = {zone.origin.lower() for zone in self.zone}
+        for catalog in self.catalog:
+            for name in catalog.zones:
+                if from_text(name).lower() not in ours:
+                    raise ValueError(f"catalog {catalog.name} names {name}, of which there is no [[dns.zone]] table")
+        return self
+
+    def all_zones(self) -> list[ZoneSettings]:
+        """The zones, and the catalogs that are made here."""
+        return [*self.zone, *(catalog.as_zone for catalog in self.catalog)]
+
+    def zones_at(self, listen: str) -> list[ZoneSettings]:
+        """The zones of one address."""
+        return [zone for zone in self.all_zones() if listen in (self.listen if zone.listen is None else zone.listen)]
 
     @model_validator(mode="after")
     def _known_keys(self) -> DnsSettings:
         known = {from_text(key.name).lower() for key in self.key}
-        for zone in self.zone:
+        for zone in self.all_zones():
             for name in zone.key_names():
                 if from_text(_absolute(name)).lower() not in known:
                     raise ValueError(f"zone {zone.name} names key {name}, of which there is no [[dns.key]] table")

@@ -34,14 +34,25 @@ def folder_name(name: bytes) -> str:
 
 
 class Tended:
-    """One zone; ``zone`` is the version that is served, None while there is none that may be."""
+    """One zone; ``zone`` is the version that is served, None while there is none that may be.
+
+    ``place`` is where its data lie, below ``dns`` in the data directory; by default, a place by its name and views.
+    """
 
     def __init__(
-        self, settings: ZoneSettings, commons: Commons, threads: Threads, notifier: Notifier, publish: Publish
+        self,
+        settings: ZoneSettings,
+        commons: Commons,
+        threads: Threads,
+        notifier: Notifier,
+        publish: Publish,
+        place: str | None = None,
     ) -> None:
         self.settings = settings
         self.name = settings.origin.lower()
         self.title = to_text(self.name)
+        if settings.view:
+            self.title += f" (view {', '.join(settings.view)})"
         self.zone: Zone | None = None
         self.trouble: str | None = None
         self._clock = commons.clock
@@ -51,7 +62,8 @@ class Tended:
         self._transfer = Permission(settings.transfer, commons.access)
         commits = Threads(commons.reactor, f"zone {self.title}", most=1, waiting=1)
         self._commits = commits
-        folder: Path = commons.data.at("dns") / folder_name(self.name)
+        self.place = place or folder_name(self.name) + "".join(f"~{view}" for view in settings.view)
+        folder: Path = commons.data.at("dns") / self.place
         durable = commons.sharing.index == 0
         self.history = History(folder, self.name, commits.run, threads.run, durable=durable, served=self._served)
 

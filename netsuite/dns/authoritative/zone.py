@@ -10,7 +10,7 @@ What lies below a cut (glue) or a DNAME is found here like the rest: the answer 
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from heapq import merge
 from typing import Any, Final
@@ -35,6 +35,7 @@ _BESIDE_CNAME: Final = frozenset({codes.CNAME, codes.RRSIG, codes.NSEC})
 _SINGLE: Final = {codes.SOA: "SOA", codes.CNAME: "CNAME", codes.DNAME: "DNAME"}
 _LARGEST_RDATA: Final = 65535 - 12 - 255 - 4 - 12 - 11
 _FOLD: Final = 16384
+_MARKED: Final = 8
 
 
 class Base:
@@ -43,13 +44,23 @@ class Base:
     Neither is changed once a zone has it. ``order`` (names in canonical order) is made when it is first needed.
     """
 
-    __slots__ = ("_hashes", "_order", "children", "nodes")
+    __slots__ = ("_hashes", "_marks", "_order", "children", "nodes")
 
     def __init__(self, nodes: dict[bytes, Packed], children: dict[bytes, int]) -> None:
         self.nodes = nodes
         self.children = children
         self._order: list[bytes] | None = None
+        self._marks: list[bytes] | None = None
         self._hashes: list[bytes] | None = None
+
+    def place(self, key: bytes) -> int:
+        """Where a name stands, or would stand, in :attr:`order`; ``key`` is what it sorts by."""
+        order = self.order
+        if self._marks is None:
+            # Keys cost more to make than to compare: some are kept.
+            self._marks = [canonical(name) for name in order[::_MARKED]]
+        end = bisect_right(self._marks, key) * _MARKED
+        return bisect_left(order, key, max(0, end - _MARKED), min(end, len(order)), key=canonical)
 
     def hashes(self, apex: bytes) -> list[bytes]:
         """The names with NSEC3 records, in the order of their hashes."""
@@ -213,7 +224,7 @@ class Zone:
     def _neighbour(self, name: bytes, step: int) -> bytes:
         key = canonical(name)
         order, overlay, present = self._base.order, self.overlay, self._present()
-        at = bisect_left(order, key, key=canonical)
+        at = self._base.place(key)
         if step < 0 or (at < len(order) and order[at] == name):
             at += step
         while 0 <= at < len(order) and order[at] in overlay:
@@ -222,6 +233,8 @@ class Zone:
         if step < 0 or (place < len(present) and present[place] == name):
             place += step
         found = [names[i] for names, i in ((order, at), (present, place)) if 0 <= i < len(names)]
+        if len(found) == 1:
+            return found[0]
         if found:
             return max(found, key=canonical) if step < 0 else min(found, key=canonical)
         if step > 0:

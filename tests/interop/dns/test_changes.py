@@ -105,8 +105,8 @@ def _axfr(key):
     return message
 
 
-class ChangeTests(TestCase):
-    """One test a peer and direction; a missing one is skipped by name."""
+class PeerCase(TestCase):
+    """A server of ours and one of theirs; a missing one is skipped by name."""
 
     timeout = 60
 
@@ -136,7 +136,7 @@ class ChangeTests(TestCase):
         port = free_port()
         command = [str(word) for word in configure(self.folder, ours, port, role)]
         with (self.folder / "log").open("wb") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
+            self.process = process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
 
         def stop():
             process.terminate()
@@ -161,6 +161,10 @@ class ChangeTests(TestCase):
             await deferLater(reactor, 0.1)
         log = (self.folder / "log").read_text(errors="replace") if (self.folder / "log").exists() else ""
         self.fail(f"{what} did not come about ({said!r}):\n{log[-1500:]}")
+
+
+class ChangeTests(PeerCase):
+    """One test a peer and direction."""
 
     def serial(self, port):
         message = dns.message.make_query("example.test.", "SOA")

@@ -14,6 +14,7 @@ from netsuite.dns.authoritative.answers import Answers
 from netsuite.dns.authoritative.assembly import load
 from netsuite.dns.authoritative.master import ZoneError
 from netsuite.dns.wire.name import from_text
+from netsuite.dns.wire.query import parse
 from tests.dnszones import QUERY_TYPES, owners, zone_texts
 
 
@@ -63,3 +64,16 @@ def test_any_text_is_a_zone_or_a_zone_error(text):
         loaded("$TTL 1\n@ SOA a b 1 2 3 4 5\n@ NS a\n" + text)
     except ZoneError as error:
         assert "\n" not in str(error)
+
+
+@settings(max_examples=60, deadline=None)
+@given(zone_texts(), st.lists(st.tuples(owners(), st.sampled_from(QUERY_TYPES)), min_size=1, max_size=20))
+def test_who_listens_changes_nothing(text, questions):
+    answers = Answers([loaded(text)])
+    for owner, rdtype in questions:
+        data = dns.message.make_query(f"{owner}example.test.", rdtype, use_edns=0).to_wire()
+        steps = []
+        query = parse(data, answers.udp_size)
+        told = answers.respond(data, query, note=lambda step, *_, steps=steps: steps.append(step))
+        assert told == answers.respond(data, query)
+        assert steps[0] == "zone"
