@@ -7,7 +7,7 @@ connection; that module says what applications, shortcuts and machines owe one a
 from __future__ import annotations
 
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -47,7 +47,8 @@ class StreamFactory(_Quiet):
     ``connection(channel)`` makes a fresh machine; ``handler``, ``shortcut`` as in the module's docstring;
     ``failed(event, adapter)`` is told of a ``Failed`` that no open body takes (a client's request that
     will not be answered); ``gone(adapter, reason)`` of every end. ``rule`` says who may connect and
-    ``concurrency`` how many may be at once.
+    ``concurrency`` how many may be at once. ``alpn`` names the protocols that its TLS listeners offer, best
+    first, and the machine of each (which has no shortcut); None means ``connection``.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class StreamFactory(_Quiet):
         filters: dict[str, Callable[[], TlsFilter]] | None = None,
         failed: Callable[[Failed, StreamAdapter], None] | None = None,
         gone: Callable[[StreamAdapter, str], None] | None = None,
+        alpn: Mapping[str, Callable[[Channel], Connection] | None] | None = None,
     ) -> None:
         self.commons = commons
         self.name = name
@@ -76,6 +78,7 @@ class StreamFactory(_Quiet):
         self.filters = filters or {}
         self.failed = failed
         self.gone = gone
+        self.alpn = alpn or {}
         self.tls: ssl.SSLContext | None = None
         self.adapters: set[StreamAdapter] = set()
         self.accepted = self.refused = self.timed_out = self.tls_failed = self.errors = self.shortcuts = 0

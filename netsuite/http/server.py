@@ -20,8 +20,8 @@ from netsuite.common.commons import Commons
 from netsuite.common.stream import StreamAdapter, StreamFactory, StreamLimits
 from netsuite.http.accesslog import LOGGED, combined, said
 from netsuite.http.hotpath import HotPath, Prepared, StandingAnswer, teachable
+from netsuite.http.versions import SERVER, Versions
 from netsuite.http.wire.framing import Http1Limits
-from netsuite.http.wire.http1 import ServerConnection
 from netsuite.http.wire.messages import REASONS, Fields, Request, Response
 from netsuite.interfaces import HttpAnswer, IHttpApplication, IHttpRequest
 from netsuite.sansio.connection import Channel
@@ -31,7 +31,6 @@ __all__ = ["HttpServer", "Memorable", "error_page"]
 
 classImplements(Request, IHttpRequest)
 
-_SERVER: Final = (b"server", b"netsuite")
 _BODILESS: Final = frozenset([204, 304])
 
 
@@ -110,22 +109,23 @@ class HttpServer:
         memory: int = 32 << 20,
     ) -> None:
         self._seconds = commons.clock.seconds
-        self._http1 = http1
         self._hosts = frozenset(host.lower().encode() for host in hosts)
         self._mounts: list[tuple[bytes, bytes, IHttpApplication]] = []
         self._record = commons.journal.kind(name, LOGGED, combined)
         self.hot = HotPath(self._seconds, memory, self._hot_answered)
         self.requests = 0
         self.statuses = [0] * 6
+        versions = Versions(self._seconds, http1, self.hot)
         self.factory = StreamFactory(
             commons,
             name,
-            self._connection,
+            versions.http1,
             self._answer,
             shortcut=self.hot.shortcut,
             limits=limits,
             rule=rule,
             concurrency=concurrency,
+            alpn=versions.alpn,
         )
 
     def mount(self, path: str, app: IHttpApplication) -> None:
@@ -136,9 +136,6 @@ class HttpServer:
         self._mounts.sort(key=lambda mount: len(mount[0]), reverse=True)
 
     # -- the way of a request
-
-    def _connection(self, channel: Channel) -> ServerConnection:
-        return ServerConnection(channel, self._http1, now=self._seconds(), standing=_standing)
 
     def _answer(self, request: Request, body: Body, adapter: StreamAdapter) -> Any:
         self.requests += 1
@@ -175,7 +172,7 @@ class HttpServer:
     ) -> Response | Coroutine[Any, Any, Response]:
         status, headers, content = answer[:3]
         self.statuses[status // 100] += 1
-        stamped = [(b"date", format_date(self._seconds())), _SERVER, *headers]
+        stamped = [(b"date", format_date(self._seconds())), SERVER, *headers]
         client, record = adapter.channel.peer[0], self._record
         line, referer, agent = said(request)
         if isinstance(content, bytes):
@@ -183,7 +180,7 @@ class HttpServer:
             record(client, line, status, size, referer, agent)
             if type(answer) is Memorable and teachable(request):
                 length = None if status in _BODILESS else len(content)
-                prepared = StandingAnswer(status, [_SERVER, *headers], content[:size], length, answer.valid)
+                prepared = StandingAnswer(status, [SERVER, *headers], content[:size], length, answer.valid)
                 self.hot.teach(request, prepared, adapter.channel, (line, referer, agent))
             return Response(status, stamped, content, stream=request.stream)
         source = _Logged(content, lambda size: record(client, line, status, size, referer, agent))
@@ -205,8 +202,3 @@ def _host(authority: bytes) -> bytes:
     """The host of an authority, without its port, in lower case."""
     host, colon, port = authority.lower().rpartition(b":")
     return host if colon and port.isdigit() else authority.lower()
-
-
-def _standing(now: float) -> bytes:
-    """The fields of what the machine says by itself."""
-    return b"Date: %b\r\nServer: netsuite\r\n" % format_date(now)
