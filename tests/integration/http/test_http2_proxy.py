@@ -21,10 +21,9 @@ class Translation(ProxyCase):
 
         def talk():
             client = Client(self.port)
+            smuggled = b"0\r\n\r\nGET /evil HTTP/1.1\r\nA:\r\n\r"
             fields = [(b"te", b"trailers"), (b"cookie", b"a=b"), (b"cookie", b"c=d"), (b"content-length", b"30")]
-            answers = client.answered(
-                client.ask(b"/up", b"POST", fields, body=b"0\r\n\r\nGET /evil HTTP/1.1\r\nA:\r\n\r")
-            )
+            answers = client.answered(client.ask(b"/up", b"POST", fields, body=smuggled))
             client.socket.close()
             return answers
 
@@ -33,7 +32,7 @@ class Translation(ProxyCase):
         self.assertIn(b"GET /evil", body if isinstance(body, bytes) else body.encode())
         for line in ("cookie: a=b; c=d\r\n", "via: 2.0 ", "host: 127.0.0.1"):
             self.assertIn(line, head)
-        self.assertEqual((head.count("transfer-encoding"), head.count("content-length: 30\r\n")), (0, 1))
+        self.assertEqual((head.count("transfer-encoding"), head.count("content-length: 30")), (0, 1))
         self.assertNotIn("te: trailers", head)
 
     async def test_a_forward_proxy_fetches_and_tunnels(self):
