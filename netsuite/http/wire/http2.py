@@ -21,7 +21,7 @@ from netsuite.http.wire.http2frames import (
 )
 from netsuite.http.wire.http2reading import Http2Reading
 from netsuite.http.wire.http2sending import TURN, Broken, window_update
-from netsuite.http.wire.http2stream import AWAY, COUNTED, OWED, RAW, Stream
+from netsuite.http.wire.http2stream import AWAY, OWED
 from netsuite.sansio.connection import (
     NEED_DATA,
     UNLIMITED,
@@ -165,13 +165,3 @@ class Http2Connection(Http2Reading):
                 self._shut(Close("the client was silent for too long"))
             else:
                 self._due(until)
-
-    def _awaits_client(self, stream: Stream) -> bool:
-        """Whether nothing can go on here unless the client sends, or opens a window."""
-        if stream.tunnel:
-            return True
-        if stream.queue or stream.state == RAW or stream.state == COUNTED:
-            return stream.window <= 0 or self._window <= 0
-        if stream.state == OWED and stream.request.method == b"CONNECT":
-            return False
-        return stream.open and not stream.unread

@@ -90,7 +90,7 @@ class Http2Reading(Http2Sending):
     def _at_rest(self) -> bool:
         """All that came whole was read; whether that made events."""
         if self._ended:
-            for stream in [stream for stream in self._streams.values() if stream.open]:
+            for stream in [each for each in self._streams.values() if each.open or self._awaits_client(each)]:
                 self._drop(stream)
                 self._events.append(Failed(stream.id, "the client left", over=True))
         elif self._half_since is None and (self._at < len(self._buffer) or self._block is not None):

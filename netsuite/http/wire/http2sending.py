@@ -176,6 +176,16 @@ class Http2Sending:
         stream.moved = 0
         self._due(self._now + (self._limits.tunnel_time if stream.tunnel else self._limits.body_time))
 
+    def _awaits_client(self, stream: Stream) -> bool:
+        """Whether nothing can go on here unless the client sends, or opens a window."""
+        if stream.tunnel:
+            return True
+        if stream.queue or stream.state == RAW or stream.state == COUNTED:
+            return stream.window <= 0 or self._window <= 0
+        if stream.state == OWED and stream.request.method == b"CONNECT":
+            return False
+        return stream.open and not stream.unread
+
     def _nuisance(self, what: str) -> None:
         if not self._nuisances.spend(self._now):
             raise Broken(Code.ENHANCE_YOUR_CALM, f"too much of {what}")
