@@ -41,6 +41,7 @@ TITLES = {
     7239: "Forwarded HTTP extension",
     7301: "TLS application-layer protocol negotiation",
     7540: "HTTP/2",
+    7541: "HPACK: header compression for HTTP/2",
     7616: "HTTP digest access authentication",
     7617: "The Basic HTTP authentication scheme",
     7766: "DNS transport over TCP: implementation requirements",

@@ -316,7 +316,13 @@ class StreamAdapter:
     # -- the machine
 
     def _stand(self, tail: bytes = b"") -> None:
-        """A fresh machine takes over."""
+        """A fresh machine takes over: the one that ALPN chose, where it chose one."""
+        tls = self.channel.tls
+        if tls is not None and tls.alpn is not None:
+            chosen = self.factory.alpn.get(tls.alpn)
+            if chosen is not None:
+                self._next = chosen
+                self._shortcut = None
         self.connection = self._next(self.channel)
         if tail:
             self.connection.receive(tail, self.seconds())
@@ -386,10 +392,12 @@ class StreamAdapter:
 
     def flush(self) -> None:
         """Write what the machine has to say."""
-        if self.connection is not None:
-            chunks = self.connection.outgoing()
-            if chunks:
+        connection = self.connection
+        if connection is not None:
+            while chunks := connection.outgoing():
                 self._write(chunks)
+                if self.full:
+                    break
 
     def _write(self, chunks: Sequence[bytes]) -> None:
         """To the socket at once if nothing is queued before it, the rest by the transport."""

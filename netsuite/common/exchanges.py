@@ -19,7 +19,7 @@ __all__ = ["Exchanges"]
 
 
 class _Gone(Exception):
-    """The connection ended while a job waited for it."""
+    """The connection, or the stream, ended while a job waited for it."""
 
 
 class Exchanges:
@@ -34,7 +34,7 @@ class Exchanges:
     def __init__(self, adapter: StreamAdapter) -> None:
         self._adapter = adapter
         self._bodies: dict[int, Body] = {}
-        self._jobs: set[Job] = set()
+        self._jobs: dict[Job, int] = {}  # with the stream that each works for
         self._waiters: list[Deferred[None]] = []
         self._drop_left = adapter.factory.limits.drop_bytes
 
@@ -43,6 +43,7 @@ class Exchanges:
         stream = message.stream
         if message.has_body:
             body = self._bodies[stream] = Body(self._adapter, stream)
+            self._drop_left = self._adapter.factory.limits.drop_bytes
         else:
             body = EMPTY
         try:
@@ -73,6 +74,8 @@ class Exchanges:
                 body.fail(event.reason)
             elif self._adapter.factory.failed is not None:
                 self._adapter.factory.failed(event, self._adapter)
+            if event.over:
+                self._cancel(event.stream)
 
     def pour(self, item: Any) -> None:
         """Send an item that nobody asked for, and its source behind it."""
@@ -116,7 +119,7 @@ class Exchanges:
     def release(self, reason: str) -> None:
         """The connection ends: so do its bodies, jobs and waiters."""
         self.fail_bodies(reason)
-        jobs, self._jobs = self._jobs, set()
+        jobs, self._jobs = self._jobs, {}
         for job in jobs:
             job.cancel()
         waiters, self._waiters = self._waiters, []
@@ -130,7 +133,10 @@ class Exchanges:
 
         def done(item: Any) -> None:
             if job is not None:
-                self._jobs.discard(job)
+                self._jobs.pop(job, None)
+                if job.cancelled:
+                    self.dispose(item)
+                    return
             if item is not None:
                 self._answer(item, stream, body)
             if job is not None:
@@ -138,7 +144,9 @@ class Exchanges:
 
         def broken(problem: BaseException) -> None:
             if job is not None:
-                self._jobs.discard(job)
+                self._jobs.pop(job, None)
+                if job.cancelled:
+                    return
             self._abandon(stream, body, problem)
             if job is not None:
                 adapter.pump()
@@ -146,9 +154,15 @@ class Exchanges:
         started = run(coroutine, done, broken)
         if not started.finished:
             job = started
-            self._jobs.add(job)
+            self._jobs[job] = stream
             if adapter.closed:
                 job.cancel()
+
+    def _cancel(self, stream: int) -> None:
+        """Nobody waits for an answer on this stream any more."""
+        for job in [job for job, its in self._jobs.items() if its == stream]:
+            self._jobs.pop(job, None)
+            job.cancel()
 
     def _answer(self, item: Any, stream: int, body: Body) -> None:
         adapter = self._adapter
@@ -175,6 +189,8 @@ class Exchanges:
                 while rest:
                     room = 0 if self._adapter.full else self._standing().room(stream)
                     if room <= 0:
+                        if room < 0:
+                            raise _Gone
                         await self._drained()
                     elif room >= len(rest):
                         self._put(Part(stream, rest))

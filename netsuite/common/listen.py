@@ -142,7 +142,8 @@ class StreamListener(_Listener):
         if self.spec.form in ("unix", "endpoint") and self.commons.sharing.index:
             return  # there is one such socket, and the parent accepts from it
         if self.secure:
-            factory = factory.secured(self.commons.certificates.server_context(self.alpn))
+            protocols = self.alpn or tuple(self.factory.alpn)
+            factory = factory.secured(self.commons.certificates.server_context(protocols))
         form = self.spec.form
         if form == "unix":
             self._port = self._listen_unix(factory)

@@ -7,7 +7,7 @@ connection; that module says what applications, shortcuts and machines owe one a
 from __future__ import annotations
 
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -50,7 +50,8 @@ class StreamFactory(_Quiet):
     will not be answered); ``gone(adapter, reason)`` of every end; ``writable(adapter)`` of every time that a transport
     which was full is empty again, for those who send by themselves. ``door``, where there is one, answers clients on
     plain ports before any adapter is made (:mod:`netsuite.common.door`). ``rule`` says who may connect and
-    ``concurrency`` how many may be at once.
+    ``concurrency`` how many may be at once. ``alpn`` names the protocols that its TLS listeners offer, best
+    first, and the machine of each (which has no shortcut); None means ``connection``.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class StreamFactory(_Quiet):
         gone: Callable[[StreamAdapter, str], None] | None = None,
         writable: Callable[[StreamAdapter], None] | None = None,
         door: Door | None = None,
+        alpn: Mapping[str, Callable[[Channel], Connection] | None] | None = None,
     ) -> None:
         self.commons = commons
         self.name = name
@@ -83,6 +85,7 @@ class StreamFactory(_Quiet):
         self.gone = gone
         self.writable = writable
         self.door = door
+        self.alpn = alpn or {}
         self.tls: ssl.SSLContext | None = None
         self.adapters: set[StreamAdapter] = set()
         self.accepted = self.refused = self.timed_out = self.tls_failed = self.errors = self.shortcuts = 0

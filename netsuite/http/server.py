@@ -21,8 +21,8 @@ from netsuite.common.stream import StreamAdapter, StreamFactory, StreamLimits
 from netsuite.http.accesslog import LOGGED, combined, said
 from netsuite.http.doorstep import Doorstep
 from netsuite.http.hotpath import HotPath, Prepared, StandingAnswer, teachable
+from netsuite.http.versions import SERVER, Versions
 from netsuite.http.wire.framing import Http1Limits
-from netsuite.http.wire.http1 import ServerConnection
 from netsuite.http.wire.messages import REASONS, Fields, Request, Response
 from netsuite.interfaces import HttpAnswer, IHttpApplication, IHttpRequest, IImmediateHttpApplication
 from netsuite.sansio.connection import Channel
@@ -32,7 +32,6 @@ __all__ = ["HttpServer", "Memorable", "error_page"]
 
 classImplements(Request, IHttpRequest)
 
-_SERVER: Final = (b"server", b"netsuite")
 _BODILESS: Final = frozenset([204, 304])
 
 
@@ -113,7 +112,6 @@ class HttpServer:
         immediate: IImmediateHttpApplication | None = None,
     ) -> None:
         self._seconds = commons.clock.seconds
-        self._http1 = http1
         self._hosts = frozenset(host.lower().encode() for host in hosts)
         self._mounts: list[tuple[bytes, bytes, IHttpApplication]] = []
         self._record = commons.journal.kind(name, LOGGED, combined)
@@ -123,16 +121,18 @@ class HttpServer:
         self.doorstep = (
             Doorstep(immediate, self._seconds, self._record, self.statuses) if immediate is not None else None
         )
+        versions = Versions(self._seconds, http1, self.hot)
         self.factory = StreamFactory(
             commons,
             name,
-            self._connection,
+            versions.http1,
             self._answer,
             shortcut=self.hot.shortcut,
             limits=limits,
             rule=rule,
             concurrency=concurrency,
             door=self.doorstep.answer if self.doorstep is not None else None,
+            alpn=versions.alpn,
         )
 
     def mount(self, path: str, app: IHttpApplication) -> None:
@@ -143,9 +143,6 @@ class HttpServer:
         self._mounts.sort(key=lambda mount: len(mount[0]), reverse=True)
 
     # -- the way of a request
-
-    def _connection(self, channel: Channel) -> ServerConnection:
-        return ServerConnection(channel, self._http1, now=self._seconds(), standing=_standing)
 
     def _answer(self, request: Request, body: Body, adapter: StreamAdapter) -> Any:
         self.requests += 1
@@ -184,7 +181,7 @@ class HttpServer:
     ) -> Response | Coroutine[Any, Any, Response]:
         status, headers, content = answer[:3]
         self.statuses[status // 100] += 1
-        stamped = [(b"date", format_date(self._seconds())), _SERVER, *headers]
+        stamped = [(b"date", format_date(self._seconds())), SERVER, *headers]
         client, record = adapter.channel.peer[0], self._record
         line, referer, agent = said(request)
         if isinstance(content, bytes):
@@ -192,7 +189,7 @@ class HttpServer:
             record(client, line, status, size, referer, agent)
             if type(answer) is Memorable and teachable(request):
                 length = None if status in _BODILESS else len(content)
-                prepared = StandingAnswer(status, [_SERVER, *headers], content[:size], length, answer.valid)
+                prepared = StandingAnswer(status, [SERVER, *headers], content[:size], length, answer.valid)
                 self.hot.teach(request, prepared, adapter.channel, (line, referer, agent))
             return Response(status, stamped, content, stream=request.stream)
         source = _Logged(content, lambda size: record(client, line, status, size, referer, agent))
@@ -214,8 +211,3 @@ def _host(authority: bytes) -> bytes:
     """The host of an authority, without its port, in lower case."""
     host, colon, port = authority.lower().rpartition(b":")
     return host if colon and port.isdigit() else authority.lower()
-
-
-def _standing(now: float) -> bytes:
-    """The fields of what the machine says by itself."""
-    return b"Date: %b\r\nServer: netsuite\r\n" % format_date(now)

@@ -86,10 +86,14 @@ class End(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """What was arriving, or was awaited, on a stream will never be complete."""
+    """What was arriving, or was awaited, on a stream will never be complete.
+
+    ``over`` says that nothing more can be sent on it either: whoever makes its answer may stop.
+    """
 
     stream: int
     reason: str
+    over: bool = False
 
 
 class Close(NamedTuple):
@@ -189,7 +193,7 @@ class Connection(Protocol):
         """Queue an item for the peer; StateError if the protocol's state forbids it."""
 
     def room(self, stream: int = 0) -> int:
-        """How many body bytes the protocol's own window lets through on a stream."""
+        """How many body bytes the protocol's own window lets through on a stream; less than 0 if that is over."""
 
     def consumed(self, count: int, stream: int = 0) -> None:
         """The application is done with that many body bytes (they open the peer's window).
@@ -201,7 +205,7 @@ class Connection(Protocol):
         """Bytes received and neither parsed nor consumed, pipelined input included."""
 
     def outgoing(self) -> list[bytes]:
-        """Hand over, once, the chunks to write."""
+        """Hand over, once, the chunks to write; a machine that paces itself has more until it answers ``[]``."""
 
     def deadline(self) -> float | None:
         """When :meth:`tick` wants to be called at the latest; the clock of ``now``."""

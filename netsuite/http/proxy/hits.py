@@ -10,6 +10,8 @@ from collections.abc import Callable
 from netsuite.http.proxy.cachecontrol import NO_DIRECTIVES
 from netsuite.http.proxy.decision import fresh_until
 from netsuite.http.proxy.stored import Field, Request, StoredResponse
+from netsuite.http.wire.fieldblock import field_lines, status_field
+from netsuite.http.wire.http2frames import Framed, answer_frames
 from netsuite.http.wire.lines import prefixes, status_line
 
 __all__ = ["StoredAnswer", "hit_marks", "is_plain"]
@@ -40,7 +42,7 @@ class StoredAnswer:
     ``use`` is told once for each second in which it is asked for, which is enough for the eviction.
     """
 
-    __slots__ = ("_body", "_head", "_stored", "_tail", "_use", "size", "status", "until")
+    __slots__ = ("_block", "_body", "_head", "_stored", "_tail", "_use", "size", "status", "until")
 
     def __init__(self, stored: StoredResponse, use: Callable[[StoredResponse], object]) -> None:
         self.status = stored.status
@@ -48,6 +50,23 @@ class StoredAnswer:
         self._stored = stored
         self._use = use
         self.until = fresh_until(stored)
+        self._head = self._tail = self._body = self._block = b""
+
+    def frames(self, now: float) -> Framed | None:
+        """The same for HTTP/2."""
+        stored = self._stored
+        if not stored.alive or now >= self.until:
+            return None
+        self._use(stored)
+        if not self._block:
+            fields = [field for field in stored.fields if field[0] != b"content-length"]
+            if stored.status != 204:
+                fields.append((b"content-length", b"%d" % len(stored.body)))
+            self._block = status_field(stored.status) + field_lines(fields)
+        return answer_frames(self._block + field_lines(hit_marks(stored, now)), stored.body)
+
+    def _compose(self) -> None:
+        stored = self._stored
         lines = [prefixes[name] + value for name, value in stored.fields if name != b"content-length"]
         if stored.status != 204:
             lines.append(b"Content-Length: %d" % len(stored.body))
@@ -62,6 +81,8 @@ class StoredAnswer:
         if not stored.alive or now >= self.until:
             return None
         self._use(stored)
+        if not self._head:
+            self._compose()
         age = int(stored.age(now))
         head = b"%b\r\nAge: %d\r\nCache-Status: netsuite; hit; ttl=%d%b" % (
             self._head,

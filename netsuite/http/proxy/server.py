@@ -33,8 +33,8 @@ from netsuite.http.proxy.stored import Field, StoredResponse
 from netsuite.http.proxy.stored import Request as Asked
 from netsuite.http.proxy.targets import Refused, ReverseTargets, Target, forward_target, tunnel_target
 from netsuite.http.proxy.troubles import Trouble, trouble
+from netsuite.http.versions import Versions
 from netsuite.http.wire.framing import Http1Limits
-from netsuite.http.wire.http1 import ServerConnection
 from netsuite.http.wire.messages import REASONS, Request, Response
 from netsuite.http.wire.ranges import content_range
 from netsuite.sansio.connection import Channel
@@ -84,17 +84,19 @@ class ProxyServer:
             settings, commons, self.cache, resolve, pseudonym=pseudonym, guarded=guarded, broke=self._broke
         )
         self.client = self.fetches.client
-        self._http1 = Http1Limits(idle_time=settings.idle_time, tunnel_time=settings.tunnel_time)
         self._record = commons.journal.kind("proxy", LOGGED, combined)
         self.hot = HotPath(self._seconds, settings.cache_bytes // 4, self._hot_answered)
+        limits = Http1Limits(idle_time=settings.idle_time, tunnel_time=settings.tunnel_time)
+        versions = Versions(self._seconds, limits, self.hot)
         self.factory = StreamFactory(
             commons,
             "proxy",
-            self._connection,
+            versions.http1,
             self._answer,
             shortcut=self.hot.shortcut,
             rule=rule,
             concurrency=concurrency,
+            alpn=versions.alpn,
         )
         self.requests = self.hits = self.stale_hits = self.misses = self.validations = self.passes = 0
         self.collapsed = self.refusals = self.troubles = self.tunnels = 0
@@ -107,9 +109,6 @@ class ProxyServer:
         self.factory.broke(problem)
 
     # -- the way of a request
-
-    def _connection(self, channel: Channel) -> ServerConnection:
-        return ServerConnection(channel, self._http1, now=self._seconds(), standing=_standing)
 
     def _answer(self, request: Request, body: Body, adapter: StreamAdapter) -> Any:
         self.requests += 1
@@ -339,11 +338,6 @@ class ProxyServer:
 
 def _is_fat(request: Request) -> bool:
     return request.has_body and request.method in (b"GET", b"HEAD")
-
-
-def _standing(now: float) -> bytes:
-    """The fields of what the machine says by itself."""
-    return b"Date: %b\r\nServer: netsuite\r\n" % format_date(now)
 
 
 def _quotable(text: str) -> bytes:

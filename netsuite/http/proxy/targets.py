@@ -67,7 +67,7 @@ def _path(request: Request) -> bytes:
 
 def forward_target(request: Request) -> Target | Refused:
     """The target that a forward proxy's client names."""
-    if request.target[:1] == b"/" or request.target == b"*":
+    if request.version < (2, 0) and (request.target[:1] == b"/" or request.target == b"*"):
         return Refused(400, "This is a proxy: ask it for absolute URIs, http://host/path.")
     found = _split(request.authority, _PORTS[request.scheme])
     if found is None:

@@ -1,4 +1,4 @@
-"""HTTP/1.1 on the wire: messages, their syntax, and the machine for both roles; pure, without I/O or clock."""
+"""HTTP on the wire: messages, their syntax, HTTP/1.1 in both roles, HTTP/2 at the server; without I/O or clock."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ Implements: RFC 9112 sections 3, 6, 7, 8 and 9; RFC 9110 sections 7.6.1, 7.8, 8.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from netsuite.http.wire.framing import OWN_FIELDS, Http1Limits, Http1Machine
 from netsuite.http.wire.heads import Refused, RequestHeads, fault_of
@@ -18,21 +18,26 @@ from netsuite.sansio.connection import (
     Abandon,
     Channel,
     Close,
+    Connection,
     Drain,
     End,
     Finish,
     Part,
     StateError,
+    Upgrade,
 )
 
 __all__ = ["ServerConnection"]
+
+_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\n"
 
 
 class ServerConnection(Http1Machine):
     """The server's side of one connection.
 
     ``standing(now)`` are complete field lines (Date, Server) for the machine's own refusals; ``upgrades`` names the
-    protocols that the application may switch to with a 101, in lower case.
+    protocols that the application may switch to with a 101, in lower case. ``http2`` makes the machine that takes over
+    where a client begins with the preface of HTTP/2 (RFC 9113 section 3.3).
     """
 
     __slots__ = (
@@ -41,6 +46,7 @@ class ServerConnection(Http1Machine):
         "_continue",
         "_draining",
         "_heads",
+        "_http2",
         "_owed",
         "_request",
         "_standing",
@@ -56,12 +62,14 @@ class ServerConnection(Http1Machine):
         now: float = 0.0,
         standing: Callable[[float], bytes] = lambda now: b"",
         upgrades: frozenset[bytes] = frozenset(),
+        http2: Callable[[Channel], Connection] | None = None,
     ) -> None:
         super().__init__(limits, now)
         scheme = "https" if channel.tls is not None else "http"
         self._heads = RequestHeads(scheme, channel.peer, limits.fields, limits.target)
         self._standing = standing
         self._upgrades = upgrades
+        self._http2 = http2
         self._request: Request | None = None
         self._owed = False  # a final response to the current request has not been begun
         self._close = False  # no request follows the current one
@@ -106,6 +114,8 @@ class ServerConnection(Http1Machine):
                 return self.next_event()
             request = self._heads.read(head, self._stream + 1)
         except Refused as refused:
+            if head == _PREFACE and self._http2 is not None and not self._stream:
+                return self._hand_over(self._http2)
             self._stream += 1
             reason = fault_of(head, refused)
             self._refuse(refused.status if reason is refused.reason else 400, reason)
@@ -135,6 +145,15 @@ class ServerConnection(Http1Machine):
             request.upgrade = None
             self._read = self._read_paused
         return request
+
+    def _hand_over(self, http2: Callable[[Channel], Connection]) -> Upgrade:
+        """The preface of HTTP/2: another machine reads it again from its beginning."""
+        tail = _PREFACE + bytes(self._buffer)
+        self.closed = True
+        self._read = self._read_nothing
+        self._buffer = b""
+        self._deadline = None
+        return Upgrade(None, http2, tail)
 
     def _acceptable(self, request: Request) -> bool:
         return request.upgrade is not None and request.upgrade.lower() in self._upgrades

@@ -20,7 +20,9 @@ def needs(program):
     return found
 
 
-class Clients(TestCase):
+class SiteCase(TestCase):
+    """A running site with a folder of files, and programs that ask it."""
+
     timeout = 180
 
     def setUp(self):
@@ -40,7 +42,10 @@ class Clients(TestCase):
             '<p id="out"></p><script>document.getElementById("out").textContent ='
             ' "parts " + window.parts + " " + getComputedStyle(document.body).color</script>'
         )
-        tables = {"http": {"listen": ["127.0.0.1:10080", "secure:127.0.0.1:10443"], "root": str(root)}}
+        tables = {
+            "http": {"listen": ["127.0.0.1:10080", "secure:127.0.0.1:10443"], "root": str(root)},
+            "resolver": {"listen": ["127.0.0.1:10054"]},
+        }
         manager = site(tables)
         self.site = manager.__enter__()
         self.addCleanup(manager.__exit__, None, None, None)
@@ -57,6 +62,8 @@ class Clients(TestCase):
     def url(self, path, base=None):
         return (base or self.http).rstrip("/") + path
 
+
+class Clients(SiteCase):
     def test_curl_gets_and_asks_again(self):
         self.assertEqual(self.curl(self.url("/large.bin")), self.large)
         self.assertEqual(self.curl("--range", "100-199", self.url("/large.bin")), self.large[100:200])

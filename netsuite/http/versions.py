@@ -1,0 +1,54 @@
+"""The versions of HTTP that our servers speak, on one set of limits and one hot path.
+
+Under TLS the version is chosen by ALPN; in clear by how the client begins (RFC 9113 section 3.3: prior knowledge).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from netsuite.http.hotpath import HotPath
+from netsuite.http.wire.framing import Http1Limits
+from netsuite.http.wire.http1 import ServerConnection
+from netsuite.http.wire.http2 import Http2Connection
+from netsuite.http.wire.messages import Fields
+from netsuite.sansio.connection import Channel, Connection
+from netsuite.sansio.dates import format_date
+
+__all__ = ["SERVER", "Versions"]
+
+SERVER = (b"server", b"netsuite")
+
+
+class Versions:
+    """Makes the machine of a connection: HTTP/1.1, or HTTP/2 where the client asks for it."""
+
+    def __init__(self, seconds: Callable[[], float], limits: Http1Limits, hot: HotPath) -> None:
+        self._seconds = seconds
+        self._limits = limits
+        self._hot = hot
+
+    def http1(self, channel: Channel) -> ServerConnection:
+        """HTTP/1.1; in clear it hands over to HTTP/2 at that version's preface."""
+        http2 = self.http2 if channel.tls is None else None
+        return ServerConnection(channel, self._limits, now=self._seconds(), standing=_standing, http2=http2)
+
+    def http2(self, channel: Channel) -> Http2Connection:
+        """HTTP/2 from its preface on."""
+        return Http2Connection(
+            channel, self._limits, now=self._seconds(), standing=_standing_fields, hits=self._hot.frames
+        )
+
+    @property
+    def alpn(self) -> Mapping[str, Callable[[Channel], Connection] | None]:
+        """What TLS listeners offer, as StreamFactory wants it."""
+        return {"h2": self.http2, "http/1.1": None}
+
+
+def _standing(now: float) -> bytes:
+    """The field lines of what the machine says by itself."""
+    return b"Date: %b\r\nServer: netsuite\r\n" % format_date(now)
+
+
+def _standing_fields(now: float) -> Fields:
+    return [(b"date", format_date(now)), SERVER]
