@@ -59,7 +59,7 @@ class TrackerApplication:
     def immediately(self, target: bytes, host: str) -> bytes | None:
         """The reply to an everyday announce; None for whatever else is asked, or has to be refused."""
         path, _, query = target.partition(b"?")
-        if not path.endswith(b"/announce") or b"&ip=" in query or self._desk.rate is not None:
+        if not path.endswith(b"/announce"):
             return None
         source = self._sources.get(host)
         if source is None:
@@ -70,7 +70,7 @@ class TrackerApplication:
                 self._sources.clear()
             self._sources[host] = source
         announce = read_announce(query)
-        if isinstance(announce, Failure):
+        if isinstance(announce, Failure) or announce.ip or not self._desk.permits(source):
             return None
         reply = self.announce(announce, source)
         return None if isinstance(reply, Failure) else reply
