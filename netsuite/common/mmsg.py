@@ -34,6 +34,8 @@ _HEADER: Final = 64
 _VECTOR: Final = 32
 _NAME: Final = 32
 _CONTROL: Final = 64
+_REPLY_CONTROL: Final = {socket.AF_INET: 32, socket.AF_INET6: 40}
+"""Bytes of a control message with packet information, padded."""
 _SLOT: Final = 65536
 _REPLY: Final = 4096
 # Strides that are no power of two keep the slots out of one another's cache lines.
@@ -104,6 +106,8 @@ class BatchPort(DatagramPort):
         base = ctypes.addressof(ctypes.c_char.from_buffer(block))
         view = memoryview(block)
         control = _CONTROL if self._wildcard else 0
+        # what is sent must end where the one message ends: behind it zeros would count as a broken second one
+        reply_control = _REPLY_CONTROL[self._socket.family] if self._wildcard else 0
         for i in range(BATCH):
             name = base + at["names"] + i * _NAME
             info = base + at["controls"] + i * _CONTROL if control else 0
@@ -116,7 +120,7 @@ class BatchPort(DatagramPort):
             vector = at["send_vectors"] + i * _VECTOR
             struct.pack_into("@QQQQ", block, vector, slot, 2, 0, 0)
             struct.pack_into(
-                "@QIxxxxQQQQ", block, at["send"] + i * _HEADER, name, name_length, base + vector, 2, info, control
+                "@QIxxxxQQQQ", block, at["send"] + i * _HEADER, name, name_length, base + vector, 2, info, reply_control
             )
         self._block = block
         self._receive_at = base + at["receive"]

@@ -286,7 +286,6 @@ def packed_address(text: bytes) -> bytes | None:
 # -- a tracker's side
 
 
-_PAIRS: Final = re.compile(rb"([^&=]+)=([^&]+)")
 _INTEGERS: Final = re.compile(rb"-?[0-9]{1,20}(?:&-?[0-9]{1,20}){4}")
 _HEX: Final = re.compile(rb"[0-9A-Fa-f]+")
 _SIGNS: Final = b"%" * 20
@@ -310,7 +309,11 @@ def read_announce(query: bytes) -> Announce | Failure:
     """The announce in a URL's query, or what is wrong with it."""
     if len(query) > LONGEST_QUERY:
         return Failure("the query is too long", math.inf)
-    fields = dict(_PAIRS.findall(query))
+    try:
+        fields = dict([part.split(b"=", 1) for part in query.split(b"&")])
+    except ValueError:
+        # a part without a value
+        fields = dict([part.partition(b"=")[::2] for part in query.split(b"&")])
     find = fields.get
     info_hash = _info_hash(find(b"info_hash", b""))
     if len(info_hash) != 20:
@@ -318,8 +321,8 @@ def read_announce(query: bytes) -> Announce | Failure:
     peer_id = _ident(find(b"peer_id", b""))
     if len(peer_id) != 20:
         return Failure("peer_id must be there, with 20 bytes", math.inf)
-    port, left, numwant = find(b"port", b"0"), find(b"left", b"1"), find(b"numwant", b"-1")
-    uploaded, downloaded = find(b"uploaded", b"0"), find(b"downloaded", b"0")
+    port, left, numwant = find(b"port") or b"0", find(b"left") or b"1", find(b"numwant") or b"-1"
+    uploaded, downloaded = find(b"uploaded") or b"0", find(b"downloaded") or b"0"
     if not _INTEGERS.fullmatch(b"%b&%b&%b&%b&%b" % (port, left, numwant, uploaded, downloaded)):
         return Failure("port, left, numwant, uploaded and downloaded must be numbers")
     event = _EVENTS.get(find(b"event", b""))
@@ -370,6 +373,11 @@ def read_scrape(query: bytes | None, most: int) -> list[bytes] | Failure:
     return list(found)
 
 
+_REPLY: Final = (
+    b"d8:completei%de10:downloadedi%de11:external ip%d:%b10:incompletei%de8:intervali%de12:min intervali%de5:peers%b%be"
+)
+
+
 def announce_reply(
     interval: int, min_interval: int, tally: Tally, external_ip: bytes, peers: bytes, peers6: bytes | bytearray
 ) -> bytes:
@@ -377,12 +385,15 @@ def announce_reply(
 
     ``external_ip`` has 4 or 16 bytes.
     """
-    return b"d8:completei%de10:downloadedi%de11:external ip%d:%b%b5:peers%b%be" % (
-        tally.seeds,
-        tally.downloaded,
+    seeds, downloaded, leechers, _ = tally
+    return _REPLY % (
+        seeds,
+        downloaded,
         len(external_ip),
         external_ip,
-        b"10:incompletei%de8:intervali%de12:min intervali%de" % (tally.leechers, interval, min_interval),
+        leechers,
+        interval,
+        min_interval,
         peers,
         b"6:peers6%d:%b" % (len(peers6), bytes(peers6)) if peers6 else b"",
     )

@@ -254,7 +254,7 @@ class PortCase:
             port = self.port(lambda data, peer, local, now, seen=seen: seen.append(local) or data, (bind, 0))
             client = Client(self, client_at)
             for number in range(70):
-                client.socket.sendto(b"%d" % number, (asked, port.local[1]))
+                client.socket.sendto(b"number %d" % number, (asked, port.local[1]))
             await eventually(lambda client=client: len(client.look()) == 70)
             if self.replies_from_asked:
                 self.assertEqual({peer[:2] for _, peer in client.got}, {(asked, port.local[1])})
