@@ -7,7 +7,7 @@ sent to his address.
 One :class:`Datagrams` serves the sockets of one address family. What it knows by heart (the right id of an address) is
 a memo that may be dropped at any time.
 
-Implements: BEP 15, BEP 21 (as event 4), BEP 41 (read and passed over)
+Implements: BEP 15, BEP 21 (as event 4), BEP 41 (options are passed over)
 """
 
 from __future__ import annotations
