@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from netsuite.common.settings import Table
+from netsuite.common.settings import AccessRules, Table
 
 __all__ = ["AdminSettings"]
 
@@ -17,7 +17,7 @@ class AdminSettings(Table):
         min_length=1,
         description="Addresses to serve on, each HOST:PORT, PORT (on 127.0.0.1), secure:HOST:PORT or unix:PATH.",
     )
-    allow: list[str] = Field(
+    allow: AccessRules = Field(
         ["loopback"], description='Who may look: networks, addresses, or "loopback", "private", "any".'
     )
     hosts: list[str] = Field(

@@ -13,7 +13,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-__all__ = ["CertificateSettings", "CommonSettings", "SitePath", "Table"]
+from netsuite.common.access import Rule
+from netsuite.common.errors import StartError
+
+__all__ = ["AccessRules", "CertificateSettings", "CommonSettings", "SitePath", "Table", "access_rules"]
 
 
 class Table(BaseModel):
@@ -34,6 +37,19 @@ def _resolve(path: Path, info: ValidationInfo) -> Path:
 
 SitePath = Annotated[Path, AfterValidator(_resolve)]
 """A path; relative ones are taken from the site file's folder (or the working directory), at reading time."""
+
+
+def access_rules(texts: list[str]) -> list[str]:
+    """The texts, if :class:`netsuite.common.access.Rule` takes them; raises ValueError."""
+    try:
+        Rule(texts)
+    except StartError as error:
+        raise ValueError(str(error)) from None
+    return texts
+
+
+AccessRules = Annotated[list[str], AfterValidator(access_rules)]
+"""Networks, addresses and words, as :class:`netsuite.common.access.Rule` takes them; checked at reading time."""
 
 
 class CertificateSettings(Table):

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from netsuite.common.settings import Table
+from netsuite.common.settings import AccessRules, Table
 
 __all__ = ["MailSettings"]
 
@@ -30,7 +30,9 @@ class MailSettings(Table):
     mailboxes: PositiveInt = Field(1000, description="Mailboxes that a user may have.")
     connections: PositiveInt = Field(10_000, description="Clients at once, of IMAP and of POP3 each.")
     connections_per_address: PositiveInt = Field(500, description="Clients at once from one address, of each.")
-    allow: list[str] = Field(["any"], description='Who may connect: networks, addresses, "loopback", "private", "any".')
+    allow: AccessRules = Field(
+        ["any"], description='Who may connect: networks, addresses, "loopback", "private", "any".'
+    )
     imap_idle: PositiveFloat = Field(
         1800.0, ge=1800.0, description="Seconds of silence after which an IMAP client is logged out (RFC 3501: 1800)."
     )

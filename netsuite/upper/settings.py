@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from netsuite.common.settings import Table
+from netsuite.common.settings import AccessRules, Table
 from netsuite.upper.wire import IDLE, LONGEST
 
 __all__ = ["UpperSettings"]
@@ -18,4 +18,6 @@ class UpperSettings(Table):
     )
     longest: PositiveInt = Field(LONGEST, description="The longest line accepted, in bytes.")
     idle: PositiveFloat = Field(IDLE, description="Seconds of silence after which a TCP connection is closed.")
-    allow: list[str] = Field(["any"], description='Who may ask: networks, addresses, or "loopback", "private", "any".')
+    allow: AccessRules = Field(
+        ["any"], description='Who may ask: networks, addresses, or "loopback", "private", "any".'
+    )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from netsuite.common.settings import SitePath, Table
+from netsuite.common.settings import AccessRules, SitePath, Table
 
 __all__ = ["PeerSettings"]
 
@@ -78,4 +78,6 @@ class PeerSettings(Table):
         description="Whether trackers at internal addresses (loopback, private) are asked, which a torrent from a "
         "stranger may name. Not set: only while all of the peer's own addresses are on loopback.",
     )
-    allow: list[str] = Field(["any"], description='Who may connect: networks, addresses, "loopback", "private", "any".')
+    allow: AccessRules = Field(
+        ["any"], description='Who may connect: networks, addresses, "loopback", "private", "any".'
+    )

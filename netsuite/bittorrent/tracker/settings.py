@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from netsuite.common.settings import SitePath, Table
+from netsuite.common.settings import AccessRules, SitePath, Table
 
 __all__ = ["TrackerSettings"]
 
@@ -51,8 +51,10 @@ class TrackerSettings(Table):
         description="Bytes that swarms may take. Beyond them swarms of one peer make room, the longest standing first; "
         "where there is none, new peers are told to come again later.",
     )
-    allow: list[str] = Field(["any"], description='Who may ask: networks, addresses, or "loopback", "private", "any".')
-    deny: list[str] = Field([], description="Who may not, of those.")
+    allow: AccessRules = Field(
+        ["any"], description='Who may ask: networks, addresses, or "loopback", "private", "any".'
+    )
+    deny: AccessRules = Field([], description="Who may not, of those.")
     allow_torrents: SitePath | None = Field(
         None,
         description="A file with the info-hashes that are served, one a line, in hexadecimal; not set: all. It is read "
@@ -61,7 +63,7 @@ class TrackerSettings(Table):
     deny_torrents: SitePath | None = Field(
         None, description="A file with info-hashes that are not served, in the same form; also read again on SIGHUP."
     )
-    trusted: list[str] = Field(
+    trusted: AccessRules = Field(
         ["loopback"],
         description="Whose word is taken for a peer's address: reverse proxies (X-Forwarded-For, its last address) and "
         "clients on this machine (the query's ip=). From anyone else the source address is what is registered.",

@@ -25,6 +25,7 @@ from netsuite.dns.wire.name import BadName, skip, to_text
 from netsuite.dns.wire.query import Query, error, parse
 from netsuite.dns.wire.records import MalformedRecord, message
 from netsuite.dns.wire.tsig import BADKEY, BADTIME, Key, Seal, Signature, Untrue, bare, overhead, refusal, take
+from netsuite.sansio.tokenbucket import TokenBuckets
 
 __all__ = ["TRANSFERS", "Client", "Dealings", "Outcome", "Poured"]
 
@@ -33,6 +34,9 @@ TRANSFERS: Final = (codes.AXFR, codes.IXFR)
 _log = Logger()
 
 _UDP: Final = 1232
+_LINES: Final = 1.0
+_LINES_AT_ONCE: Final = 20.0
+"""Lines a second in the log about what is refused, and at once."""
 _TURN: Final = 8
 """Messages of a transfer after which others get their turn."""
 
@@ -69,6 +73,7 @@ class Dealings:
         self._keys = keys
         self._zones = zones
         self._answer = answer
+        self._lines = TokenBuckets(_LINES, _LINES_AT_ONCE, keys=1)
         self.transfers = self.updates = self.notifications = self.refused = 0
 
     # Signatures
@@ -100,7 +105,7 @@ class Dealings:
         self.refused += 1
         if not why:
             return error(plain, codes.FORMERR)
-        _log.info(
+        self._tell(
             "a message from {host} is signed with key {key}, which is {why}",
             host=client.host,
             key=to_text(signature.name),
@@ -120,6 +125,11 @@ class Dealings:
     async def _sealing(self, rest: AsyncIterator[bytes], seal: Seal) -> AsyncIterator[bytes]:
         async for data in rest:
             yield seal.sign(data, int(self._clock.seconds()))
+
+    def _tell(self, words: str, **facts: object) -> None:
+        """A line in the log about a refusal; anybody can cause these, so there are few (all are counted)."""
+        if self._lines.take(None, self._clock.seconds()):
+            _log.info(words, **facts)
 
     # What is wanted
 
@@ -218,14 +228,14 @@ class Dealings:
             return self._refuse(data, codes.NOTAUTH)
         permits = tended.grants(client.host, key)
         if permits is None:
-            _log.info("zone {zone}: {host} may not update it", zone=tended.title, host=client.host)
+            self._tell("zone {zone}: {host} may not update it", zone=tended.title, host=client.host)
             return self._refuse(data, codes.REFUSED)
         source = f"update by {f'key {to_text(key)} from ' if key is not None else ''}{client.host}"
 
         def refused(failure: Failure) -> bytes:
             problem = failure.value
             if isinstance(problem, Refused):
-                _log.info("zone {zone}: {source}: {why}", zone=tended.title, source=source, why=problem)
+                self._tell("zone {zone}: {source}: {why}", zone=tended.title, source=source, why=problem)
                 return self._refuse(data, problem.rcode)
             if not isinstance(problem, (StorageFull, JournalBroken)):
                 _log.failure("zone {zone}: {source}", failure, zone=tended.title, source=source)

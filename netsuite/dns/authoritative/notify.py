@@ -16,8 +16,8 @@ from netsuite.common.commons import Runtime
 from netsuite.dns.authoritative.permission import Remote
 from netsuite.dns.authoritative.zone import Zone
 from netsuite.dns.wire import codes
-from netsuite.dns.wire.name import from_text, to_text
-from netsuite.dns.wire.tsig import Key, Seal
+from netsuite.dns.wire.name import BadName, from_text, to_text
+from netsuite.dns.wire.tsig import Key, Seal, Unsigned, Untrue
 
 __all__ = ["Notifier", "message"]
 
@@ -89,7 +89,7 @@ class _Telling(DatagramProtocol):
         if self._seal is not None:
             try:
                 self._seal.check_answer(data, int(self._runtime.clock.seconds()))
-            except Exception:
+            except (Untrue, Unsigned, BadName):
                 return
         self.end(True)
 

@@ -8,9 +8,9 @@ from ipaddress import ip_address
 from typing import Annotated, Literal
 
 import dns.rdatatype
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
 
-from netsuite.common.settings import SitePath, Table
+from netsuite.common.settings import AccessRules, SitePath, Table, access_rules
 from netsuite.dns.authoritative.change import SerialRule
 from netsuite.dns.authoritative.keys import Algorithm
 from netsuite.dns.authoritative.permission import Remote
@@ -30,6 +30,18 @@ __all__ = [
     "WeightSettings",
     "ZoneSettings",
 ]
+
+
+def _keys_or_rules(texts: list[str]) -> list[str]:
+    for text in texts:
+        if text.startswith("key:"):
+            _absolute(text[4:])
+    access_rules([text for text in texts if not text.startswith("key:")])
+    return texts
+
+
+KeysOrRules = Annotated[list[str], AfterValidator(_keys_or_rules)]
+"""As AccessRules, and ``key:NAME`` for whoever has that key."""
 
 
 class KeySettings(Table):
@@ -69,7 +81,7 @@ class GrantSettings(Table):
     """Who may change what of a zone by dynamic update."""
 
     key: str | None = Field(None, description="The key that updates are signed with.")
-    allow: list[str] = Field(
+    allow: AccessRules = Field(
         [],
         description="Addresses or networks from which they come, signed with the key, or without one if there is none.",
     )
@@ -120,7 +132,7 @@ class ViewSettings(Table):
     """What some clients see."""
 
     name: str = Field(pattern=r"^[a-z0-9_-]{1,63}$", description="What zones call it: small letters, digits, - and _.")
-    clients: list[str] = Field(description='Who has it: networks, addresses, or "loopback", "private", "any".')
+    clients: AccessRules = Field(description='Who has it: networks, addresses, or "loopback", "private", "any".')
 
 
 class GroupSettings(Table):
@@ -128,7 +140,7 @@ class GroupSettings(Table):
 
     name: str = Field(description="The value of the members' group property.")
     primary: list[str] = Field([], description="Servers that they are copied from; those of the catalog, if empty.")
-    transfer: list[str] = Field([], description="Who may copy them from here. Nobody, if empty.")
+    transfer: KeysOrRules = Field([], description="Who may copy them from here. Nobody, if empty.")
     notify: list[str] = Field([], description="Servers that are told of their new versions.")
 
     @field_validator("primary", "notify")
@@ -163,7 +175,7 @@ class ZoneSettings(Table):
         [],
         description="The [[dns.view]] tables that show it, by name; if empty, all that have none of its name.",
     )
-    transfer: list[str] = Field(
+    transfer: KeysOrRules = Field(
         [], description='Who may copy it: networks, addresses, "loopback", "key:NAME". Nobody, if empty.'
     )
     notify: list[str] = Field(
@@ -234,7 +246,7 @@ class CatalogSettings(Table):
     groups: dict[str, list[str]] = Field({}, description="The group properties of zones: zones by group.")
     listen: list[str] | None = Field(None, description="Addresses of its own; those of the whole table, if unset.")
     view: list[str] = Field([], description="The [[dns.view]] tables that show it, by name; all, if empty.")
-    transfer: list[str] = Field(
+    transfer: KeysOrRules = Field(
         [], description='Who may copy it: networks, addresses, "loopback", "key:NAME". Nobody, if empty.'
     )
     notify: list[str] = Field(
@@ -298,7 +310,7 @@ def _type_number(text: str) -> int:
     """A type's number by its name; raises ValueError."""
     try:
         return int(dns.rdatatype.from_text(text))
-    except Exception:
+    except (dns.rdatatype.UnknownRdatatype, ValueError):
         raise ValueError(f"there is no type {text}") from None
 
 
@@ -325,7 +337,9 @@ class DnsSettings(Table):
         '"round-robin" with another one first from answer to answer, "random" with any one first.',
     )
     udp_size: int = Field(1232, ge=512, le=4096, description="The largest answer over UDP, in bytes.")
-    allow: list[str] = Field(["any"], description='Who may ask: networks, addresses, or "loopback", "private", "any".')
+    allow: AccessRules = Field(
+        ["any"], description='Who may ask: networks, addresses, or "loopback", "private", "any".'
+    )
     rate_limit: NonNegativeInt | None = Field(
         None,
         description="Answers a second over UDP to one address, and a multiple of it to the networks around it, beyond "

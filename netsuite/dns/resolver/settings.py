@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
-from netsuite.common.settings import SitePath, Table
+from netsuite.common.settings import AccessRules, SitePath, Table
 from netsuite.dns.wire.name import from_text
 
 __all__ = ["ResolverSettings", "server_address"]
@@ -38,7 +38,7 @@ class ResolverSettings(Table):
         description="Addresses for UDP and TCP, each HOST:PORT or PORT (on 127.0.0.1); none if only the suite's own "
         "servers ask it.",
     )
-    allow: list[str] = Field(
+    allow: AccessRules = Field(
         ["loopback", "private"],
         description='Who may ask: networks, addresses, or "loopback", "private", "any"; others are refused.',
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from netsuite.common.settings import SitePath, Table
+from netsuite.common.settings import AccessRules, SitePath, Table
 
 __all__ = ["HttpSettings"]
 
@@ -34,7 +34,9 @@ class HttpSettings(Table):
         None, description="Seconds for which caches may use a file without asking; not set: their own guess."
     )
     memory: PositiveInt = Field(64 << 20, description="Bytes of memory for small files and for answers kept ready.")
-    allow: list[str] = Field(["any"], description='Who may ask: networks, addresses, or "loopback", "private", "any".')
+    allow: AccessRules = Field(
+        ["any"], description='Who may ask: networks, addresses, or "loopback", "private", "any".'
+    )
     connections: NonNegativeInt = Field(0, description="Connections at once; 0 is without limit.")
     connections_per_address: NonNegativeInt = Field(
         0, description="Connections at once from one address; 0 is without limit."

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from netsuite.common.settings import Table
+from netsuite.common.settings import AccessRules, Table
 
 __all__ = ["ProxySettings"]
 
@@ -42,7 +42,9 @@ class ProxySettings(Table):
     verify: bool = Field(True, description="Whether the certificates of https origins are verified.")
     cache_bytes: NonNegativeInt = Field(256 << 20, description="Bytes of memory for stored responses.")
     object_limit: PositiveInt = Field(16 << 20, description="The largest body that is stored or shared, in bytes.")
-    allow: list[str] = Field(["any"], description='Who may ask: networks, addresses, or "loopback", "private", "any".')
+    allow: AccessRules = Field(
+        ["any"], description='Who may ask: networks, addresses, or "loopback", "private", "any".'
+    )
     internal_targets: bool | None = Field(
         None,
         description="Whether clients may reach loopback, private and link-local targets. Not set: only while all "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
-from netsuite.common.settings import Table
+from netsuite.common.settings import AccessRules, Table
 from netsuite.mail.smtp.routes import parse_route
 
 __all__ = ["SmtpSettings"]
@@ -55,7 +55,9 @@ class SmtpSettings(Table):
     recipients: PositiveInt = Field(1000, description="Recipients that a message may have at once.")
     connections: PositiveInt = Field(1000, description="Clients at once.")
     connections_per_address: PositiveInt = Field(100, description="Clients at once from one address.")
-    allow: list[str] = Field(["any"], description='Who may connect: networks, addresses, "loopback", "private", "any".')
+    allow: AccessRules = Field(
+        ["any"], description='Who may connect: networks, addresses, "loopback", "private", "any".'
+    )
     command_time: PositiveFloat = Field(300.0, description="Seconds that a client has for its next command.")
     content_time: PositiveFloat = Field(180.0, description="Seconds that a client has for each part of a message.")
     queue_messages: PositiveInt = Field(

@@ -13,6 +13,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
+from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import TestCase
 
 from netsuite.common.errors import StartError
@@ -185,6 +186,17 @@ class TendedTests(TestCase):
                 await self.control.asked({"do": do, "name": "none.test"})
         with self.assertRaisesRegex(StartError, "no version 99"):
             await self.control.asked({"do": "rollback", "name": "example.test", "serial": 99})
+
+    async def test_refusals_do_not_flood_the_log(self):
+        site = self.run_site()
+        events = []
+        globalLogPublisher.addObserver(events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        added = ("add", "n.example.test.", 60, "A", "192.0.2.7")
+        for _ in range(60):
+            self.assertEqual(await self.update(site, added, key=None), "REFUSED")
+        said = [each for each in events if "may not update" in (each.get("log_format") or "")]
+        self.assertTrue(20 <= len(said) <= 25, len(said))
 
     async def test_a_copy_expires_and_comes_back(self):
         self.write(1, expire=2)

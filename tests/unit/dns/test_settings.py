@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,17 @@ def test_what_is_wrong_is_said(table, reason):
 def test_one_zone_may_differ_by_address():
     zones = [{"name": "a.test", "file": "x"}, {"name": "a.test", "file": "y", "listen": ["127.0.0.2:53"]}]
     assert len(DnsSettings.model_validate({"zone": zones}).zone) == 2
+
+
+@pytest.mark.parametrize(
+    ("zone", "words"),
+    [
+        ({"transfer": ["elsewhere"]}, "'elsewhere' is not an access rule"),
+        ({"transfer": ["10.0.0.0/8", "key:a..b"]}, "a..b"),
+        ({"update": [{"allow": ["10.0.0.0/33"]}]}, "is not an access rule"),
+        ({"update": [{"key": "k", "types": ["NOSUCH"]}]}, "there is no type NOSUCH"),
+    ],
+)
+def test_who_may_is_checked_at_reading(zone, words):
+    with pytest.raises(ValidationError, match=re.escape(words)):
+        DnsSettings.model_validate({"zone": [{"name": "example.test", "file": "/z", **zone}]})
