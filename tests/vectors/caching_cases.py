@@ -14,7 +14,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 
-from tests.unit.http.proxy.scenario import DOWN, Scenario
+from tests.unit.http.cache.scenario import DOWN, Scenario
 
 Case = tuple[str, str, list]
 

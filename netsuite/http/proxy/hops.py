@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from netsuite.http.proxy.stored import Field
+from netsuite.http.cache.stored import Field
 from netsuite.sansio.fields import is_token, quote, split_list
 
 __all__ = ["end_to_end", "forwarded_element", "loops", "via_element"]

@@ -10,14 +10,14 @@ from typing import Any, Final
 
 from netsuite.common.body import Body
 from netsuite.common.stream import StreamAdapter
+from netsuite.http.cache.decision import Action, Decision
+from netsuite.http.cache.stored import Field
+from netsuite.http.cache.stored import Request as Asked
+from netsuite.http.cache.stored import Response as Arrived
+from netsuite.http.cache.variants import secondary_key
 from netsuite.http.client import Fetched
-from netsuite.http.proxy.decision import Action, Decision
 from netsuite.http.proxy.hops import end_to_end, forwarded_element, via_element
-from netsuite.http.proxy.stored import Field
-from netsuite.http.proxy.stored import Request as Asked
-from netsuite.http.proxy.stored import Response as Arrived
 from netsuite.http.proxy.targets import Target
-from netsuite.http.proxy.variants import secondary_key
 from netsuite.http.wire.messages import Request, Response
 from netsuite.sansio.dates import format_date
 

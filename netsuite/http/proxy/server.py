@@ -1,6 +1,6 @@
 """The caching proxy at work: what is stored is answered at once, the rest is fetched, once for all who ask meanwhile.
 
-A request is decided by :mod:`netsuite.http.proxy.decision`; what has to be fetched becomes a
+A request is decided by :mod:`netsuite.http.cache.decision`; what has to be fetched becomes a
 :class:`~netsuite.http.proxy.flight.Flight`, from which its asker and whoever joins read while it arrives. Where the
 origin fails, a stored response may stand in; else the client is told what failed, in the words of RFC 9209.
 
@@ -18,19 +18,20 @@ from netsuite.common.commons import Commons
 from netsuite.common.job import run
 from netsuite.common.stream import StreamAdapter, StreamFactory
 from netsuite.http.accesslog import LOGGED, combined, said
+from netsuite.http.cache.answers import answer, is_not_modified, ranges_of
+from netsuite.http.cache.cache import Cache
+from netsuite.http.cache.content import InMemory
+from netsuite.http.cache.decision import Action, Decision, Failure, fresh_until, may_serve_stale
+from netsuite.http.cache.hits import StoredAnswer, hit_marks, is_plain
+from netsuite.http.cache.store import Key, Store
+from netsuite.http.cache.stored import Field, StoredResponse
+from netsuite.http.cache.stored import Request as Asked
 from netsuite.http.hotpath import HotPath, Prepared, teachable
-from netsuite.http.proxy.answers import answer, is_not_modified, ranges_of
-from netsuite.http.proxy.cache import Cache
-from netsuite.http.proxy.decision import Action, Decision, Failure, fresh_until, may_serve_stale
 from netsuite.http.proxy.fetching import Fetches, Resolve
 from netsuite.http.proxy.flight import Flight, Landing
-from netsuite.http.proxy.hits import StoredAnswer, hit_marks, is_plain
 from netsuite.http.proxy.hops import loops
 from netsuite.http.proxy.passage import TRACING, Arrival, Counted
 from netsuite.http.proxy.settings import ProxySettings
-from netsuite.http.proxy.store import Key, Store
-from netsuite.http.proxy.stored import Field, StoredResponse
-from netsuite.http.proxy.stored import Request as Asked
 from netsuite.http.proxy.targets import Refused, ReverseTargets, Target, forward_target, tunnel_target
 from netsuite.http.proxy.troubles import Trouble, trouble
 from netsuite.http.versions import Versions
@@ -72,6 +73,7 @@ class ProxyServer:
     ) -> None:
         self._settings = settings
         self._seconds = commons.clock.seconds
+        self._rng = commons.rng
         self._pseudonym = pseudonym
         self._guarded = guarded
         self._on_network = on_network
@@ -146,19 +148,19 @@ class ProxyServer:
         stored = decision.stored
         assert stored is not None
         self.cache.store.use(stored)
-        made = answer(request.method, asked.fields, stored, now, hit_marks(stored, now))
+        made = self._made(request, asked, stored, now, hit_marks(stored, now))
         if (
             made.status == stored.status
+            and stored.content.body is not None
             and decision.action is Action.HIT
             and now < fresh_until(stored)
             and is_plain(asked)
             and teachable(request)
             and len(stored.heads) < _HEADS_AT_MOST
         ):
-            stored.heads.add(
-                self.hot.teach(request, StoredAnswer(stored, self.cache.store.use), adapter.channel, said(request))
-            )
-        return self._finished(request, adapter, made.status, made.headers, made.body)
+            hot = StoredAnswer(stored, stored.content.body, self.cache.store.use)
+            stored.heads.add(self.hot.teach(request, hot, adapter.channel, said(request)))
+        return self._finished(request, adapter, made.status, made.headers, made.source or made.body)
 
     async def _fetched(
         self,
@@ -195,8 +197,8 @@ class ProxyServer:
                 mark = b"netsuite; fwd=%b; fwd-status=304; stored" % decision.forward.encode()
                 stored = flight.response
                 marks = [(b"age", b"%d" % stored.age(now)), (b"cache-status", mark)]
-                made = answer(request.method, asked.fields, stored, now, marks)
-                return self._finished(request, adapter, made.status, made.headers, made.body)
+                made = self._made(request, asked, stored, now, marks)
+                return self._finished(request, adapter, made.status, made.headers, made.source or made.body)
             if landing is Landing.FAILED:
                 return self._without_origin(request, adapter, asked, decision, flight.trouble)
             # somebody else's fetch brought what is not for us: look again, then ask ourselves
@@ -207,6 +209,12 @@ class ProxyServer:
         return self._refusal(request, adapter, 503, "The response changes faster than it can be fetched.")
 
     # -- answers
+
+    def _made(self, request: Request, asked: Asked, stored: StoredResponse, now: float, marks: list[Field]) -> Response:
+        return answer(request.method, asked.fields, stored, now, marks, self._boundary)
+
+    def _boundary(self) -> bytes:
+        return b"%032x" % self._rng.getrandbits(128)
 
     def _ended(self, stored: StoredResponse) -> None:
         for head in stored.heads:
@@ -224,13 +232,13 @@ class ProxyServer:
             arrived.status,
             b"" if own else b"; collapsed",
         )
-        seen = StoredResponse(arrived, b"", ())
+        seen = StoredResponse(arrived, InMemory(b""), ())
         # who joined gets what a cache may share, which leaves out the fields that private and no-cache name
         headers = [*(arrived.lines if own else seen.fields), (b"cache-status", mark)]
         reader = flight.reader()
         if is_not_modified(request.method, asked.fields, seen, now):
             run(reader.aclose(), lambda _: None, self.factory.broke)
-            made = answer(request.method, asked.fields, seen, now, [(b"cache-status", mark)])
+            made = self._made(request, asked, seen, now, [(b"cache-status", mark)])
             return self._finished(request, adapter, 304, made.headers, b"")
         status = arrived.status
         if flight.length is not None:
@@ -265,8 +273,8 @@ class ProxyServer:
         if stored is not None and failed.status != 403 and may_serve_stale(asked, stored, now, failure):
             self.stale_hits += 1
             marks = hit_marks(stored, now, b"; detail=%b" % (b"origin-error" if not failed.error else b"no-origin"))
-            made = answer(request.method, asked.fields, stored, now, marks)
-            return self._finished(request, adapter, made.status, made.headers, made.body)
+            made = self._made(request, asked, stored, now, marks)
+            return self._finished(request, adapter, made.status, made.headers, made.source or made.body)
         self.troubles += 1
         if stored is not None and failed.status == 502:
             # RFC 9111 section 5.2.2.2: what may not be used without validation, and cannot be validated, is a 504

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
+from netsuite.http.cache.cache import target_key
+from netsuite.http.cache.store import Key
+from netsuite.http.cache.stored import Field
 from netsuite.http.client import Origin
-from netsuite.http.proxy.cache import target_key
-from netsuite.http.proxy.store import Key
-from netsuite.http.proxy.stored import Field
 from netsuite.http.wire.messages import Request
 
 __all__ = ["Refused", "ReverseTargets", "Target", "forward_target", "tunnel_target"]

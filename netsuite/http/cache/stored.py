@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from netsuite.http.proxy.cachecontrol import CacheControl, parse_cache_control
-from netsuite.http.proxy.freshness import Lifetime, initial_age, lenient_date, lifetime
-from netsuite.http.proxy.storability import Storability, storability, stored_fields
-from netsuite.http.proxy.variants import secondary_key, vary_names
+from netsuite.http.cache.cachecontrol import CacheControl, parse_cache_control
+from netsuite.http.cache.content import Content
+from netsuite.http.cache.freshness import Lifetime, initial_age, lenient_date, lifetime
+from netsuite.http.cache.storability import Storability, storability, stored_fields
+from netsuite.http.cache.variants import secondary_key, vary_names
 from netsuite.sansio.dates import format_date
 
 __all__ = ["Field", "Request", "Response", "StoredResponse", "by_name"]
@@ -100,7 +101,7 @@ class Response:
 
 
 class StoredResponse:
-    """One stored response: never changed once made, a 304 makes a new one around the same body.
+    """One stored response: never changed once made, a 304 makes a new one around the same content.
 
     ``alive`` turns false when it is evicted, replaced or invalidated; whoever kept it must not use it any more.
     ``heads`` are the requests that the hot path answers from it.
@@ -108,7 +109,7 @@ class StoredResponse:
 
     __slots__ = (
         "alive",
-        "body",
+        "content",
         "control",
         "date",
         "etag",
@@ -126,12 +127,12 @@ class StoredResponse:
         "vary",
     )
 
-    def __init__(self, response: Response, body: bytes, selection: tuple[bytes | None, ...]) -> None:
+    def __init__(self, response: Response, content: Content, selection: tuple[bytes | None, ...]) -> None:
         self.alive = True
         self.key = b""
         self.heads: set[bytes] = set()
         self.status = response.status
-        self.body = body
+        self.content = content
         self.control = response.control
         self.date = response.date
         self.initial_age = response.age
@@ -169,4 +170,4 @@ class StoredResponse:
             replaced.add(b"date")
         merged = [field for field in self.fields if field[0] not in replaced] + update
         response = Response(self.status, merged, request_time, response_time)
-        return StoredResponse(response, self.body, secondary_key(response.vary, request.fields))
+        return StoredResponse(response, self.content, secondary_key(response.vary, request.fields))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from netsuite.http.proxy.stored import StoredResponse
+from netsuite.http.cache.stored import StoredResponse
 from netsuite.sansio.s3fifo import S3Fifo
 
 __all__ = ["Key", "Store"]
@@ -77,8 +77,8 @@ class Store:
         """Keep a response in place of the variant that the same request would select; False if it is not kept."""
         if generation != self.generation(key):
             return False
-        size = _COST_OF_ONE + len(key) + len(stored.body) + sum(len(n) + len(v) + 130 for n, v in stored.fields)
-        if len(stored.body) > self.object_limit:
+        size = _COST_OF_ONE + len(key) + stored.content.cost + sum(len(n) + len(v) + 130 for n, v in stored.fields)
+        if stored.content.cost > self.object_limit:
             return False
         variants = self._targets.get(key)
         if variants is not None:

@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
-from netsuite.http.proxy.decision import Decision, decide
-from netsuite.http.proxy.store import Key, Store
-from netsuite.http.proxy.stored import Field, Request, Response, StoredResponse
-from netsuite.http.proxy.variants import secondary_key
+from netsuite.http.cache.content import Content
+from netsuite.http.cache.decision import Decision, decide
+from netsuite.http.cache.store import Key, Store
+from netsuite.http.cache.stored import Field, Request, Response, StoredResponse
+from netsuite.http.cache.variants import secondary_key
 from netsuite.http.wire.preconditions import weakly_equal
 
 __all__ = ["Cache", "related_key", "target_key"]
@@ -65,10 +66,10 @@ class Cache:
         return response.storability(request, same_target=self._names_itself(key, response)).allowed
 
     def keep(
-        self, key: Key, request: Request, response: Response, body: bytes, generation: int
+        self, key: Key, request: Request, response: Response, content: Content, generation: int
     ) -> StoredResponse | None:
         """Store a complete response; None if the target was purged since ``generation``, or if it is too large."""
-        stored = StoredResponse(response, body, secondary_key(response.vary, request.fields))
+        stored = StoredResponse(response, content, secondary_key(response.vary, request.fields))
         return stored if self.store.put(key, stored, generation) else None
 
     def validated(
@@ -106,7 +107,7 @@ class Cache:
                 continue
             lengths = response.fields.get(b"content-length", ())
             same = (
-                (not lengths or lengths[0] == b"%d" % len(stored.body))
+                (not lengths or lengths[0] == b"%d" % stored.content.size)
                 and response.fields.get(b"etag", [None])[0] == stored.etag
                 and response.fields.get(b"last-modified", [None])[0] == stored.last_modified
             )

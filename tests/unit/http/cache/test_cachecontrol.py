@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netsuite.http.proxy.cachecontrol import ANY_AGE, DELTA_LIMIT, CacheControl, parse_cache_control
+from netsuite.http.cache.cachecontrol import ANY_AGE, DELTA_LIMIT, CacheControl, parse_cache_control
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from tests.unit.http.proxy.scenario import Scenario
+from tests.unit.http.cache.scenario import Scenario
 
 PATHS = st.sampled_from(["/a", "/b", "/c?x", "/c?y"])
 VARIANTS = st.sampled_from(["1", "2", "3"])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from netsuite.http.proxy.store import Store
-from netsuite.http.proxy.stored import Response, StoredResponse
+from netsuite.http.cache.content import InMemory
+from netsuite.http.cache.store import Store
+from netsuite.http.cache.stored import Response, StoredResponse
 
 
 def stored(body=b"x", vary=b"", selection=(), now=1000.0):
     lines = [(b"cache-control", b"max-age=60")] + ([(b"vary", vary)] if vary else [])
-    return StoredResponse(Response(200, lines, now, now), body, selection)
+    return StoredResponse(Response(200, lines, now, now), InMemory(body), selection)
 
 
 def test_variants_stand_side_by_side_and_go_together():

@@ -12,8 +12,8 @@ import enum
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from netsuite.http.proxy.cachecontrol import CacheControl
-from netsuite.http.proxy.stored import Field, Request, StoredResponse
+from netsuite.http.cache.cachecontrol import CacheControl
+from netsuite.http.cache.stored import Field, Request, StoredResponse
 
 __all__ = ["Action", "Decision", "Failure", "decide", "fresh_until", "may_serve_stale", "select"]
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from netsuite.http.proxy.cachecontrol import CacheControl
-from netsuite.http.proxy.freshness import HEURISTIC_STATUSES, Lifetime
-from netsuite.http.proxy.variants import NEVER
+from netsuite.http.cache.cachecontrol import CacheControl
+from netsuite.http.cache.freshness import HEURISTIC_STATUSES, Lifetime
+from netsuite.http.cache.variants import NEVER
 
 __all__ = ["UNDERSTOOD_STATUSES", "Storability", "storability", "stored_fields"]
 

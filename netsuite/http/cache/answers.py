@@ -5,19 +5,19 @@ Implements: RFC 9111 sections 4.3.2, 5.1; RFC 9110 sections 14.2, 15.3.7, 15.4.5
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from netsuite.http.proxy.stored import Field, StoredResponse
+from netsuite.http.cache.content import Content, joined
+from netsuite.http.cache.stored import Field, StoredResponse
 from netsuite.http.wire.messages import Response
 from netsuite.http.wire.preconditions import evaluate, range_applies
-from netsuite.http.wire.ranges import content_range, multipart_parts, parse_ranges
+from netsuite.http.wire.ranges import Span, content_range, multipart_parts, parse_ranges
 
 __all__ = ["answer", "is_not_modified", "ranges_of"]
 
 _NOT_IN_304: Final = frozenset({b"content-encoding", b"content-length", b"content-range", b"content-type"})
 _IN_EACH_PART: Final = frozenset({b"content-length", b"content-range"})
-_BOUNDARY: Final = b"netsuite-%032x"
 
 
 def is_not_modified(method: bytes, fields: Mapping[bytes, Sequence[bytes]], stored: StoredResponse, now: float) -> bool:
@@ -56,37 +56,45 @@ def answer(
     stored: StoredResponse,
     now: float,
     marks: list[Field],
+    boundary: Callable[[], bytes],
 ) -> Response:
-    """The response to a request from what is stored; ``marks`` (Age, Cache-Status) are added to its fields."""
+    """The response to a request from what is stored; ``marks`` (Age, Cache-Status) are added to its fields.
+
+    ``boundary`` makes what separates several ranges: something that no content can foresee.
+    """
     if is_not_modified(method, fields, stored, now):
         return Response(304, [field for field in stored.fields if field[0] not in _NOT_IN_304] + marks)
-    body = stored.body
-    size = len(body)
+    content = stored.content
+    size = content.size
     if method == b"HEAD":
         length = [] if stored.status == 204 else [(b"content-length", b"%d" % size)]
         return Response(stored.status, [*_without_length(stored), *length, *marks])
     spans = ranges_of(method, fields, stored, size, now)
     if spans is None:
-        return Response(stored.status, [*_without_length(stored), *marks], body)
+        return _made(stored.status, [*_without_length(stored), *marks], [(0, size)] if size else [], content)
     if not spans:
         return Response(416, [(b"content-range", content_range(None, size)), *_dated(stored), *marks])
     kept = _without_length(stored)
     if len(spans) == 1:
-        first, stop = spans[0]
-        return Response(206, [*kept, (b"content-range", content_range(spans[0], size)), *marks], body[first:stop])
+        return _made(206, [*kept, (b"content-range", content_range(spans[0], size)), *marks], spans, content)
     kind = next((value for name, value in kept if name == b"content-type"), None)
-    # the boundary must not occur in what it separates: derived from the size of all, tried until it fits
-    number = size
-    while (boundary := _BOUNDARY % number) in body:
-        number += 1
-    heads = multipart_parts(spans, size, kind, boundary)
-    pieces: list[bytes] = []
-    for head, (first, stop) in zip(heads, spans, strict=False):
-        pieces += (head, body[first:stop])
+    separator = boundary()
+    heads = multipart_parts(spans, size, kind, separator)
+    pieces: list[Span | bytes] = []
+    for head, span in zip(heads, spans, strict=False):
+        pieces += (head, span)
     pieces.append(heads[-1])
     kept = [field for field in kept if field[0] != b"content-type"]
-    kept.append((b"content-type", b"multipart/byteranges; boundary=" + boundary))
-    return Response(206, [*kept, *marks], b"".join(pieces))
+    kept.append((b"content-type", b"multipart/byteranges; boundary=" + separator))
+    return _made(206, [*kept, *marks], pieces, content)
+
+
+def _made(status: int, headers: list[Field], pieces: Sequence[Span | bytes], content: Content) -> Response:
+    found = joined([piece if isinstance(piece, bytes) else content.piece(*piece) for piece in pieces])
+    if isinstance(found, bytes):
+        return Response(status, headers, found)
+    length = sum(len(piece) if isinstance(piece, bytes) else piece[1] - piece[0] for piece in pieces)
+    return Response(status, [*headers, (b"content-length", b"%d" % length)], source=found)
 
 
 def _without_length(stored: StoredResponse) -> list[Field]:

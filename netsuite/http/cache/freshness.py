@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from netsuite.http.proxy.cachecontrol import CacheControl, delta_seconds
+from netsuite.http.cache.cachecontrol import CacheControl, delta_seconds
 from netsuite.sansio.dates import parse_date
 
 __all__ = [

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from netsuite.http.proxy.cachecontrol import NO_DIRECTIVES
-from netsuite.http.proxy.decision import fresh_until
-from netsuite.http.proxy.stored import Field, Request, StoredResponse
+from netsuite.http.cache.cachecontrol import NO_DIRECTIVES
+from netsuite.http.cache.decision import fresh_until
+from netsuite.http.cache.stored import Field, Request, StoredResponse
 from netsuite.http.wire.fieldblock import field_lines, status_field
 from netsuite.http.wire.http2frames import Framed, answer_frames
 from netsuite.http.wire.lines import prefixes, status_line
@@ -39,14 +39,15 @@ def is_plain(request: Request) -> bool:
 class StoredAnswer:
     """A :class:`netsuite.http.hotpath.Prepared`: a fresh stored response, for requests that are :func:`is_plain`.
 
-    ``use`` is told once for each second in which it is asked for, which is enough for the eviction.
+    ``body`` is the whole. ``use`` is told once for each second in which it is asked for: enough for the eviction.
     """
 
-    __slots__ = ("_block", "_body", "_head", "_stored", "_tail", "_use", "size", "status", "until")
+    __slots__ = ("_block", "_body", "_head", "_stored", "_tail", "_use", "_whole", "size", "status", "until")
 
-    def __init__(self, stored: StoredResponse, use: Callable[[StoredResponse], object]) -> None:
+    def __init__(self, stored: StoredResponse, body: bytes, use: Callable[[StoredResponse], object]) -> None:
         self.status = stored.status
-        self.size = len(stored.body)
+        self.size = len(body)
+        self._whole = body
         self._stored = stored
         self._use = use
         self.until = fresh_until(stored)
@@ -61,19 +62,19 @@ class StoredAnswer:
         if not self._block:
             fields = [field for field in stored.fields if field[0] != b"content-length"]
             if stored.status != 204:
-                fields.append((b"content-length", b"%d" % len(stored.body)))
+                fields.append((b"content-length", b"%d" % self.size))
             self._block = status_field(stored.status) + field_lines(fields)
-        return answer_frames(self._block + field_lines(hit_marks(stored, now)), stored.body)
+        return answer_frames(self._block + field_lines(hit_marks(stored, now)), self._whole)
 
     def _compose(self) -> None:
         stored = self._stored
         lines = [prefixes[name] + value for name, value in stored.fields if name != b"content-length"]
         if stored.status != 204:
-            lines.append(b"Content-Length: %d" % len(stored.body))
+            lines.append(b"Content-Length: %d" % self.size)
         self._head = status_line(stored.status) + b"\r\n".join(lines)
-        whole = len(stored.body) <= _ONE_PIECE
-        self._tail = b"\r\n\r\n" + stored.body if whole else b"\r\n\r\n"
-        self._body = b"" if whole else stored.body
+        whole = self.size <= _ONE_PIECE
+        self._tail = b"\r\n\r\n" + self._whole if whole else b"\r\n\r\n"
+        self._body = b"" if whole else self._whole
 
     def render(self, now: float) -> bytes | tuple[bytes, ...] | None:
         """The response with this second's Age; None once it is stale, replaced or purged."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from netsuite.http.proxy.answers import answer
-from netsuite.http.proxy.cache import Cache, target_key
-from netsuite.http.proxy.decision import Action, Failure, may_serve_stale
-from netsuite.http.proxy.store import Store
-from netsuite.http.proxy.stored import Request, Response
+from netsuite.http.cache.answers import answer
+from netsuite.http.cache.cache import Cache, target_key
+from netsuite.http.cache.content import InMemory
+from netsuite.http.cache.decision import Action, Failure, may_serve_stale
+from netsuite.http.cache.store import Store
+from netsuite.http.cache.stored import Request, Response
 from netsuite.sansio.dates import format_date
 
 START = 1_800_000_000.0
@@ -93,7 +94,7 @@ class Scenario:
             self.cache.head_seen(key, request, response)
         self.cache.invalidate(key, request.method, status, lines)
         if self.cache.may_store(key, request, response):
-            if self.cache.keep(key, request, response, body, self.store.generation(key)) is None:
+            if self.cache.keep(key, request, response, InMemory(body), self.store.generation(key)) is None:
                 how = "fetched, too large"
             else:
                 how = "fetched, stored"
@@ -102,6 +103,7 @@ class Scenario:
         return Seen(how, status, [(n.decode(), v.decode("latin-1")) for n, v in lines], body, upstream)
 
     def _stored(self, how, request, stored, upstream):
-        response = answer(request.method, request.fields, stored, self.now, [(b"age", b"%d" % stored.age(self.now))])
+        marks = [(b"age", b"%d" % stored.age(self.now))]
+        response = answer(request.method, request.fields, stored, self.now, marks, lambda: b"boundary")
         headers = [(n.decode(), v.decode("latin-1")) for n, v in response.headers]
         return Seen(how, response.status, headers, response.body, upstream)
