@@ -90,6 +90,7 @@ class ProxyServer:
         self.hot = HotPath(self._seconds, settings.cache_bytes // 4, self._hot_answered)
         limits = Http1Limits(idle_time=settings.idle_time, tunnel_time=settings.tunnel_time)
         versions = Versions(self._seconds, limits, self.hot)
+        self.over_quic = versions.over_quic
         self.factory = StreamFactory(
             commons,
             "proxy",
