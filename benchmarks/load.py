@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from benchmarks.process import GENERATOR_CORE, pin
 
-__all__ = ["BOUND", "Load", "LoadFailed", "dnsperf", "imap", "missing", "smtp_source", "tracker", "wrk"]
+__all__ = ["BOUND", "Load", "LoadFailed", "dnsperf", "h2load", "imap", "missing", "smtp_source", "tracker", "wrk"]
 
 BOUND = 0.9
 """A generator that keeps its core busier than this limits the rate itself, which then proves nothing."""
@@ -91,6 +91,20 @@ def wrk(url: str, seconds: float, *, connections: int = 32, script: Path | None 
     for trouble in re.findall(r"Socket errors:.*|Non-2xx.*", output):
         raise LoadFailed(trouble)
     return Load(int(_figure(r"(\d+) requests in", output)), _figure(r"requests in ([\d.]+)s", output) or seconds, busy)
+
+
+def h2load(port: int, targets: Path, *, seconds: float = 0, requests: int = 0) -> Load:
+    """Ask for a file's targets in turn over HTTP/2 in clear: for some seconds, or so many times."""
+    uris = targets.with_suffix(f".{port}")
+    uris.write_text("".join(f"http://127.0.0.1:{port}{line}\n" for line in targets.read_text().split()))
+    how_long = ["-D", f"{seconds:.0f}"] if seconds else ["-n", str(requests)]
+    many = min(8, requests) if requests else 8
+    output, busy = _run(["h2load", "-t1", f"-c{many}", "-m10", *how_long, "-i", str(uris)], seconds + 60)
+    done, failed = _figure(r"requests:.* (\d+) succeeded", output), _figure(r"succeeded, (\d+) failed", output)
+    wrong = sum(_figure(rf"(\d+) {hundred}xx", output) for hundred in (3, 4, 5))
+    if failed or wrong:
+        raise LoadFailed(f"{failed:.0f} requests failed, {wrong:.0f} had another status")
+    return Load(int(done), seconds or 1.0, busy)
 
 
 def smtp_source(port: int, messages: int, *, sessions: int, size: int, domain: str) -> Load:

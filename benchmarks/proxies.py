@@ -6,8 +6,10 @@ import contextlib
 import hashlib
 import http.client
 import os
+import random
 import ssl
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,15 +17,15 @@ from typing import Any
 import attrs
 
 from benchmarks.contest import Benchmark, Contender
-from benchmarks.load import Load, missing, wrk
+from benchmarks.load import Load, h2load, missing, wrk
 from benchmarks.ours import ours
 from benchmarks.process import GENERATOR_CORE, free_port, running
 
-__all__ = ["HttpHit"]
+__all__ = ["HttpHit", "HttpHit2", "HttpHitPython"]
 
-SIZES = {"1 KiB": ("1k", 1024), "100 KiB": ("100k", 102_400)}
-LARGE_OBJECTS = 100
-"""How many objects of 100 KiB there are at most, whatever the size of the scene."""
+SIZES = {"1 KiB": ("1k", 1024), "100 KiB": ("100k", 102_400), "10 MiB": ("10m", 10 << 20)}
+MOST_OBJECTS = {"100 KiB": 100, "10 MiB": 5}
+"""How many large objects there are at most, whatever the size of the scene."""
 
 
 @attrs.frozen
@@ -40,7 +42,7 @@ class Objects:
 
     def many(self, case: str) -> int:
         """How many objects a case has."""
-        return self.count if case == "1 KiB" else min(self.count, LARGE_OBJECTS)
+        return min(self.count, MOST_OBJECTS.get(case, self.count))
 
 
 NGINX_COMMON = """user root;
@@ -87,6 +89,8 @@ class HttpHit(Benchmark[Objects]):
     sizes = (100, 1_000, 10_000)
     cases = tuple(SIZES)
 
+    http2 = False
+
     def __init__(self, *, tls: bool = False) -> None:
         self._tls = tls
         self.name = "http-hit-tls" if tls else "http-hit"
@@ -120,7 +124,7 @@ class HttpHit(Benchmark[Objects]):
         return nginx(
             folder,
             f"proxy_cache_path {folder}/cache keys_zone=hits:32m max_size=1g inactive=1h;\n"
-            f"    server {{ listen 127.0.0.1:{port}{' ssl' if self._tls else ''}; {secure}\n"
+            f"    server {{ listen 127.0.0.1:{port}{' ssl' if self._tls else ''}{' http2' if self.http2 else ''}; {secure}\n"
             f"        location / {{ proxy_pass http://127.0.0.1:{objects.origin}; proxy_cache hits; }} }}",
         )
 
@@ -138,6 +142,11 @@ class HttpHit(Benchmark[Objects]):
                 f"init = function(_) for i = 0, {objects.many(case) - 1} do"
                 f" requests[i + 1] = wrk.format('GET', '/{name}/' .. i) end end\n"
                 "request = function() return requests[math.random(#requests)] end\n"
+            )
+            (folder / f"{name}.list").write_text(
+                "".join(
+                    f"/{name}/{number}\n" for number in random.sample(range(objects.many(case)), objects.many(case))
+                )
             )
         for place in (home, home / "www"):
             place.chmod(0o755)
@@ -177,6 +186,87 @@ class HttpHit(Benchmark[Objects]):
         """Random objects."""
         scheme, host = ("https", "localhost") if self._tls else ("http", "127.0.0.1")
         return wrk(f"{scheme}://{host}:{port}/", seconds, script=scene.script(case))
+
+
+class HttpHit2(HttpHit):
+    """The same over HTTP/2 in clear, ten requests at a time on each of eight connections."""
+
+    http2 = True
+    cases = ("1 KiB", "100 KiB")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name = "http-hit-h2"
+        self.title = "HTTP/2 cache hits"
+        self.notes = (
+            "One worker each; HTTP/2 by prior knowledge, without TLS; access logs off; nginx as the origin of all. "
+            "Varnish has HTTP/2 as an option that is off by default, and is left out."
+        )
+
+    def missing(self) -> str | None:
+        """Another generator is needed."""
+        return missing("h2load") or missing("nginx")
+
+    def contenders(self) -> Sequence[Contender[Objects]]:
+        """Ours and nginx."""
+        return super().contenders()[:2]
+
+    def sample(self, scene: Objects, case: str, port: int) -> Any:
+        """Status and hash of a few bodies, by curl."""
+        found = []
+        for number in range(0, scene.many(case), max(1, scene.many(case) // 5)):
+            url = f"http://127.0.0.1:{port}/{SIZES[case][0]}/{number}"
+            command = ["curl", "-sS", "--http2-prior-knowledge", "-w", "%{http_version} %{http_code}", url]
+            found.append(hashlib.sha256(subprocess.run(command, capture_output=True, timeout=20).stdout).hexdigest())
+        return found
+
+    def warm(self, scene: Objects, case: str, port: int) -> None:
+        """Ask for every object once."""
+        h2load(port, scene.folder / f"{SIZES[case][0]}.list", requests=scene.many(case))
+
+    def load(self, scene: Objects, case: str, port: int, seconds: float) -> Load:
+        """All objects in turn, in an order of chance."""
+        return h2load(port, scene.folder / f"{SIZES[case][0]}.list", seconds=seconds)
+
+
+class HttpHitPython(HttpHit):
+    """The same beside what other Python proxies do with the same requests; neither has a cache."""
+
+    cases = ("1 KiB",)
+    sizes = (100,)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name = "http-hit-python"
+        self.title = "HTTP cache hits, and Python's proxies"
+        self.notes = (
+            "proxy.py (threadless, one acceptor) and twisted.web's ReverseProxyResource pass every request on to the "
+            "origin, for neither keeps a cache; ours answers from its own."
+        )
+
+    def contenders(self) -> Sequence[Contender[Objects]]:
+        """Ours, proxy.py and twisted.web."""
+        python = sys.executable
+        modules = str(Path(__file__).parent)
+        forward: Contender[Objects] = Contender(
+            "proxy.py",
+            str(Path(python).parent / "proxy"),
+            [python, "-c", "import importlib.metadata as m; print(m.version('proxy.py'))"],
+            lambda objects, _, port: [
+                "env", f"BENCHMARK_ORIGIN={objects.origin}",
+                Path(python).parent / "proxy", "--hostname", "127.0.0.1", "--port", str(port), "--num-workers", "1",
+                "--num-acceptors", "1", "--log-level", "ERROR", "--enable-reverse-proxy",
+                "--plugins", "python_proxies.Reverse",
+            ],
+            {"PYTHONPATH": modules},
+        )  # fmt: skip
+        twisted_web: Contender[Objects] = Contender(
+            "twisted.web",
+            python,
+            [python, "-c", "import twisted; print(twisted.__version__)"],
+            lambda objects, _, port: [python, Path(modules) / "python_proxies.py", str(port), str(objects.origin)],
+        )
+        return (super().contenders()[0], forward, twisted_web)
 
 
 def _varnish(objects: Objects, folder: Path, port: int) -> Sequence[str | Path]:

@@ -27,6 +27,7 @@ from zope.interface import implementer
 
 from netsuite.common.body import Body
 from netsuite.common.exchanges import Exchanges
+from netsuite.common.filespan import materialised
 from netsuite.common.outlet import Outlet
 from netsuite.common.tls import TlsFailed, TlsFilter
 from netsuite.sansio.connection import (
@@ -304,6 +305,8 @@ class StreamAdapter:
 
     def resumeProducing(self) -> None:
         """The transport's queue is empty again."""
+        if not self._outlet.resume():
+            return
         self.full = False
         self._stall_at = None
         self._exchanges.wake()
@@ -408,7 +411,7 @@ class StreamAdapter:
     def _write(self, chunks: Sequence[bytes]) -> None:
         """To the socket at once if nothing is queued before it, the rest by the transport."""
         if self._filter is not None:
-            self._filter.sent(chunks)
+            self._filter.sent(materialised(chunks))
             chunks = (self._filter.outgoing(),)
         self.factory.bytes_out += self._outlet.write(chunks)
 
@@ -594,6 +597,7 @@ class StreamAdapter:
         if self._filter is not None and not self._lost:
             self._filter.close()
             self._flush_filter()
+        self._outlet.settle()
         self._unregister()
         self._outlet.progressed()
         if event.linger and not self._ended:

@@ -8,10 +8,14 @@ is done only here, and a test fails loudly should they change.
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import struct
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final
+
+from netsuite.common.filespan import FileSpan, materialised
 
 __all__ = ["Outlet"]
 
@@ -24,7 +28,7 @@ _BYTES_ACKED: Final = 120
 class Outlet:
     """The writing side of one transport, and what the kernel knows of its peer."""
 
-    __slots__ = ("_progress", "_socket", "_tcp_info", "_transport")
+    __slots__ = ("_progress", "_rest", "_socket", "_tcp_info", "_transport")
 
     def __init__(self, transport: Any, read_size: int, *, unix: bool) -> None:
         self._transport = transport
@@ -38,14 +42,18 @@ class Outlet:
                 transport.setTcpNoDelay(True)
                 self._tcp_info = hasattr(socket, "TCP_INFO")
         self._progress = -1
+        self._rest: deque[bytes | FileSpan] = deque()  # what the kernel did not take, from a span of a file on
 
     def write(self, chunks: Sequence[bytes]) -> int:
         """Send chunks in order; answers how many bytes they are. A reset is left for the reactor to report.
 
-        A chunk may be any buffer; what must wait is copied.
+        A chunk may be any buffer, which is copied where it must wait, or a FileSpan, which is not.
         """
         transport = self._transport
         sock = self._socket
+        if self._rest:
+            self._rest.extend(chunks)
+            return sum(map(len, chunks))
         if sock is None or transport._tempDataBuffer or transport.dataBuffer or transport.disconnecting:
             transport.writeSequence([bytes(chunk) for chunk in chunks])
             return sum(map(len, chunks))
@@ -58,6 +66,11 @@ class Outlet:
                 sent = sock.sendmsg(chunks[:_IOV])
         except BlockingIOError:
             sent = 0
+        except TypeError:
+            # a span of a file is among them
+            self._rest.extend(chunks)
+            self.resume()
+            return sum(map(len, chunks))
         except OSError:
             return 0
         if sent != size:
@@ -69,9 +82,51 @@ class Outlet:
                     sent = 0
         return size
 
+    def resume(self) -> bool:
+        """Send what waits since a span of a file was not taken whole; False if the kernel has still not taken all.
+
+        Then the transport's producer is told to stop, and to go on when the socket takes more.
+        """
+        rest, sock, transport = self._rest, self._socket, self._transport
+        if not rest:
+            return True
+        assert sock is not None
+        try:
+            while rest:
+                chunk = rest[0]
+                if type(chunk) is FileSpan:
+                    # what came before is held back (MSG_MORE), so that it leaves with these
+                    sent = os.sendfile(sock.fileno(), chunk.file.descriptor, chunk.start, len(chunk))
+                    if not sent:
+                        raise OSError("the file is shorter than it was")
+                else:
+                    sent = sock.send(chunk, socket.MSG_MORE if len(rest) > 1 else 0)
+                if sent == len(chunk):
+                    rest.popleft()
+                else:
+                    rest[0] = chunk[sent:]
+        except BlockingIOError:
+            if not transport.producerPaused:
+                transport.producer.pauseProducing()
+            # as after a write that the transport could not finish
+            transport.producerPaused = True
+            transport.startWriting()
+            return False
+        except OSError:
+            rest.clear()
+            transport.abortConnection()
+        return True
+
+    def settle(self) -> None:
+        """Leave all that waits to the transport: nobody will be there to send it."""
+        rest, self._rest = self._rest, deque()
+        if rest:
+            self._transport.writeSequence(materialised(rest))
+
     def half_close(self) -> None:
         """End our side once all is written: at once if it is. A reset is left for the reactor to report."""
         transport = self._transport
+        self.settle()
         if self._socket is None or self._queued():
             transport.loseWriteConnection()
             return

@@ -16,7 +16,6 @@ from netsuite.common.commons import Commons
 from netsuite.common.job import run
 from netsuite.common.stream import StreamAdapter
 from netsuite.http.cache.cache import Cache
-from netsuite.http.cache.content import InMemory
 from netsuite.http.cache.decision import Action, Decision, Failure, may_serve_stale
 from netsuite.http.cache.store import Key
 from netsuite.http.cache.stored import Field
@@ -25,6 +24,7 @@ from netsuite.http.cache.uncacheable import Uncacheable
 from netsuite.http.cache.variants import secondary_key
 from netsuite.http.client import ClientLimits, Fetched, HttpClient
 from netsuite.http.proxy.flight import Flight
+from netsuite.http.proxy.held import held
 from netsuite.http.proxy.passage import Arrival, interim_passage, upstream_request
 from netsuite.http.proxy.settings import ProxySettings
 from netsuite.http.proxy.targets import Target
@@ -215,7 +215,7 @@ class Fetches:
             await fetched.body.aclose()
         content = flight.content() if flight.keeping else None
         if content is not None:
-            self.cache.keep(key, asked, arrived, InMemory(content), generation)
+            self.cache.keep(key, asked, arrived, held(content), generation)
         flight.end(fetched.body.trailers, content)
 
     def _fell(self, flight: Flight, problem: BaseException) -> None:
