@@ -10,9 +10,10 @@ from twisted.internet.defer import Deferred
 from netsuite.common.commons import Commons
 from netsuite.common.listen import StreamListener
 from netsuite.common.service import NetsuiteService
+from netsuite.http.proxy.control import CacheControls
 from netsuite.http.proxy.server import ProxyServer
 from netsuite.http.proxy.settings import ProxySettings
-from netsuite.interfaces import Address, Health, INameResolver, IOffers, LookupFailed
+from netsuite.interfaces import Address, Health, IControlled, INameResolver, IOffers, LookupFailed
 
 __all__ = ["ProxyService", "build"]
 
@@ -40,6 +41,10 @@ class ProxyService(NetsuiteService):
             StreamListener(text, self.server.factory, commons, "proxy.listen") for text in settings.listen
         ]
         self._measure()
+
+    def register(self, offers: IOffers) -> None:
+        """Offer the cache to the ``netsuite`` command."""
+        offers.provide(IControlled, CacheControls(self.server), "cache")
 
     def join(self, offers: IOffers) -> None:
         """Take the resolver of the site."""
