@@ -42,7 +42,10 @@ class Seen:
 
 
 class Scenario:
-    """One cache of a reverse proxy; ``origin`` is the next answer: (status, fields, body), a function of the request's fields, or DOWN."""
+    """One cache of a reverse proxy.
+
+    ``origin`` is the next answer: (status, fields, body), a function of the request's fields, or DOWN.
+    """
 
     def __init__(self, budget=1 << 20, object_limit=1 << 18):
         self.now = START
