@@ -1009,7 +1009,7 @@ GROUPS = {
     "auth": ("required", "requests with credentials"),
     "other": ("required", "Age, Date, the query, cookies"),
     "cdn-cache-control": ("optional", "targeted control: what it replaces, and how strictly it is read"),
-    "interim": ("required", "1xx responses"),
+    "interim": ("required", "1xx responses; that they go through can be seen on sockets only"),
     "cache-groups": ("optional", "responses that go together (RFC 9875)"),
     "no-vary-search": ("optional", "queries that mean the same"),
 }
