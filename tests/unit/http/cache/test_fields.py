@@ -7,11 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netsuite.http.cache.cachecontrol import CacheControl
-from netsuite.http.cache.content import InMemory
 from netsuite.http.cache.groups import GROUPS_AT_MOST, groups_of
 from netsuite.http.cache.preference import favourite
 from netsuite.http.cache.status import forward_field, hit_field, readable
-from netsuite.http.cache.stored import Response, StoredResponse
 from netsuite.http.cache.targeted import parse_targeted, targeted_control
 from netsuite.http.cache.variants import secondary_key
 from netsuite.sansio.structured import Token, parse_list
@@ -59,8 +57,7 @@ def test_groups_are_bounded():
 
 
 def test_marks_are_structured_fields():
-    stored = StoredResponse(Response(200, [(b"cache-control", b"max-age=60")], 0.0, 0.0), InMemory(b""), ())
-    mine = parse_list(hit_field(stored, 70.5)[1])[0]
+    mine = parse_list(hit_field(-10.0)[1])[0]
     assert (mine.value, dict(mine.parameters)) == (Token("netsuite"), {"hit": True, "ttl": -10})
     value = forward_field("stale", 503, ttl=-3.7, stored=True, collapsed=False, detail='the "origin" \u2026 failed')[1]
     assert dict(parse_list(value)[0].parameters) == {
