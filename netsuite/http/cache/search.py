@@ -20,7 +20,7 @@ from netsuite.sansio.structured import InnerList, Item, Member, parse_dictionary
 __all__ = ["SearchIndex", "Variance", "variance_of"]
 
 _RULES_OF_A_PATH: Final = 4
-_LONGEST_QUERY: Final = 8192
+_LONGEST_QUERY: Final = 2048
 
 
 class Variance(NamedTuple):
@@ -32,11 +32,10 @@ class Variance(NamedTuple):
 
     def normal(self, query: bytes) -> tuple[tuple[str, str], ...]:
         """What matters of a query (without its question mark), the same for all that are equivalent."""
-        pairs = _parameters(query)
         if self.ignored is None:
-            pairs = [pair for pair in pairs if pair[0] in self.kept]
-        elif self.ignored:
-            pairs = [pair for pair in pairs if pair[0] not in self.ignored]
+            pairs = [pair for pair in _parameters(query) if pair[0] in self.kept]
+        else:
+            pairs = [pair for pair in _parameters(query) if pair[0] not in self.ignored]
         if not self.ordered:
             # by code units of the name alone, and stable: values of one name keep their order
             pairs.sort(key=lambda pair: pair[0].encode("utf-16-be"))
@@ -47,14 +46,15 @@ def _text(encoded: bytes) -> str:
     return unquote_to_bytes(encoded.replace(b"+", b" ")).decode("utf-8", "replace")
 
 
-def _parameters(query: bytes) -> list[tuple[str, str]]:
+@lru_cache(maxsize=64)
+def _parameters(query: bytes) -> tuple[tuple[str, str], ...]:
     """A query as application/x-www-form-urlencoded."""
     found = []
     for part in query.split(b"&"):
         if part:
             name, _, value = part.partition(b"=")
             found.append((_text(name), _text(value)))
-    return found
+    return tuple(found)
 
 
 def variance_of(lines: Sequence[bytes]) -> Variance | None:
@@ -62,7 +62,7 @@ def variance_of(lines: Sequence[bytes]) -> Variance | None:
     return _variance(b", ".join(lines)) if lines else None
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _variance(value: bytes) -> Variance | None:
     members = parse_dictionary(value)
     if not members:

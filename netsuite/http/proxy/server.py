@@ -153,18 +153,18 @@ class ProxyServer:
         action = decision.action
         if action is Action.HIT:
             self.hits += 1
-            return self._from_store(request, adapter, asked, decision, now)
+            return self._from_store(request, adapter, target.key, asked, decision, now)
         if action is Action.STALE_HIT:
             self.stale_hits += 1
             self.fetches.validate_behind(request, target, asked, decision)
-            return self._from_store(request, adapter, asked, decision, now)
+            return self._from_store(request, adapter, target.key, asked, decision, now)
         if action is Action.TIMEOUT:
             self.misses += 1
             return self._refusal(request, adapter, 504, "Nothing that is stored may answer this request.")
         return self._fetched(request, body, adapter, target, asked, decision)
 
     def _from_store(
-        self, request: Request, adapter: StreamAdapter, asked: Asked, decision: Decision, now: float
+        self, request: Request, adapter: StreamAdapter, key: Key, asked: Asked, decision: Decision, now: float
     ) -> Response:
         stored = decision.stored
         assert stored is not None
@@ -174,6 +174,9 @@ class ProxyServer:
             made.status == stored.status
             and stored.content.body is not None
             and not stored.trailers
+            # what stands in for this very target and request gives way to their own response when that comes
+            and stored.key == key
+            and stored.selected_by(asked)
             and decision.action is Action.HIT
             and now < fresh_until(stored)
             and is_plain(asked)
@@ -231,7 +234,7 @@ class ProxyServer:
             decision = self.cache.decide(key, asked, self._seconds())
             if decision.action in (Action.HIT, Action.STALE_HIT):
                 self.hits += 1
-                return self._from_store(request, adapter, asked, decision, self._seconds())
+                return self._from_store(request, adapter, key, asked, decision, self._seconds())
         return self._refusal(request, adapter, 503, "The response changes faster than it can be fetched.")
 
     # -- answers
