@@ -4,7 +4,7 @@ A request is decided by :mod:`netsuite.http.cache.decision`; what has to be fetc
 :class:`~netsuite.http.proxy.flight.Flight`, from which its asker and whoever joins read while it arrives. Where the
 origin fails, a stored response may stand in; else the client is told what failed, in the words of RFC 9209.
 
-Implements: RFC 9110 sections 7.6, 9.3.6 and 15.2; RFC 9111 sections 3, 4 and 5.1; RFC 9209; RFC 9211; RFC 5861
+Implements: RFC 9110 sections 7.6, 9.3.6 and 15.2; RFC 9111 sections 3, 4 and 5.1; RFC 5861
 """
 
 from __future__ import annotations
