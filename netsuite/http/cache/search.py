@@ -20,6 +20,7 @@ from netsuite.sansio.structured import InnerList, Item, Member, parse_dictionary
 __all__ = ["SearchIndex", "Variance", "variance_of"]
 
 _RULES_OF_A_PATH: Final = 4
+_TARGETS_THAT_MEAN_THE_SAME: Final = 4
 _LONGEST_QUERY: Final = 2048
 
 
@@ -100,7 +101,7 @@ def _names(member: Member) -> frozenset[str] | None:
 
 
 class SearchIndex:
-    """Targets that are stored under one query and good for others; at most ``limit`` of them are remembered.
+    """Targets that are stored under one query and good for others; at most ``limit`` such queries are remembered.
 
     It only proposes: whoever asks looks whether the target is still stored, and by the same rule. ``used`` is false as
     long as there is nothing to propose.
@@ -112,7 +113,7 @@ class SearchIndex:
         self._limit = limit
         self.used = False
         self._rules: OrderedDict[bytes, tuple[Variance, ...]] = OrderedDict()
-        self._targets: OrderedDict[int, bytes] = OrderedDict()
+        self._targets: OrderedDict[int, tuple[bytes, ...]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._targets)
@@ -126,8 +127,8 @@ class SearchIndex:
         others = [each for each in self._rules.pop(path, ()) if each != rule]
         self._rules[path] = (rule, *others)[:_RULES_OF_A_PATH]
         mark = hash((path, rule, rule.normal(query)))
-        self._targets.pop(mark, None)
-        self._targets[mark] = key
+        others_like_it = [each for each in self._targets.pop(mark, ()) if each != key]
+        self._targets[mark] = (key, *others_like_it)[:_TARGETS_THAT_MEAN_THE_SAME]
         if len(self._targets) > self._limit:
             self._targets.popitem(last=False)
         if len(self._rules) > self._limit:
@@ -142,10 +143,9 @@ class SearchIndex:
         found = []
         for rule in rules:
             normal = rule.normal(query)
-            other = self._targets.get(hash((path, rule, normal)))
-            # the mark is only a hash: what it leads to must be equal in truth
-            if other is not None and other != key:
+            for other in self._targets.get(hash((path, rule, normal)), ()):
                 its_path, _, its_query = other.partition(b"?")
-                if its_path == path and rule.normal(its_query) == normal:
+                # the mark is only a hash: what it leads to must be equal in truth
+                if other != key and its_path == path and rule.normal(its_query) == normal:
                     found.append((other, rule))
         return found
