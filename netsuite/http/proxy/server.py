@@ -119,7 +119,8 @@ class ProxyServer:
         explanation = explain(self.cache, target.key, asked, now, decision)
         explanation["origin"] = target.next_hop
         explanation["upstream"] = self.fetches.upstream_lines(request, target, decision)
-        explanation["under way"] = self.fetches.under_way(target.key) is not None
+        explanation["uncacheable"] = self.fetches.uncacheable.knows(target.key, now)
+        explanation["under_way"] = self.fetches.under_way(target.key) is not None
         return explanation
 
     def _decide(self, request: Request, target: Target, asked: Asked, now: float) -> Decision:

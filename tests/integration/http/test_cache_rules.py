@@ -183,13 +183,20 @@ class Explained(ProxyCase):
         self.assertEqual(found["decision"]["action"], "revalidate")
         self.assertEqual(len(self.origin.seen), 1)
 
+    async def test_what_was_not_for_others(self):
+        self.script = lambda side, head, body: side.say(reply(b"x", "Cache-Control: private"))
+        await self.ask("/mine")
+        answer = await self.explain("/mine")
+        self.assertTrue(answer["explanation"]["uncacheable"])
+        self.assertTrue([line for line in answer["lines"] if "not for others" in line])
+
     async def test_a_fetch_that_is_under_way(self):
         held = []
         self.script = lambda side, head, body: held.append(side)
         asking = Deferred.fromCoroutine(self.ask("/slow"))
         while not held:
             await sleep(self.reactor, 0.01)
-        self.assertTrue((await self.explain("/slow"))["explanation"]["under way"])
+        self.assertTrue((await self.explain("/slow"))["explanation"]["under_way"])
         held[0].say(reply(b"x", FRESH))
         await asking
 
