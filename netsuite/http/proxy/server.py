@@ -143,7 +143,7 @@ class ProxyServer:
         if isinstance(target, Refused):
             return self._refusal(request, adapter, target.status, target.detail)
         if loops(request.headers, self._pseudonym):
-            return self._refusal(request, adapter, 508, "This request has passed here before.")
+            return self._refusal(request, adapter, 508, "This request has passed here before.", "proxy_loop_detected")
         if request.method in TRACING and request.header(b"max-forwards") == b"0":
             if request.method == b"TRACE":
                 return self._refusal(request, adapter, 405, "This proxy does not show what was sent to it.")
@@ -334,9 +334,10 @@ class ProxyServer:
             request, adapter, failed.status, f"The origin's answer cannot be had: {failed.detail}.", headers
         )
 
-    def _refusal(self, request: Request, adapter: StreamAdapter, status: int, detail: str) -> Response:
+    def _refusal(self, request: Request, adapter: StreamAdapter, status: int, detail: str, error: str = "") -> Response:
         self.refusals += 1
-        return self._page(request, adapter, status, detail, [])
+        told = [proxy_status(Trouble(status, error, detail))] if error else []
+        return self._page(request, adapter, status, detail, told)
 
     def _page(
         self, request: Request, adapter: StreamAdapter, status: int, detail: str, headers: list[Field]
@@ -379,7 +380,8 @@ class ProxyServer:
         host, port = found
         ports = self._settings.connect_ports
         if port not in ports if ports is not None else self._on_network and port != 443:
-            return self._refusal(request, adapter, 403, f"Tunnels to port {port} are not allowed here.")
+            detail = f"Tunnels to port {port} are not allowed here."
+            return self._refusal(request, adapter, 403, detail, "http_request_denied")
         try:
             out = await self.client.tunnel(host, port, body)
         except Exception as problem:

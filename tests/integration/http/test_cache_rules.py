@@ -101,6 +101,15 @@ class Told(ProxyCase):
             answer = await self.ask("/fault")
             self.assertEqual(members(answer, "proxy-status")[-1][1]["error"], Token(word), sent)
 
+    async def test_refusals_have_their_words(self):
+        answer = await self.ask("/", f"CDN-Loop: {self.server._pseudonym.decode()}")
+        self.assertEqual(members(answer, "proxy-status")[-1][1]["error"], Token("proxy_loop_detected"))
+        self.proxy = self.serve(connect_ports=[1])
+        self.port = self.proxy.addresses()[0].port
+        answer = await self.ask("127.0.0.1:2", method="CONNECT")
+        self.assertEqual(answer.status, 403)
+        self.assertEqual(members(answer, "proxy-status")[-1][1]["error"], Token("http_request_denied"))
+
     async def test_a_forward_proxy_leaves_targeted_fields_to_others(self):
         self.proxy = self.serve()
         self.port = self.proxy.addresses()[0].port
