@@ -245,7 +245,9 @@ def _dictionary(reader: _Reader) -> dict[str, Member]:
         plain = _PLAIN_MEMBER.match(text, reader.at)
         if plain is not None:
             name, number, token, comma = plain.groups()
-            found[name] = _TRUE if number is token else Item(Token(token) if number is None else int(number))
+            found[name] = (
+                _TRUE if number is None and token is None else Item(Token(token) if number is None else int(number))
+            )
             reader.at = plain.end()
             more = comma is not None
             if more and reader.at == len(text):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 
 import http_sfv
@@ -76,7 +77,8 @@ def test_http_sfv_agrees(kind, read, write):
     @given(_SOUP)
     @example(b"a;b;c=1, d=(1 2);e")
     def agree(value):
-        assume(value.strip(b" "))  # theirs refuses an empty field, which is an empty list
+        # theirs refuses an empty field, which is an empty list, and takes a number that ends in its point
+        assume(value.strip(b" ") and not re.search(rb"[0-9]\.(?![0-9])", value))
         ours = read(value)
         theirs = _theirs(kind, value)
         assert (None if ours is None else write(ours)) == theirs
