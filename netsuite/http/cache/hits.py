@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from netsuite.http.cache.cachecontrol import NO_DIRECTIVES
 from netsuite.http.cache.decision import fresh_until
+from netsuite.http.cache.status import HIT, hit_field
 from netsuite.http.cache.stored import Field, Request, StoredResponse
 from netsuite.http.wire.fieldblock import field_lines, status_field
 from netsuite.http.wire.http2frames import Framed, answer_frames
@@ -17,13 +18,13 @@ from netsuite.http.wire.lines import prefixes, status_line
 __all__ = ["StoredAnswer", "hit_marks", "is_plain"]
 
 _ONE_PIECE = 16 * 1024
+_WHOLE = b"%b\r\nAge: %d\r\nCache-Status: " + HIT + b"%d%b"
 
 
 def hit_marks(stored: StoredResponse, now: float, detail: bytes = b"") -> list[Field]:
-    """Age and Cache-Status of an answer from the store."""
+    """Age and Cache-Status of an answer from the store; ``detail`` is a token."""
     age = int(stored.age(now))
-    status = b"netsuite; hit; ttl=%d" % (stored.lifetime.seconds - age)
-    return [(b"age", b"%d" % age), (b"cache-status", status + detail)]
+    return [(b"age", b"%d" % age), hit_field(stored.lifetime.seconds - age, detail)]
 
 
 def is_plain(request: Request) -> bool:
@@ -85,10 +86,5 @@ class StoredAnswer:
         if not self._head:
             self._compose()
         age = int(stored.age(now))
-        head = b"%b\r\nAge: %d\r\nCache-Status: netsuite; hit; ttl=%d%b" % (
-            self._head,
-            age,
-            stored.lifetime.seconds - age,
-            self._tail,
-        )
+        head = _WHOLE % (self._head, age, stored.lifetime.seconds - age, self._tail)
         return (head, self._body) if self._body else head

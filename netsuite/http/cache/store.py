@@ -112,6 +112,17 @@ class Store:
         self.on_purge(key)
         return len(variants)
 
+    def purge_groups(self, origin: bytes, groups: Sequence[bytes]) -> int:
+        """Purge every target of an origin with a variant in one of these groups (RFC 9875); how many responses went."""
+        named = frozenset(groups)
+        start = origin + b"/"
+        found = [
+            key
+            for key, variants in self._targets.items()
+            if key.startswith(start) and any(not named.isdisjoint(each.groups) for each in variants)
+        ]
+        return sum(map(self.purge, found))
+
     def clear(self) -> None:
         """Forget everything."""
         gone = [stored for variants in self._targets.values() for stored in variants]

@@ -1,6 +1,6 @@
 """Messages on their way through the proxy: what is taken from them, and what is added.
 
-Implements: RFC 9110 sections 6.6.1, 7.6 and 15.2; RFC 7239
+Implements: RFC 9110 sections 6.6.1, 7.6 and 15.2; RFC 7239; RFC 8586 section 2
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any, Final
 from netsuite.common.body import Body
 from netsuite.common.stream import StreamAdapter
 from netsuite.http.cache.decision import Action, Decision
+from netsuite.http.cache.status import readable
 from netsuite.http.cache.stored import Field
 from netsuite.http.cache.stored import Request as Asked
 from netsuite.http.cache.stored import Response as Arrived
@@ -60,6 +61,7 @@ def upstream_request(
         headers.append((b"x-forwarded-proto", request.scheme.encode()))
         headers.append((b"x-forwarded-host", host))
         headers.append((b"forwarded", forwarded_element(peer, host, request.scheme)))
+        headers.append((b"cdn-loop", pseudonym))
     hops = request.header(b"max-forwards")
     if hops is not None and hops.isdigit() and request.method in TRACING:
         headers = [field for field in headers if field[0] != b"max-forwards"]
@@ -70,18 +72,29 @@ def upstream_request(
 
 
 class Arrival(Arrived):
-    """A response from an origin; ``selection`` is set where others may read it."""
+    """A response from an origin; ``selection`` is set where others may read it, ``unstored`` says why it is not stored.
 
-    __slots__ = ("selection",)
+    ``targets`` as for every response.
+    """
 
-    def __init__(self, fetched: Fetched, request_time: float, response_time: float, pseudonym: bytes) -> None:
+    __slots__ = ("selection", "unstored")
+
+    def __init__(
+        self,
+        fetched: Fetched,
+        request_time: float,
+        response_time: float,
+        pseudonym: bytes,
+        targets: Sequence[bytes] = (),
+    ) -> None:
         response = fetched.response
-        lines = end_to_end(response.headers)
+        lines = readable(end_to_end(response.headers))
         if not any(name == b"date" for name, _ in lines):
             lines.append((b"date", format_date(response_time)))
         lines.append((b"via", via_element(response.version, pseudonym)))
-        super().__init__(response.status, lines, request_time, response_time)
+        super().__init__(response.status, lines, request_time, response_time, targets)
         self.selection: tuple[bytes | None, ...] = ()
+        self.unstored = ""
 
     @property
     def length(self) -> int | None:

@@ -11,10 +11,11 @@ from twisted.internet.defer import Deferred
 from netsuite.common.commons import Commons
 from netsuite.common.listen import StreamListener, stream_listener
 from netsuite.common.service import NetsuiteService
+from netsuite.http.proxy.control import CacheControls
 from netsuite.http.proxy.server import ProxyServer
 from netsuite.http.proxy.settings import ProxySettings
 from netsuite.http.versions import kind
-from netsuite.interfaces import Address, Health, INameResolver, IOffers, LookupFailed
+from netsuite.interfaces import Address, Health, IControlled, INameResolver, IOffers, LookupFailed
 
 if TYPE_CHECKING:
     from netsuite.common.quicport import QuicListener
@@ -46,6 +47,10 @@ class ProxyService(NetsuiteService):
             for text in settings.listen
         ]
         self._measure()
+
+    def register(self, offers: IOffers) -> None:
+        """Offer the cache to the ``netsuite`` command."""
+        offers.provide(IControlled, CacheControls(self.server), "cache")
 
     def join(self, offers: IOffers) -> None:
         """Take the resolver of the site."""

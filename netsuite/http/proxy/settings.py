@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, StringConstraints
 
 from netsuite.common.settings import AccessRules, Table
 
-__all__ = ["ProxySettings"]
+__all__ = ["ProxySettings", "targets_of"]
 
 
 def _origin(value: str) -> str:
@@ -40,6 +40,12 @@ class ProxySettings(Table):
         False, description="As a reverse proxy: whether the origin sees the client's Host instead of its own."
     )
     verify: bool = Field(True, description="Whether the certificates of https origins are verified.")
+    targeted: list[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]+$")]] | None = Field(
+        None,
+        description="Fields that take the place of Cache-Control and Expires for this cache, the strongest first (RFC "
+        "9213). Not set: CDN-Cache-Control for a reverse proxy, none for a forward proxy.",
+        examples=[["example-cache-control", "cdn-cache-control"]],
+    )
     cache_bytes: NonNegativeInt = Field(256 << 20, description="Bytes of memory for stored responses.")
     object_limit: PositiveInt = Field(16 << 20, description="The largest body that is stored or shared, in bytes.")
     allow: AccessRules = Field(
@@ -75,3 +81,11 @@ class ProxySettings(Table):
         10.0, description="Seconds that a request waits for another's answer before it asks for itself."
     )
     collapse_limit: PositiveInt = Field(20000, description="Requests that wait for one answer; more ask by themselves.")
+
+
+def targets_of(settings: ProxySettings) -> tuple[bytes, ...]:
+    """The target list: a reverse proxy stands before an origin, as a CDN does; a forward proxy works for clients."""
+    names = settings.targeted
+    if names is None:
+        names = ["cdn-cache-control"] if settings.origin is not None else []
+    return tuple(name.lower().encode("ascii") for name in names)
