@@ -14,6 +14,7 @@ from urllib.parse import urljoin, urlsplit
 
 from netsuite.http.cache.content import Content
 from netsuite.http.cache.decision import Decision, decide
+from netsuite.http.cache.partial import partly
 from netsuite.http.cache.store import Key, Store
 from netsuite.http.cache.stored import Field, Request, Response, StoredResponse
 from netsuite.http.cache.variants import secondary_key
@@ -59,7 +60,8 @@ class Cache:
 
     def decide(self, key: Key, request: Request, now: float) -> Decision:
         """What to do with a request for a target."""
-        return decide(request, self.store.lookup(key), now)
+        stored = self.store.lookup(key)
+        return partly(decide(request, stored, now), request, stored, now, self.store.object_limit)
 
     def may_store(self, key: Key, request: Request, response: Response) -> bool:
         """Whether a response to a request for a target may be stored (RFC 9111 section 3)."""

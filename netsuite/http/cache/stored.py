@@ -100,6 +100,23 @@ class Response:
         )
 
 
+_OF_THE_RESPONSE: Final = (
+    "control",
+    "date",
+    "etag",
+    "fields",
+    "initial_age",
+    "last_modified",
+    "lifetime",
+    "modified",
+    "request_time",
+    "response_time",
+    "selection",
+    "status",
+    "vary",
+)
+
+
 class StoredResponse:
     """One stored response: never changed once made, a 304 makes a new one around the same content.
 
@@ -158,6 +175,17 @@ class StoredResponse:
     def selected_by(self, request: Request) -> bool:
         """Whether the request's fields are those that Vary asks for."""
         return not self.vary or secondary_key(self.vary, request.fields) == self.selection
+
+    def holding(self, content: Content) -> StoredResponse:
+        """The same response with other content: more of it, or a way to get at more."""
+        made = StoredResponse.__new__(StoredResponse)
+        for name in _OF_THE_RESPONSE:
+            setattr(made, name, getattr(self, name))
+        made.content = content
+        made.alive = True
+        made.key = b""
+        made.heads = set()
+        return made
 
     def freshened(
         self, lines: Sequence[Field], request: Request, request_time: float, response_time: float
