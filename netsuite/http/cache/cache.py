@@ -14,7 +14,7 @@ from urllib.parse import urljoin, urlsplit
 
 from netsuite.http.cache.content import Content
 from netsuite.http.cache.decision import Decision, decide
-from netsuite.http.cache.partial import partly
+from netsuite.http.cache.partial import current_of, partly
 from netsuite.http.cache.store import Key, Store
 from netsuite.http.cache.stored import Field, Request, Response, StoredResponse
 from netsuite.http.cache.variants import secondary_key
@@ -93,6 +93,9 @@ class Cache:
             if not fitting:
                 return None
             chosen = fitting[-1]
+        if not chosen.alive:
+            # more of it may have come meanwhile
+            chosen = current_of(self.store, key, request, chosen) or chosen
         fresh = chosen.freshened(response.lines, request, response.request_time, response.response_time)
         if response.control.no_store or request.control.no_store:
             self.store.drop(key, chosen)

@@ -25,8 +25,8 @@ from netsuite.http.wire.ranges import Span
 from netsuite.sansio.spans import lacking, length
 
 __all__ = [
-    "Incoming",
     "as_whole",
+    "boundary_of",
     "continues",
     "current_of",
     "extend",
@@ -34,8 +34,10 @@ __all__ = [
     "keep_parts",
     "missing_of",
     "partly",
+    "parts_of",
     "range_field",
     "strong_validator",
+    "suffices",
 ]
 
 _OF_THE_PART: Final = frozenset({b"content-length", b"content-range"})
@@ -104,58 +106,33 @@ def _same_representation(stored: StoredResponse, fields: Mapping[bytes, Sequence
     return not tags and list(fields.get(b"last-modified", ())) == [validator]
 
 
-class Incoming:
-    """Collects the body of a 206 that is stored by itself: one part, or several (multipart/byteranges).
+def boundary_of(response: Response) -> bytes | None:
+    """What separates the parts of a 206 that holds several; None if it does not, or contradicts itself."""
+    kinds = response.fields.get(b"content-type", ())
+    if response.status != 206 or b"content-range" in response.fields or len(kinds) != 1:
+        return None
+    return byteranges_boundary(kinds[0])
 
-    ``whole`` is the response that it will be stored as, ``size`` the complete length, ``parts`` what came of it;
-    ``fits`` is false once the body contradicts the head. All are sure only at the end of the body.
-    """
 
-    def __init__(self, response: Response) -> None:
-        self._response = response
-        self._extent = extent_of(response)
-        boundary = None
-        if self._extent is None and b"content-range" not in response.fields:
-            kinds = response.fields.get(b"content-type", ())
-            boundary = byteranges_boundary(kinds[0]) if len(kinds) == 1 else None
-        self._several = Byteranges(boundary) if boundary is not None else None
-        self._chunks: list[bytes] = []
-        self._arrived = 0
-        self.fits = self._several is not None or (self._extent is not None and self._extent.size is not None)
-
-    @property
-    def extent(self) -> Extent | None:
-        """The part, if it is one."""
-        return self._extent
-
-    def feed(self, data: bytes) -> None:
-        """Take what arrived next."""
-        if not self.fits:
-            return
-        self._arrived += len(data)
-        if self._several is None:
-            assert self._extent is not None
-            self._chunks.append(data)
-            self.fits = self._arrived <= self._extent.span[1] - self._extent.span[0]
-            return
-        try:
-            self._several.feed(data)
-        except Malformed:
-            self.fits = False
-
-    def finish(self) -> tuple[Response, int, Parts] | None:
-        """What is to be stored, of which length, and its parts; None if the body was not what the head promised."""
-        if not self.fits:
+def parts_of(response: Response, content: bytes) -> tuple[Response, int, Parts] | None:
+    """What a 206 brought: as which response it is stored, of which length, and the parts; None if there is a doubt."""
+    extent = extent_of(response)
+    if extent is not None:
+        first, stop = extent.span
+        if extent.size is None or len(content) != stop - first:
             return None
-        if self._several is not None:
-            if not self._several.complete or self._several.size is None:
-                return None
-            return as_whole(self._response, self._several.content_type), self._several.size, self._several.parts
-        assert self._extent is not None
-        first, stop = self._extent.span
-        if self._arrived != stop - first or self._extent.size is None:
-            return None
-        return as_whole(self._response), self._extent.size, [((first, stop), b"".join(self._chunks))]
+        return as_whole(response), extent.size, [(extent.span, content)]
+    boundary = boundary_of(response)
+    if boundary is None:
+        return None
+    several = Byteranges(boundary)
+    try:
+        several.feed(content)
+    except Malformed:
+        return None
+    if not several.complete or several.size is None:
+        return None
+    return as_whole(response, several.content_type), several.size, several.parts
 
 
 def keep_parts(
@@ -224,6 +201,11 @@ def missing_of(request: Request, stored: StoredResponse, now: float) -> list[Spa
     return lacking(stored.content.spans(), [(0, size)] if spans is None else spans)
 
 
+def suffices(request: Request, stored: StoredResponse, now: float) -> bool:
+    """Whether what is there of a stored response answers a request."""
+    return is_not_modified(request.method, request.fields, stored, now) or not missing_of(request, stored, now)
+
+
 def partly(decision: Decision, request: Request, stored: Sequence[StoredResponse], now: float, limit: int) -> Decision:
     """The decision where what was selected, or might be, is incomplete; ``limit`` is the largest body that is stored.
 
@@ -239,9 +221,8 @@ def partly(decision: Decision, request: Request, stored: Sequence[StoredResponse
     control = request.control
     ranges = request.fields.get(b"range")
     if request.method == b"GET":
-        missing = missing_of(request, chosen, now)
-        if not missing or is_not_modified(request.method, request.fields, chosen, now):
-            if ranges and decision.validators:
+        if suffices(request, chosen, now):
+            if ranges and decision.action is not Action.HIT:
                 # validated for this range only: should the representation have changed, not all of it comes
                 return decision._replace(validators=(*decision.validators, (b"range", b", ".join(ranges))))
             return decision
@@ -250,7 +231,7 @@ def partly(decision: Decision, request: Request, stored: Sequence[StoredResponse
         else:
             forward, why = "partial", "parts of it are missing"
         validator = strong_validator(chosen)
-        combines = validator is not None and length(missing) <= limit
+        combines = validator is not None and length(missing_of(request, chosen, now)) <= limit
         if control.only_if_cached:
             return Decision(Action.TIMEOUT, "", "only-if-cached, and parts are missing", "RFC 9111 5.2.1.7")
         if combines and validator is not None and not request.authorized and not control.no_store:

@@ -23,7 +23,7 @@ from netsuite.http.cache.cache import Cache
 from netsuite.http.cache.content import InMemory
 from netsuite.http.cache.decision import Action, Decision, Failure, fresh_until, may_serve_stale
 from netsuite.http.cache.hits import StoredAnswer, hit_marks, is_plain
-from netsuite.http.cache.partial import missing_of
+from netsuite.http.cache.partial import suffices
 from netsuite.http.cache.store import Key, Store
 from netsuite.http.cache.stored import Field, StoredResponse
 from netsuite.http.cache.stored import Request as Asked
@@ -32,8 +32,9 @@ from netsuite.http.proxy.fetching import Fetches, Resolve
 from netsuite.http.proxy.flight import Flight, Landing
 from netsuite.http.proxy.hops import loops
 from netsuite.http.proxy.passage import TRACING, Arrival, Counted
+from netsuite.http.proxy.patchwork import Patchwork
 from netsuite.http.proxy.settings import ProxySettings
-from netsuite.http.proxy.slices import Patchwork, Slice, Wish
+from netsuite.http.proxy.slices import Slice, Wish
 from netsuite.http.proxy.targets import Refused, ReverseTargets, Target, forward_target, tunnel_target
 from netsuite.http.proxy.troubles import Trouble, trouble
 from netsuite.http.versions import Versions
@@ -207,7 +208,7 @@ class ProxyServer:
                 return self._from_flight(request, adapter, flight, asked, decision, own)
             if landing is Landing.TAKE:
                 return self._handed(request, adapter, flight, decision)
-            if landing is Landing.STORED and own and self._answers(flight.response, asked):
+            if landing is Landing.STORED and own and self._suffices(flight.response, asked):
                 self.validations += 1
                 now = self._seconds()
                 mark = b"netsuite; fwd=%b; fwd-status=304; stored" % decision.forward.encode()
@@ -224,9 +225,8 @@ class ProxyServer:
                 return self._from_store(request, adapter, asked, decision, self._seconds())
         return self._refusal(request, adapter, 503, "The response changes faster than it can be fetched.")
 
-    def _answers(self, stored: StoredResponse | None, asked: Asked) -> bool:
-        """Whether all that a request needs of a stored response is there."""
-        return stored is not None and not missing_of(asked, stored, self._seconds())
+    def _suffices(self, stored: StoredResponse | None, asked: Asked) -> bool:
+        return stored is not None and suffices(asked, stored, self._seconds())
 
     # -- answers
 

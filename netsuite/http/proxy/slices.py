@@ -25,13 +25,15 @@ from netsuite.http.cache.cache import Cache
 from netsuite.http.cache.content import Content
 from netsuite.http.cache.decision import fresh_until
 from netsuite.http.cache.partial import (
-    Incoming,
     as_whole,
+    boundary_of,
     continues,
     current_of,
     extend,
+    extent_of,
     keep_parts,
     missing_of,
+    parts_of,
     range_field,
     strong_validator,
 )
@@ -40,15 +42,13 @@ from netsuite.http.cache.store import Key
 from netsuite.http.cache.stored import Field, StoredResponse
 from netsuite.http.cache.stored import Request as Asked
 from netsuite.http.client import Fetched
-from netsuite.http.proxy.flight import Flight, Landing, Reader
+from netsuite.http.proxy.flight import Flight, Reader
 from netsuite.http.proxy.passage import Arrival
 from netsuite.http.proxy.targets import Target
 from netsuite.http.wire.messages import Request
-from netsuite.http.wire.ranges import Span
-from netsuite.sansio.connection import Source
-from netsuite.sansio.spans import covers, lacking
+from netsuite.sansio.spans import covers
 
-__all__ = ["Patchwork", "Slice", "Slices", "Wish"]
+__all__ = ["Slice", "Slices", "Wish"]
 
 _PIECE: Final = 256 * 1024
 
@@ -226,15 +226,12 @@ class Slices:
 
     async def open(self, flight: Flight, wish: Wish, arrived: Arrival, fetched: Fetched) -> bool:
         """Store the 206 that answers a request's own ranges, while it is read; False if that is not to be."""
-        incoming, whole = Incoming(arrived), as_whole(arrived)
-        limit = self._store.object_limit
-        length = arrived.length
-        extent = incoming.extent
-        if length is None and extent is not None:
-            length = extent.span[1] - extent.span[0]
-        if not incoming.fits or length is None or length > limit or not self._cache.may_store(*_of(wish), whole):
+        whole, extent = as_whole(arrived), extent_of(arrived)
+        length = arrived.length if extent is None else extent.span[1] - extent.span[0]
+        fits = boundary_of(arrived) is not None if extent is None else extent.size is not None
+        if not fits or not self._cache.may_store(*_of(wish), whole):
             return False
-        if not self._fetching.has_room(length):
+        if not (length is None or length <= self._store.object_limit) or not self._fetching.has_room(length or 0):
             return False
         if extent is not None and extent.size is not None:
             seen = StoredResponse(whole, Sparse(extent.size), ())
@@ -247,29 +244,37 @@ class Slices:
                     self._under_way.setdefault(_name(wish, opened), []).append(part)
                 await self._pour(part, wish, fetched, keeps=True)
                 return True
+        await self._pour_through(flight, wish, arrived, fetched)
+        return True
+
+    async def _pour_through(self, flight: Flight, wish: Wish, arrived: Arrival, fetched: Fetched) -> None:
+        """Hand over a 206 as it came, and store what it brought: several parts, or one that cannot be combined."""
         flight.share(arrived, arrived.length, False)
-        flight.narrow()
+        self._fetching.keeping(flight, True)
         try:
             async for chunk in fetched.body:
-                incoming.feed(chunk)
                 flight.add(chunk)
-                if not flight.attended and not incoming.fits:
-                    raise BodyFailed("nobody reads it, and it is not stored")
-                await flight.room()
+                if flight.keeping and flight.arrived > self._store.object_limit:
+                    flight.narrow()
+                if not flight.keeping:
+                    if not flight.attended:
+                        raise BodyFailed("nobody reads it, and it is not stored")
+                    await flight.room()
         except BodyFailed as failed:
             flight.break_off(str(failed))
-            return True
+            return
         except BaseException:
             flight.break_off("the fetch was given up")
             raise
         finally:
+            self._fetching.keeping(flight, False)
             await fetched.body.aclose()
-        found = incoming.finish()
+        content = flight.content() if flight.keeping else None
+        found = parts_of(arrived, content) if content is not None else None
         if found is not None:
             key, asked = _of(wish)
             keep_parts(self._store, key, asked, *found, wish.generation)
-        flight.end(fetched.body.trailers)
-        return True
+        flight.end(fetched.body.trailers, content)
 
     async def _pour(self, part: Slice, wish: Wish, fetched: Fetched, *, keeps: bool) -> None:
         """Let readers have a slice while it arrives, and store what came of it."""
@@ -327,128 +332,6 @@ class Slices:
             parts.remove(part)
             if not parts:
                 del self._under_way[name]
-
-
-class Patchwork:
-    """A Content that is whole: what is stored, and what is missing as it is fetched; ``part`` is the first of that."""
-
-    __slots__ = ("_part", "_slices", "_stored", "_wish", "body", "cost", "size")
-
-    def __init__(self, slices: Slices, wish: Wish, stored: StoredResponse, part: Slice) -> None:
-        self.size = stored.content.size
-        self.cost = 0
-        self.body: bytes | None = None
-        self._slices = slices
-        self._wish = wish
-        self._stored = stored
-        self._part: Slice | None = part
-
-    def spans(self) -> Sequence[Span]:
-        """All of it, sooner or later."""
-        return ((0, self.size),)
-
-    def piece(self, first: int, stop: int) -> bytes | Source:
-        """Bytes that are there, or a source."""
-        if covers(self._stored.content.spans(), [(first, stop)]):
-            return self._stored.content.piece(first, stop)
-        part = self._part
-        if part is not None and not part.flight.keeping:
-            self._part = None  # what is not kept can be read once
-        return Walk(self._slices, self._wish, self._stored, first, stop, part)
-
-
-class Walk:
-    """A source that goes through a span from part to part: stored ones, slices under way, slices of its own."""
-
-    __slots__ = ("_at", "_reader", "_ready", "_slices", "_stop", "_stored", "_until", "_wish")
-
-    def __init__(
-        self, slices: Slices, wish: Wish, stored: StoredResponse, first: int, stop: int, part: Slice | None
-    ) -> None:
-        self._slices = slices
-        self._wish = wish
-        self._stored = stored
-        self._at = first
-        self._stop = stop
-        self._until = first
-        self._reader: Reader | None = None
-        self._ready: tuple[int, Slice, Reader] | None = None
-        missing = lacking(stored.content.spans(), [(first, stop)])[0][0]
-        if part is not None and part.first <= missing < part.stop:
-            # entered now: it must not be given up while what comes before it is sent
-            self._ready = missing, part, self._enter(part, missing)
-
-    def __aiter__(self) -> Walk:
-        return self
-
-    async def __anext__(self) -> bytes:
-        while self._at < self._stop:
-            if self._reader is None:
-                run = self._held()
-                if run:
-                    self._at += len(run)
-                    return run
-                self._reader = await self._boarded()
-            try:
-                chunk = await self._reader.__anext__()
-            except StopAsyncIteration:
-                await self._leave()
-                if self._at < self._until:
-                    raise BodyFailed("a part ended before its end") from None
-                continue
-            self._at += len(chunk)
-            return chunk
-        raise StopAsyncIteration
-
-    def _held(self) -> bytes:
-        """What is stored from here on, as far as it lies in one piece."""
-        for content in (self._stored.content, self._slices.held(self._wish, self._stored)):
-            if isinstance(content, Sparse):
-                run = content.run(self._at, self._stop)
-            else:
-                run = content.body[self._at : min(self._stop, self._at + _PIECE)] if content.body is not None else b""
-            if run:
-                return run
-        return b""
-
-    async def _boarded(self) -> Reader:
-        """A reader of the slice that brings the next byte."""
-        slices, wish, stored = self._slices, self._wish, self._stored
-        ready, self._ready = self._ready, None
-        if ready is not None and ready[0] == self._at:
-            _, part, reader = ready
-        else:
-            if ready is not None:
-                await ready[2].aclose()
-            known = slices.over(wish, stored, self._at)
-            if known is not None and await known.flight.landed(False, None) is Landing.READ and self._fits(known):
-                part = known
-            else:
-                part = slices.depart(wish, stored, self._at, self._stop, shared=known is None)
-                if await part.flight.landed(True, None) is not Landing.READ or not self._fits(part):
-                    raise BodyFailed("the representation changed while it was sent, or the rest of it cannot be had")
-            reader = self._enter(part, self._at)
-        self._until = min(self._stop, part.stop)
-        slices.ahead(wish, stored, part.stop, self._stop)
-        return reader
-
-    def _fits(self, part: Slice) -> bool:
-        return part.first <= self._at < part.stop and part.flight.response is part
-
-    def _enter(self, part: Slice, first: int) -> Reader:
-        return part.flight.reader().span(first - part.first, min(self._stop, part.stop) - part.first)
-
-    async def _leave(self) -> None:
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            await reader.aclose()
-
-    async def aclose(self) -> None:
-        """Done, or the client has gone."""
-        ready, self._ready = self._ready, None
-        if ready is not None:
-            await ready[2].aclose()
-        await self._leave()
 
 
 def _name(wish: Wish, stored: StoredResponse) -> Name:
