@@ -15,7 +15,7 @@ Implements: RFC 9110 sections 13.1.5, 14.2, 15.3.7; RFC 9111 sections 3.3, 3.4
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -49,8 +49,6 @@ from netsuite.http.wire.messages import Request
 from netsuite.sansio.spans import covers
 
 __all__ = ["Slice", "Slices", "Wish"]
-
-_PIECE: Final = 256 * 1024
 
 
 class Wish(NamedTuple):
