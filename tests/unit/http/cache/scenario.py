@@ -148,7 +148,10 @@ class Scenario:
             )
             extent = continues(stored, response)
             if extent is None or extent.span != span or len(body) != span[1] - span[0]:
-                self.store.drop(key, stored)
+                if status in (200, 206, 304, 416):
+                    self.store.drop(key, stored)
+                if status not in (206, 304, 416):
+                    return self._landed(key, request, response, body, generation, upstream)
                 return self.ask(path, method, headers)
             whole = as_whole(response)
             fresh = stored.freshened(whole.lines, request, self.now, self.now)
