@@ -25,7 +25,7 @@ from netsuite.testing.commons import make_commons
 from netsuite.testing.network import Network
 from tests.integration.http.scripted import Origin, ask
 
-SIZES = (3000, 2500, 4000)
+SIZES = (3000, 3000, 2500, 3000)
 KEY = b"http://origin.test/file"
 
 
@@ -205,11 +205,32 @@ LIMITS = st.sampled_from(
         {"slice_bytes": 700, "cache_bytes": 9000},
     ]
 )
+A_CHANGE = [
+    ("ask", [("Range: bytes=0-999",)]),
+    ("change", None),
+    ("moods", ["careless", "good"]),
+    ("ask", [("Range: bytes=500-1500",)]),
+]
+A_LATER_CHANGE = [
+    ("ask", [("Range: bytes=500-600",)]),
+    ("moods", ["good", "changed", "careless", "good"]),
+    ("ask", [("Range: bytes=0-2000",), ("Range: bytes=100-2900",)]),
+    ("ask", [("Range: bytes=0-700",)]),
+]
+OVERTAKEN = [
+    ("ask", [("Range: bytes=0-99",)]),
+    ("moods", ["good", "changed", "good"]),
+    ("ask", [("Range: bytes=0-299",), ("Cache-Control: no-cache",), ("Range: bytes=50-999",)]),
+    ("ask", [()]),
+]
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @QUICK
 @given(control=CONTROLS, limits=LIMITS, steps=STEPS)
+@example("max-age=3600", {"slice_bytes": 512}, A_CHANGE)
+@example("max-age=3600", {"slice_bytes": 512}, A_LATER_CHANGE)
+@example("max-age=3600", {"slice_bytes": 512}, OVERTAKEN)
 def test_every_byte_is_of_one_version_and_in_its_place(control, limits, steps):
     with tempfile.TemporaryDirectory() as folder:
         site = Site(folder, control, **limits)
