@@ -668,6 +668,8 @@ def _incomplete(group) -> Iterator[Case]:
             part(span, body=body), get("fetched", "0-4", status=206, body=body), get("fetched", "0-4")])
     yield (group, "a part with another Content-Length is not stored", [
         part("0-4/10", TAG, ("Content-Length", "4"), body=b"0123"), get("fetched", "0-4"), get("fetched", "0-4")])
+    yield (group, "a Content-Range beside several parts is not believed", [
+        part("0-4/10", TAG, ("Content-Type", "multipart/byteranges; boundary=x"), body=b"01234"), get("fetched", "0-4"), get("fetched", "0-4")])
     yield (group, "two Content-Ranges are not stored", [
         part("0-4/10", TAG, ("Content-Range", "bytes 5-9/10"), body=b"01234"), get("fetched", "0-4"), get("fetched", "0-4")])
     yield (group, "a 416 with freshness is not stored", [

@@ -19,9 +19,17 @@ from netsuite.http.cache.sparse import Sparse, merged
 from netsuite.http.cache.store import Key, Store
 from netsuite.http.cache.stored import Field, Request, Response, StoredResponse, by_name
 from netsuite.http.cache.variants import secondary_key
-from netsuite.http.wire.byteranges import Byteranges, Extent, Malformed, byteranges_boundary, parse_content_range
+from netsuite.http.wire.byteranges import (
+    Byteranges,
+    Extent,
+    Malformed,
+    byteranges_boundary,
+    is_byteranges,
+    parse_content_range,
+)
 from netsuite.http.wire.preconditions import strongly_equal
 from netsuite.http.wire.ranges import Span
+from netsuite.sansio.fields import entity_tags
 from netsuite.sansio.spans import lacking, length
 
 __all__ = [
@@ -31,6 +39,7 @@ __all__ = [
     "current_of",
     "extend",
     "extent_of",
+    "is_of",
     "keep_parts",
     "missing_of",
     "partly",
@@ -69,7 +78,8 @@ def range_field(span: Span, size: int) -> Field:
 def extent_of(response: Response) -> Extent | None:
     """The one part that a 206 holds; None for several parts, and for what contradicts itself."""
     ranges = response.fields.get(b"content-range", ())
-    if response.status != 206 or len(ranges) != 1:
+    kinds = response.fields.get(b"content-type", ())
+    if response.status != 206 or len(ranges) != 1 or any(map(is_byteranges, kinds)):
         return None
     extent = parse_content_range(ranges[0])
     lengths = response.fields.get(b"content-length", ())
@@ -93,10 +103,11 @@ def continues(stored: StoredResponse, response: Response) -> Extent | None:
     extent = extent_of(response)
     if extent is None or extent.size not in (None, stored.content.size) or extent.span[1] > stored.content.size:
         return None
-    return extent if _same_representation(stored, by_name(as_whole(response).lines)) else None
+    return extent if is_of(stored, by_name(as_whole(response).lines)) else None
 
 
-def _same_representation(stored: StoredResponse, fields: Mapping[bytes, Sequence[bytes]]) -> bool:
+def is_of(stored: StoredResponse, fields: Mapping[bytes, Sequence[bytes]]) -> bool:
+    """Whether a response with these fields is of the stored one's representation, beyond doubt."""
     validator = strong_validator(stored)
     if validator is None:
         return False
@@ -145,7 +156,7 @@ def keep_parts(
     """
     content: Content = Sparse(size)
     for stored in store.lookup(key):
-        if stored.status == 200 and stored.selected_by(request) and _same_representation(stored, whole.fields):
+        if stored.status == 200 and stored.selected_by(request) and is_of(stored, whole.fields):
             if stored.content.size != size:
                 store.drop(key, stored)
                 return None
@@ -248,5 +259,6 @@ def _without_incomplete(decision: Decision, stored: Sequence[StoredResponse]) ->
     parts = {each.etag for each in stored if isinstance(each.content, Sparse)}
     if not parts:
         return decision
-    whole = list(dict.fromkeys(e.etag for e in stored if e.etag is not None and e.etag not in parts))[-8:]
+    offered = entity_tags(b", ".join(value for _, value in decision.validators)) or ()
+    whole = [tag for tag in offered if tag not in parts]
     return decision._replace(validators=((b"if-none-match", b", ".join(whole)),) if whole else ())

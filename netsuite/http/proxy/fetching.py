@@ -80,7 +80,14 @@ class Fetches:
         self.cache = cache
         cache.store.on_purge = self._purged
         self.uncacheable = Uncacheable()
-        self.slices = Slices(commons.clock, cache, self, slice_bytes=settings.slice_bytes, window=_WINDOW)
+        self.slices = Slices(
+            commons.clock,
+            cache,
+            self,
+            slice_bytes=settings.slice_bytes,
+            window=_WINDOW,
+            waiters=settings.collapse_limit,
+        )
         self.client = HttpClient(
             commons,
             self._addresses,

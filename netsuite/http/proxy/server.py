@@ -190,6 +190,7 @@ class ProxyServer:
         for attempt in range(_ATTEMPTS):
             wish = Wish(request, target, asked, self.cache.store.generation(key))
             if decision.action is Action.COMPLETE and decision.stored is not None:
+                self.cache.store.use(decision.stored)
                 part, own = self.fetches.slices.first(wish, decision.stored, joins=not alone)
                 flight, alone = part.flight, not own
             else:

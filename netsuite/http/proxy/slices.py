@@ -31,6 +31,7 @@ from netsuite.http.cache.partial import (
     current_of,
     extend,
     extent_of,
+    is_of,
     keep_parts,
     missing_of,
     parts_of,
@@ -51,6 +52,10 @@ from netsuite.sansio.spans import covers
 __all__ = ["Slice", "Slices", "Wish"]
 
 
+Name = tuple[Key, bytes, int, tuple["bytes | None", ...]]
+"""One representation: its target, its strong validator, its length and what selects it."""
+
+
 class Wish(NamedTuple):
     """A client's request as slices are fetched for it; ``generation`` is the target's when it was decided."""
 
@@ -67,9 +72,10 @@ class Slice:
     its flight's ``response``.
     """
 
-    __slots__ = ("first", "flight", "stop", "stored")
+    __slots__ = ("first", "flight", "name", "stop", "stored")
 
-    def __init__(self, first: int, stop: int, flight: Flight, stored: StoredResponse) -> None:
+    def __init__(self, name: Name, first: int, stop: int, flight: Flight, stored: StoredResponse) -> None:
+        self.name = name
         self.first = first
         self.stop = stop
         self.flight = flight
@@ -95,20 +101,29 @@ class Fetching(Protocol):
         """A fetch ended in an exception."""
 
 
-Name = tuple[Key, bytes, int, tuple["bytes | None", ...]]
-"""One representation: its target, its strong validator, its length and what selects it."""
-
-
 class Slices:
-    """The slices that are under way."""
+    """The slices that are under way.
 
-    def __init__(self, clock: IReactorTime, cache: Cache, fetching: Fetching, *, slice_bytes: int, window: int) -> None:
+    ``window`` is what a flight holds of a response that is not kept; at most ``waiters`` wait for one head.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        cache: Cache,
+        fetching: Fetching,
+        *,
+        slice_bytes: int,
+        window: int,
+        waiters: int,
+    ) -> None:
         self._clock = clock
         self._store = cache.store
         self._cache = cache
         self._fetching = fetching
         self._slice_bytes = slice_bytes
         self._window = window
+        self._waiters = waiters
         self._under_way: dict[Name, list[Slice]] = {}
 
     def __len__(self) -> int:
@@ -132,7 +147,8 @@ class Slices:
     def over(self, wish: Wish, stored: StoredResponse, position: int) -> Slice | None:
         """The slice under way that brings a byte."""
         for each in self._under_way.get(_name(wish, stored), ()):
-            if each.first <= position < each.stop and each.flight.joinable:
+            flight = each.flight
+            if each.first <= position < each.stop and flight.joinable and flight.waiters < self._waiters:
                 return each
         return None
 
@@ -149,10 +165,11 @@ class Slices:
         ``answers`` says that a client still waits for its answer, whatever that will be.
         """
         flight = Flight(self._clock, self._window)
-        made = Slice(first, self._end(wish, stored, first, stop), flight, stored)
+        name = _name(wish, stored)
+        made = Slice(name, first, self._end(wish, stored, first, stop), flight, stored)
         flight.joinable = shared and self._current(wish)
         if flight.joinable:
-            self._under_way.setdefault(_name(wish, stored), []).append(made)
+            self._under_way.setdefault(name, []).append(made)
         fetching = self._bring(made, wish, stored, answers)
         job = run(fetching, lambda _: None, lambda problem: self._fetching.fell(flight, problem))
         flight.cancelled_by(job.cancel)
@@ -208,10 +225,10 @@ class Slices:
                 await self._pour(part, wish, fetched, keeps=self._cache.may_store(*_of(wish), whole))
                 return
         except BaseException:
-            self._forget(part, wish, stored)
+            self._forget(part)
             raise
-        self._forget(part, wish, stored)
-        if arrived.status in (200, 206, 304, 416):
+        self._forget(part)
+        if arrived.status in (206, 304, 416) or (arrived.status == 200 and not is_of(stored, arrived.fields)):
             # another representation, or an origin that contradicts itself: what is stored is of no more use
             current = current_of(self._store, wish.target.key, wish.asked, stored)
             if current is not None and self._current(wish):
@@ -237,9 +254,9 @@ class Slices:
                 opened = keep_parts(self._store, *_of(wish), whole, extent.size, (), wish.generation)
                 if opened is None:
                     return False
-                part = Slice(*extent.span, flight, opened)
+                part = Slice(_name(wish, opened), *extent.span, flight, opened)
                 if not wish.asked.authorized:
-                    self._under_way.setdefault(_name(wish, opened), []).append(part)
+                    self._under_way.setdefault(part.name, []).append(part)
                 await self._pour(part, wish, fetched, keeps=True)
                 return True
         await self._pour_through(flight, wish, arrived, fetched)
@@ -311,7 +328,7 @@ class Slices:
             raise
         finally:
             self._fetching.keeping(flight, False)
-            self._forget(part, wish, stored)
+            self._forget(part)
             if keeps and flight.arrived:
                 content = flight.content()
                 came = (part.first, part.first + len(content))
@@ -322,14 +339,13 @@ class Slices:
                 flight.leave(keeper)
             await fetched.body.aclose()
 
-    def _forget(self, part: Slice, wish: Wish, stored: StoredResponse) -> None:
+    def _forget(self, part: Slice) -> None:
         """A slice is not under way any more, or not as one."""
-        name = _name(wish, stored)
-        parts = self._under_way.get(name)
+        parts = self._under_way.get(part.name)
         if parts is not None and part in parts:
             parts.remove(part)
             if not parts:
-                del self._under_way[name]
+                del self._under_way[part.name]
 
 
 def _name(wish: Wish, stored: StoredResponse) -> Name:

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from netsuite.http.wire.ranges import Span
 from netsuite.sansio.fields import is_field_value, is_token, parameters
 
-__all__ = ["Byteranges", "Extent", "Malformed", "byteranges_boundary", "parse_content_range"]
+__all__ = ["Byteranges", "Extent", "Malformed", "byteranges_boundary", "is_byteranges", "parse_content_range"]
 
 _CONTENT_RANGE: Final = re.compile(rb"bytes ([0-9]{1,18})-([0-9]{1,18})/(?:([0-9]{1,18})|\*)", re.IGNORECASE)
 _BOUNDARY: Final = re.compile(rb"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
@@ -44,12 +44,16 @@ def parse_content_range(value: bytes) -> Extent | None:
     return Extent((first, last + 1), size)
 
 
+def is_byteranges(content_type: bytes) -> bool:
+    """Whether a Content-Type is multipart/byteranges."""
+    return parameters(content_type)[0].strip(b" \t").lower() == b"multipart/byteranges"
+
+
 def byteranges_boundary(content_type: bytes) -> bytes | None:
     """The boundary that a Content-Type of multipart/byteranges names; None if it is another, or names none or two."""
-    kind, named = parameters(content_type)
-    if kind.strip(b" \t").lower() != b"multipart/byteranges":
+    if not is_byteranges(content_type):
         return None
-    boundaries = [value for name, value in named if name == b"boundary"]
+    boundaries = [value for name, value in parameters(content_type)[1] if name == b"boundary"]
     return boundaries[0] if len(boundaries) == 1 and _BOUNDARY.fullmatch(boundaries[0]) else None
 
 
