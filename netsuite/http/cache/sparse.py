@@ -9,14 +9,16 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from netsuite.http.cache.content import Content, InMemory
+from netsuite.http.cache.content import Content, InMemory, Joined
 from netsuite.http.wire.ranges import Span
+from netsuite.sansio.connection import Source
 from netsuite.sansio.spans import lacking, union
 
 __all__ = ["Sparse", "merged"]
 
 _PIECES_AT_MOST: Final = 64
 _COST_OF_A_PIECE: Final = 120
+_COPIED_AT_MOST: Final = 64 * 1024
 
 Piece = tuple[int, bytes]
 """Where some bytes begin, and the bytes."""
@@ -47,15 +49,18 @@ class Sparse:
         """What is there."""
         return self._spans
 
-    def piece(self, first: int, stop: int) -> bytes:
-        """Bytes of a span that is there."""
-        found = []
+    def piece(self, first: int, stop: int) -> bytes | Source:
+        """Bytes of a span that is there; many of them are given piece by piece, so that they are not copied."""
+        size = stop - first
+        found: list[bytes] = []
         while first < stop:
             run = self.run(first, stop)
             assert run, "the span is not there"
             found.append(run)
             first += len(run)
-        return found[0] if len(found) == 1 else b"".join(found)
+        if len(found) == 1:
+            return found[0]
+        return b"".join(found) if size <= _COPIED_AT_MOST else Joined(found)
 
     def run(self, first: int, stop: int) -> bytes:
         """What one piece holds from ``first`` on, up to ``stop``; empty if that byte is not there."""

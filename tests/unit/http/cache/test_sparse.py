@@ -50,6 +50,23 @@ def test_the_older_one_is_not_changed_and_bytes_are_shared():
     assert after.run(0, 5000) is piece
 
 
+def test_many_bytes_are_given_without_a_copy():
+    one, two = bytes(100_000), bytes(100_000)
+    content = merged(Sparse(500_000), [((0, 100_000), one), ((100_000, 200_000), two)], NO_LIMIT)
+    source = content.piece(0, 200_000)
+    assert next_of(source) is one
+    assert next_of(source) is two
+
+
+def next_of(source):
+    """The next chunk of a source that need not wait."""
+    try:
+        source.__anext__().send(None)
+    except StopIteration as stop:
+        return stop.value
+    raise AssertionError("it waits")
+
+
 def test_the_last_part_makes_it_whole():
     content = merged(merged(Sparse(200), parts((0, 120)), NO_LIMIT), parts((100, 200)), NO_LIMIT)
     assert isinstance(content, InMemory)
