@@ -320,6 +320,7 @@ class Slices:
                         raise BodyFailed("nobody reads it, and it is not stored")
                     await flight.room()
             if flight.arrived < length:
+                keeps = False
                 raise BodyFailed("the origin sent less than its Content-Range says")
         except BodyFailed as failed:
             flight.break_off(str(failed))

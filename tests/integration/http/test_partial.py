@@ -276,6 +276,33 @@ class Endings(PartialCase):
                 self.assertEqual((await self.ask("/file")).body, self.whole)
                 self.assertEqual(self.fetched, [(500 + cut, 1000)])
 
+    async def test_a_part_whose_length_only_its_range_tells(self):
+        """Until the close, or in chunks: exactly what Content-Range says, or the answer is cut and not believed."""
+        head = f"HTTP/1.1 206 Partial\r\n{FRESH}\r\n{TAG}\r\nContent-Range: bytes 2-6/10\r\n".encode()
+        chunked = head + b"Transfer-Encoding: chunked\r\n\r\n"
+        for name, sent, whole, kept in [
+            ("until the close", head + b"Connection: close\r\n\r\n23456", True, b"23456"),
+            ("short", head + b"Connection: close\r\n\r\n2345", False, b""),
+            ("long", head + b"Connection: close\r\n\r\n234567", False, b""),
+            ("chunked", chunked + b"2\r\n23\r\n3\r\n456\r\n0\r\n\r\n", True, b"23456"),
+            ("chunked, long", chunked + b"5\r\n23456\r\n1\r\n7\r\n0\r\n\r\n", False, b""),
+            ("chunked, short", chunked + b"3\r\n234\r\n0\r\n\r\n", False, b""),
+        ]:
+            with self.subTest(name):
+                self.server.purge(b"http://origin.test/file")
+
+                def script(side, head, body, sent=sent):
+                    side.say(sent)
+                    side.transport.loseConnection()
+
+                self.script = script
+                answer = await self.range("2-6")
+                self.assertEqual((answer.status, answer.whole), (206, whole))
+                self.assertTrue(b"23456".startswith(answer.body))
+                await self.settled()
+                (stored,) = self.server.cache.store.lookup(b"http://origin.test/file")
+                self.assertEqual(b"".join(stored.content.piece(*span) for span in stored.content.spans()), kept)
+
     async def test_a_later_slice_of_another_version_cuts_the_answer(self):
         self.whole = WHOLE[:3000]
         port = self.serve(origin=self.origin.url, slice_bytes=1000).addresses()[0].port
