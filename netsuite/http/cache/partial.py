@@ -172,7 +172,7 @@ def keep_parts(
 def current_of(store: Store, key: Key, request: Request, stored: StoredResponse) -> StoredResponse | None:
     """What is in the store by now of the representation that a stored response is of."""
     for each in store.lookup(key):
-        if each.status == 200 and each.selected_by(request) and _same(each, stored):
+        if each.status == 200 and _in_place_of(each, request, stored) and _same(each, stored):
             return each
     return None
 
@@ -184,7 +184,7 @@ def extend(
 
     What came into the store meanwhile is added to. Another representation that came there is not replaced.
     """
-    selected = [each for each in store.lookup(key) if each.selected_by(request)]
+    selected = any(_in_place_of(each, request, stored) for each in store.lookup(key))
     current = current_of(store, key, request, stored)
     if selected and current is None:
         return None
@@ -195,6 +195,11 @@ def extend(
             base = current
     base = base.holding(merged(content, parts, store.object_limit))
     return base if store.put(key, base, generation) else None
+
+
+def _in_place_of(each: StoredResponse, request: Request, stored: StoredResponse) -> bool:
+    """Whether a response is the variant that another was, or that the request would select now."""
+    return (each.vary, each.selection) == (stored.vary, stored.selection) or each.selected_by(request)
 
 
 def _same(one: StoredResponse, other: StoredResponse) -> bool:

@@ -6,6 +6,7 @@ Implements: RFC 9111 sections 3.1, 3.2, 4.2, 4.3.4
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Final
 
 from netsuite.http.cache.cachecontrol import CacheControl, parse_cache_control
@@ -100,23 +101,6 @@ class Response:
         )
 
 
-_OF_THE_RESPONSE: Final = (
-    "control",
-    "date",
-    "etag",
-    "fields",
-    "initial_age",
-    "last_modified",
-    "lifetime",
-    "modified",
-    "request_time",
-    "response_time",
-    "selection",
-    "status",
-    "vary",
-)
-
-
 class StoredResponse:
     """One stored response: never changed once made, a 304 makes a new one around the same content.
 
@@ -178,9 +162,7 @@ class StoredResponse:
 
     def holding(self, content: Content) -> StoredResponse:
         """The same response with other content: more of it, or a way to get at more."""
-        made = StoredResponse.__new__(StoredResponse)
-        for name in _OF_THE_RESPONSE:
-            setattr(made, name, getattr(self, name))
+        made = copy(self)
         made.content = content
         made.alive = True
         made.key = b""

@@ -278,10 +278,10 @@ class Fetches:
     def _keep_torn(self, flight: Flight, key: Key, asked: Asked, arrived: Arrival, generation: int) -> None:
         """A body broke off: what came of it is stored, if the rest can be had later (RFC 9111 section 3.3)."""
         length = arrived.length
-        if flight.keeping and arrived.status == 200 and length is not None and 0 < flight.arrived < length:
+        content = flight.content() if flight.keeping else b""
+        if arrived.status == 200 and length is not None and 0 < len(content) == flight.arrived < length:
             torn = StoredResponse(arrived, Sparse(length), secondary_key(arrived.vary, asked.fields))
             if strong_validator(torn) is not None:
-                content = flight.content()
                 extend(self.cache.store, key, asked, torn, [((0, len(content)), content)], generation)
 
     # -- for slices
