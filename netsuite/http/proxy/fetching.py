@@ -108,6 +108,16 @@ class Fetches:
             flight = self._flights.get(key + _PARTS)
         return flight
 
+    def fits(self, flight: Flight, asked: Asked, decision: Decision) -> bool:
+        """Whether a response under way is for another request too.
+
+        It is of the variant that the request would select; and if a part is wanted, not so long that it is too far off.
+        """
+        if not flight.response.vary_fits(asked):
+            return False
+        limit = self.cache.store.object_limit
+        return not asks_for_part(asked, decision) or (flight.length is not None and flight.length <= limit)
+
     def _purged(self, key: Key) -> None:
         """What is on its way for a purged target is for those who asked before."""
         for lane in (key, key + _PARTS):

@@ -204,7 +204,7 @@ class ProxyServer:
             if landing is Landing.READ and isinstance(flight.response, Slice):
                 if own or decision.action is Action.COMPLETE:
                     return self._from_parts(request, adapter, wish, flight.response, decision, own)
-            elif landing is Landing.READ and (own or flight.response.vary_fits(asked)):
+            elif landing is Landing.READ and (own or self.fetches.fits(flight, asked, decision)):
                 self.collapsed += not own
                 return self._from_flight(request, adapter, flight, asked, decision, own)
             if landing is Landing.TAKE:

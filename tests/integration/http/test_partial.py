@@ -135,6 +135,26 @@ class Collapsing(PartialCase):
         self.assertEqual(((await first).body, (await second).body), (b"0123456789", b"34567"))
         self.assertEqual(len(self.origin.seen), 1)
 
+    async def test_a_range_does_not_wait_for_a_whole_of_unknown_length(self):
+        held = []
+
+        def script(side, head, body):
+            if "range" in fields_of(head):
+                self.honest(side, head, body)
+            else:
+                held.append(side)
+                side.say(f"HTTP/1.1 200 OK\r\n{FRESH}\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n01\r\n".encode())
+
+        self.script = script
+        first = Deferred.fromCoroutine(self.ask("/file"))
+        while not held:
+            await sleep(self.reactor, 0.01)
+        self.assertEqual((await self.range("3-7")).body, b"34567")
+        held[0].say(b"8\r\n23456789\r\n0\r\n\r\n")
+        self.assertEqual((await first).body, self.whole)
+        self.assertEqual((await self.range("0-2")).body, b"012")
+        self.assertEqual(self.fetched, [(3, 8)])
+
 
 class Slices(PartialCase):
     async def test_missing_parts_of_large_objects_are_fetched_to_the_ends_of_slices(self):
