@@ -1,8 +1,8 @@
 """What a shared cache does, as a table: conversations in the groups of behaviour that caches are judged by.
 
-A case is ``(group, title, steps)``. Steps: ``origin(...)`` sets the next answers, ``wait(seconds)``, ``ask(expected, ...)``
+A case is ``(group, title, steps)``. Steps: ``origin(...)`` sets the next answers, ``ranging(...)`` makes it understand ranges, ``wait(seconds)``, ``ask(expected, ...)``
 where ``expected`` is how the answer came about: ``hit`` (fresh, from the store), ``stale``, ``validated`` (a 304 from the
-origin), ``fetched`` (a full answer from the origin), ``asked`` (either), or a status of the cache's own (``502``, ``504``).
+origin), ``completed`` (the missing parts were fetched), ``fetched`` (a full answer from the origin), ``asked`` (either), or a status of the cache's own (``502``, ``504``).
 ``@N`` as a field's value is the date N seconds from now. Run this module to count the cases.
 """
 
@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from tests.unit.http.cache.scenario import DOWN, Scenario
+from tests.unit.http.cache.scenario import ranging as ranging_origin
 
 Case = tuple[str, str, list]
 
@@ -22,6 +23,10 @@ Case = tuple[str, str, list]
 def origin(*fields, status=200, body=b"first", interim=()):
     """``interim`` are responses before the final one: (status, name, value); only the proxy on sockets sees them."""
     return ("origin", status, fields, body, interim)
+
+
+def ranging(*fields, body=b"0123456789"):
+    return ("ranging", fields, body)
 
 
 def down():
@@ -769,12 +774,161 @@ def _partial() -> Iterator[Case]:
     yield (group, "If-None-Match comes before Range", [
         *start, ask("hit", ("Range", "bytes=0-1"), ("If-None-Match", '"one"'), status=304)])  # fmt: skip
     yield (group, "HEAD ignores Range", [*start, ask("hit", ("Range", "bytes=0-1"), method="HEAD", status=200)])
-    yield (group, "a 206 is not stored yet", [
-        origin(FRESH, ("Content-Range", "bytes 0-4/10"), status=206), ask("fetched", ("Range", "bytes=0-4")),
-        ask("fetched", ("Range", "bytes=0-4"))])  # fmt: skip
-    yield (group, "a 206 does not answer for the whole", [
-        origin(FRESH, ("Content-Range", "bytes 0-4/10"), status=206), ask("fetched", ("Range", "bytes=0-4")),
-        origin(FRESH), ask("fetched")])  # fmt: skip
+    yield from _incomplete(group)
+
+
+def part(span, *fields, body, **more):
+    """An answer to a range request."""
+    return origin(FRESH, ("Content-Range", f"bytes {span}"), *(fields or (TAG,)), status=206, body=body, **more)
+
+
+def get(expected, value, *fields, **checks):
+    return ask(expected, ("Range", f"bytes={value}"), *fields, **checks)
+
+
+def _incomplete(group) -> Iterator[Case]:
+    start = [ranging(FRESH, TAG), get("fetched", "2-6", status=206, body=b"23456"), wait(1)]
+    for value, body, span in [
+        ("2-6", b"23456", "2-6"), ("3-5", b"345", "3-5"), ("2-2", b"2", "2-2"), ("6-6", b"6", "6-6"),
+    ]:  # fmt: skip
+        yield (group, f"{value} of a stored part", [*start, get("hit", value, status=206, body=body, content_range=f"bytes {span}/10", age="1")])
+    for value, body, asked in [
+        ("0-4", b"01234", "bytes=0-1"), ("5-8", b"5678", "bytes=7-8"), ("7-9", b"789", "bytes=7-"), ("-4", b"6789", "bytes=7-"),
+        ("4-", b"456789", "bytes=7-"), ("8-100", b"89", "bytes=8-"), ("0-0", b"0", "bytes=0-0"), ("0-", b"0123456789", "bytes=7-"),
+    ]:  # fmt: skip
+        yield (group, f"{value}, of which a part is stored", [
+            *start, get("completed", value, status=206, body=body, upstream_range=asked, upstream_if_range='"one"'),
+            get("hit", value, status=206, body=body)])  # fmt: skip
+    yield (group, "the whole, of which a part is stored", [
+        *start, ask("completed", status=200, body=b"0123456789", content_range=None, upstream_if_range='"one"'),
+        ask("hit", status=200, body=b"0123456789")])  # fmt: skip
+    yield (group, "the rest of a part that begins at the first byte is asked for to its end", [
+        part("0-4/10", body=b"01234"), get("fetched", "0-4"), part("5-9/10", body=b"56789"),
+        ask("completed", status=200, body=b"0123456789", upstream_range="bytes=5-")])  # fmt: skip
+    yield (group, "several ranges of which one is missing", [
+        *start, get("completed", "3-3, 8-8", status=206, upstream_range="bytes=8-8"), get("hit", "8-8", body=b"8")])
+    yield (group, "several ranges in one answer are stored", [
+        ranging(FRESH, TAG), get("fetched", "0-1, 4-5"), get("hit", "0-1", body=b"01", content_type="text/plain"),
+        get("hit", "4-5, 0-0", status=206), get("completed", "1-4", body=b"1234", upstream_range="bytes=2-3")])  # fmt: skip
+    yield (group, "a range that cannot be had of a part", [*start, get("hit", "10-", status=416, content_range="bytes */10")])
+    yield (group, "a part does not answer HEAD", [*start, ask("fetched", method="HEAD")])
+    yield (group, "HEAD brings a part up to date", [
+        origin(cc("max-age=5"), TAG, ("Content-Range", "bytes 0-4/10"), status=206, body=b"01234"), get("fetched", "0-4"),
+        wait(6), origin(FRESH, TAG, ("Content-Length", "10")), ask("fetched", method="HEAD"), get("hit", "0-4")])  # fmt: skip
+    yield (group, "HEAD with another length ends a part", [
+        *start, origin(FRESH, TAG, ("Content-Length", "11")), ask("fetched", method="HEAD"),
+        ranging(FRESH, TAG, body=b"abcdefghijk"), get("fetched", "2-6", body=b"cdefg")])  # fmt: skip
+    yield (group, "a part answers preconditions", [*start, ask("hit", ("If-None-Match", '"one"'), status=304)])
+    yield (group, "If-Range with the tag of a part", [*start, get("hit", "2-3", ("If-Range", '"one"'), status=206)])
+    yield (group, "If-Range with another tag asks for the whole", [
+        *start, get("completed", "2-3", ("If-Range", '"x"'), status=200, body=b"0123456789")])
+    yield (group, "an answer to the client's own If-Range begins nothing", [
+        ranging(FRESH, TAG), get("fetched", "0-1", ("If-Range", '"one"')), get("fetched", "0-1")])
+    yield (group, "only-if-cached and all is there", [*start, get("hit", "2-3", cc("only-if-cached"))])
+    yield (group, "only-if-cached and a part is missing", [*start, get("504", "2-7", cc("only-if-cached"))])
+    yield (group, "a missing part, and the origin is down", [*start, down(), get("502", "2-7")])
+    yield (group, "a stored part, and the origin is down", [*start, down(), get("hit", "2-6")])
+
+    # validators
+    for title, fields in [
+        ("no validator", [("Foo", "x")]), ("a weak tag", [("ETag", 'W/"one"')]),
+        ("a date that is too new", [("Last-Modified", "@0"), ("Date", "@0")]),
+        ("a weak tag and an old date", [("ETag", 'W/"one"'), ("Last-Modified", "@-100")]),
+    ]:  # fmt: skip
+        yield (group, f"parts with {title} answer for themselves", [
+            part("0-4/10", *fields, body=b"01234"), get("fetched", "0-4"), get("hit", "1-2", body=b"12")])  # fmt: skip
+        yield (group, f"parts with {title} are not combined", [
+            part("0-4/10", *fields, body=b"01234"), get("fetched", "0-4"), part("5-9/10", *fields, body=b"56789"),
+            get("fetched", "5-9", body=b"56789", upstream_if_range=None), get("hit", "5-9", body=b"56789"),
+            part("0-4/10", *fields, body=b"01234"), get("fetched", "0-4", body=b"01234")])  # fmt: skip
+        yield (group, f"a part with {title} does not begin the whole", [
+            part("0-4/10", *fields, body=b"01234"), get("fetched", "0-4"), origin(FRESH, body=b"0123456789"),
+            ask("fetched", status=200, body=b"0123456789", upstream_range=None)])  # fmt: skip
+    yield (group, "parts with an old date are combined", [
+        part("0-4/10", ("Last-Modified", "@-100"), ("Date", "@0"), body=b"01234"), get("fetched", "0-4"),
+        part("5-9/10", ("Last-Modified", "@-100"), ("Date", "@0"), body=b"56789"),
+        ask("completed", body=b"0123456789", upstream_if_range="@-100")])  # fmt: skip
+    other = ("ETag", '"two"')
+    yield (group, "another tag while completing: the new one answers", [
+        *start, ranging(FRESH, other, body=b"abcdefghij"), get("fetched", "5-8", status=200, body=b"abcdefghij"),
+        get("hit", "2-6", body=b"cdefg")])  # fmt: skip
+    yield (group, "another tag in a 206 that ignores If-Range", [
+        *start, part("7-8/10", other, body=b"hi"), get("fetched", "7-8", body=b"hi"), get("hit", "7-8", body=b"hi"),
+        ranging(FRESH, other, body=b"abcdefghij"), get("completed", "2-6", body=b"cdefg")])  # fmt: skip
+    yield (group, "no tag in the 206 that should continue", [
+        *start, part("7-8/10", ("Foo", "x"), body=b"78"), get("fetched", "7-8", body=b"78"),
+        ranging(FRESH, TAG), get("fetched", "2-6")])  # fmt: skip
+    yield (group, "another length under the same tag", [
+        *start, part("7-8/11", body=b"78"), get("fetched", "7-8"), ranging(FRESH, TAG), get("fetched", "2-6")])
+    yield (group, "an unknown length is combined with a known one", [
+        *start, part("7-9/*", body=b"789"), get("completed", "7-9", body=b"789", content_range="bytes 7-9/10"), get("hit", "7-9", body=b"789")])
+    yield (group, "an unknown length begins nothing", [part("0-4/*", body=b"01234"), get("fetched", "0-4"), get("fetched", "0-4")])
+
+    # what contradicts itself
+    for title, span, body in [
+        ("shorter than its range", "0-4/10", b"0123"), ("longer than its range", "0-4/10", b"012345"),
+        ("backwards", "4-0/10", b"01234"), ("beyond the end", "8-12/10", b"89abc"), ("without a length", "0-4", b"01234"),
+        ("in another unit", "x", b"01234"), ("unsatisfied", "*/10", b"01234"),
+    ]:  # fmt: skip
+        yield (group, f"a part {title} is passed on and not stored", [
+            part(span, body=body), get("fetched", "0-4", status=206, body=body), get("fetched", "0-4")])
+    yield (group, "a part with another Content-Length is not stored", [
+        part("0-4/10", TAG, ("Content-Length", "4"), body=b"0123"), get("fetched", "0-4"), get("fetched", "0-4")])
+    yield (group, "a Content-Range beside several parts is not believed", [
+        part("0-4/10", TAG, ("Content-Type", "multipart/byteranges; boundary=x"), body=b"01234"), get("fetched", "0-4"), get("fetched", "0-4")])
+    yield (group, "two Content-Ranges are not stored", [
+        part("0-4/10", TAG, ("Content-Range", "bytes 5-9/10"), body=b"01234"), get("fetched", "0-4"), get("fetched", "0-4")])
+    yield (group, "a 416 with freshness is not stored", [
+        origin(FRESH, ("Content-Range", "bytes */10"), status=416), get("fetched", "20-"), ranging(FRESH, TAG), ask("fetched", status=200)])
+    for value in ("no-store", "private"):
+        yield (group, f"a part that says {value} is not stored", [
+            origin(cc(f"max-age=3600, {value}"), TAG, ("Content-Range", "bytes 0-4/10"), status=206, body=b"01234"),
+            get("fetched", "0-4"), get("fetched", "0-4")])  # fmt: skip
+    yield (group, "no-store in the request keeps a part out", [
+        part("0-4/10", body=b"01234"), get("fetched", "0-4", cc("no-store")), get("fetched", "0-4")])
+    yield (group, "must-understand: a 206 is understood", [
+        origin(cc("max-age=3600, must-understand, no-store"), TAG, ("Content-Range", "bytes 0-4/10"), status=206, body=b"01234"),
+        get("fetched", "0-4"), get("hit", "0-4")])  # fmt: skip
+
+    # replacing, freshness
+    yield (group, "a 200 replaces parts", [
+        *start, ranging(FRESH, other, body=b"abcdefghij"), ask("fetched", cc("no-cache"), body=b"abcdefghij"), get("hit", "2-6", body=b"cdefg")])
+    yield (group, "parts that make the whole answer for it", [
+        ranging(FRESH, TAG), get("fetched", "0-4"), get("completed", "5-9"), ask("hit", status=200, body=b"0123456789")])
+    yield (group, "one part that is the whole answers for it", [ranging(FRESH), get("fetched", "0-"), ask("hit", status=200, body=b"0123456789")])
+    stale = [ranging(cc("max-age=5"), TAG), get("fetched", "2-6"), wait(6)]
+    yield (group, "a stale part is validated for its range only", [
+        *stale, get("validated", "2-4", status=206, body=b"234", upstream_if_none_match='"one"', upstream_range="bytes=2-4"),
+        get("hit", "2-4")])  # fmt: skip
+    yield (group, "a stale part that has changed is replaced by the new one's", [
+        *stale, ranging(FRESH, other, body=b"abcdefghij"), get("fetched", "2-4", status=206, body=b"cde"), get("hit", "2-4", body=b"cde"),
+        get("completed", "2-6", body=b"cdefg")])  # fmt: skip
+    yield (group, "a missing part brings the others up to date", [
+        *stale, get("completed", "6-8", body=b"678", upstream_if_range='"one"'), get("hit", "2-6", body=b"23456")])
+    yield (group, "a stale part and an origin that is down", [*stale, down(), get("stale", "2-6", body=b"23456")])
+    yield (group, "a stale part that must be validated, and an origin that is down", [
+        ranging(cc("max-age=5, must-revalidate"), TAG), get("fetched", "2-6"), wait(6), down(), get("504", "2-6")])
+    yield (group, "a part that must be validated each time", [
+        ranging(cc("no-cache"), TAG), get("fetched", "2-6"), get("validated", "2-6", body=b"23456"),
+        get("completed", "2-7", body=b"234567"), ask("validated", ("If-None-Match", '"one"'), status=304)])  # fmt: skip
+    yield (group, "the fields of a later part replace the stored ones", [
+        part("0-4/10", TAG, ("Foo", "old"), ("Content-Type", "a/b"), body=b"01234"), get("fetched", "0-4"),
+        part("5-9/10", TAG, ("Foo", "new"), body=b"56789"), get("completed", "5-9", foo="new", content_type="a/b"),
+        get("hit", "0-4", foo="new", content_range="bytes 0-4/10")])  # fmt: skip
+
+    # variants, invalidation, authorization
+    yield (group, "parts of variants are kept apart", [
+        ranging(FRESH, TAG, ("Vary", "Foo")), get("fetched", "0-4", ("Foo", "1")), ranging(FRESH, other, ("Vary", "Foo"), body=b"abcdefghij"),
+        get("fetched", "0-4", ("Foo", "2"), body=b"abcde"), get("hit", "0-4", ("Foo", "1"), body=b"01234"),
+        get("completed", "0-5", ("Foo", "2"), body=b"abcdef", upstream_foo="2")])  # fmt: skip
+    yield (group, "the tag of a variant's part is not offered for the whole", [
+        ranging(FRESH, TAG, ("Vary", "Foo")), get("fetched", "0-4", ("Foo", "1")), ask("fetched", ("Foo", "2"), upstream_if_none_match=None)])
+    yield (group, "a write ends parts", [
+        *start, origin(status=204), ask("fetched", method="PUT"), ranging(FRESH, other, body=b"abcdefghij"), get("fetched", "2-6", body=b"cdefg")])
+    yield (group, "a missing part with credentials goes to the origin as it is", [
+        *start, get("fetched", "7-8", ("Authorization", "Basic YTpi"), upstream_if_range=None)])
+    yield (group, "a missing part under no-store goes to the origin as it is", [
+        *start, get("fetched", "7-8", cc("no-store"), upstream_if_range=None), get("completed", "7-8")])
 
 
 def _auth() -> Iterator[Case]:
@@ -1040,8 +1194,9 @@ def play(case: Case) -> None:
     for number, step in enumerate(case[2], 1):
         kind = step[0]
         if kind == "origin":
-            _, status, fields, body, _ = step
-            scenario.origin = (status, [(name, dated(text, scenario.date)) for name, text in fields], body)
+            scenario.origin = (step[1], [(name, dated(text, scenario.date)) for name, text in step[2]], step[3])
+        elif kind == "ranging":
+            scenario.origin = ranging_origin([(name, dated(text, scenario.date)) for name, text in step[1]], step[2])
         elif kind == "down":
             scenario.origin = DOWN
         elif kind == "wait":

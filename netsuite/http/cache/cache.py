@@ -15,6 +15,7 @@ from urllib.parse import urljoin, urlsplit
 from netsuite.http.cache.content import Content
 from netsuite.http.cache.decision import Decision, decide
 from netsuite.http.cache.groups import groups_of
+from netsuite.http.cache.partial import current_of, partly
 from netsuite.http.cache.search import SearchIndex
 from netsuite.http.cache.storability import Storability
 from netsuite.http.cache.store import Key, Store
@@ -79,7 +80,8 @@ class Cache:
 
     def decide(self, key: Key, request: Request, now: float) -> Decision:
         """What to do with a request for a target."""
-        return decide(request, self.candidates(key), now)
+        found = self.candidates(key)
+        return partly(decide(request, found, now), request, found, now, self.store.object_limit)
 
     def storability(self, key: Key, request: Request, response: Response) -> Storability:
         """Whether a response to a request for a target may be stored, and why not (RFC 9111 section 3)."""
@@ -138,6 +140,9 @@ class Cache:
             if not fitting:
                 return None
             chosen = fitting[-1]
+        if not chosen.alive:
+            # more of it may have come meanwhile
+            chosen = current_of(self.store, key, request, chosen) or chosen
         fresh = chosen.freshened(response.lines, request, response.request_time, response.response_time)
         if response.control.no_store:
             self.store.drop(chosen.key, chosen)

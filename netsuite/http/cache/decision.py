@@ -30,6 +30,7 @@ class Action(enum.Enum):
     STALE_HIT = "answer from the store, and validate behind the client's back"
     REVALIDATE = "ask the origin whether what is stored is still good"
     MISS = "fetch and perhaps store"
+    COMPLETE = "answer with what is stored of it, and fetch the parts that are missing"
     FORWARD = "forward; neither answer from the store nor store"
     TIMEOUT = "504: only what is stored was wanted, and that cannot be used"
 

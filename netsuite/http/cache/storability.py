@@ -47,7 +47,7 @@ def storability(
     """
     if method not in (b"GET", b"POST"):
         return Storability(False, "answers to this method are not stored", "RFC 9111 3")
-    if status < 200 or status in (206, 304):
+    if status < 200 or status in (206, 304, 416):
         return Storability(False, "the status is not one that is stored", "RFC 9111 3")
     if request_control.no_store:
         return Storability(False, "the request says no-store", "RFC 9111 5.2.1.5")

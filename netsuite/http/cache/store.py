@@ -86,7 +86,10 @@ class Store:
                 # the origin changed what selects: older variants would be found by rules that hold no more
                 self._drop(key, [each for each in variants if each.vary != stored.vary])
             replaced = [each for each in variants if each.selection == stored.selection and each.vary == stored.vary]
-            self._drop(key, replaced or variants[: max(0, len(variants) - _VARIANTS_AT_MOST + 1)])
+            for each in replaced:
+                self._evicted((key, each.vary, each.selection), each)  # its place in the queues is taken over
+            if not replaced:
+                self._drop(key, variants[: max(0, len(variants) - _VARIANTS_AT_MOST + 1)])
         if not self._entries.put((key, stored.vary, stored.selection), stored, size):
             return False
         stored.key = key

@@ -6,6 +6,7 @@ Implements: RFC 9111 sections 3.1, 3.2, 4.2, 4.3.4; RFC 9213 section 2.2
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Final
 
 from netsuite.http.cache.cachecontrol import CacheControl, parse_cache_control
@@ -196,6 +197,15 @@ class StoredResponse:
     def selected_by(self, request: Request) -> bool:
         """Whether the request's fields are those that Vary asks for."""
         return not self.vary or secondary_key(self.vary, request.fields) == self.selection
+
+    def holding(self, content: Content) -> StoredResponse:
+        """The same response with other content: more of it, or a way to get at more."""
+        made = copy(self)
+        made.content = content
+        made.alive = True
+        made.key = b""
+        made.heads = set()
+        return made
 
     def freshened(
         self, lines: Sequence[Field], request: Request, request_time: float, response_time: float

@@ -18,15 +18,18 @@ from netsuite.common.stream import StreamAdapter
 from netsuite.http.cache.cache import Cache
 from netsuite.http.cache.content import InMemory
 from netsuite.http.cache.decision import Action, Decision, Failure, may_serve_stale
+from netsuite.http.cache.partial import extend, strong_validator
+from netsuite.http.cache.sparse import Sparse
 from netsuite.http.cache.store import Key
-from netsuite.http.cache.stored import Field
+from netsuite.http.cache.stored import Field, StoredResponse
 from netsuite.http.cache.stored import Request as Asked
 from netsuite.http.cache.uncacheable import Uncacheable
 from netsuite.http.cache.variants import secondary_key
 from netsuite.http.client import ClientLimits, Fetched, HttpClient
 from netsuite.http.proxy.flight import Flight
-from netsuite.http.proxy.passage import Arrival, interim_passage, upstream_request
+from netsuite.http.proxy.passage import Arrival, asks_for_part, interim_passage, upstream_request
 from netsuite.http.proxy.settings import ProxySettings, targets_of
+from netsuite.http.proxy.slices import Slices, Wish
 from netsuite.http.proxy.targets import Target
 from netsuite.http.proxy.troubles import Forbidden, Trouble, trouble
 from netsuite.http.wire.messages import Request
@@ -36,7 +39,12 @@ __all__ = ["Fetches", "Resolve"]
 _WINDOW: Final = 1 << 20
 """Bytes that are held of a response that is not stored, between its fetch and its slowest reader."""
 
+_PARTS: Final = b" parts"
+"""Behind a key: the fetch of a part of what is not stored; others wait for its head, not for its body."""
+
 _ERRORS: Final = frozenset({500, 502, 503, 504})
+
+_FOR_PARTS: Final = Decision(Action.COMPLETE, "partial", "parts of it are missing", "RFC 9111 3.4")
 
 Resolve = Callable[[str], Awaitable[list[str]]]
 """A host to its addresses; raises LookupFailed."""
@@ -73,6 +81,14 @@ class Fetches:
         self.cache = cache
         cache.store.on_purge = self._purged
         self.uncacheable = Uncacheable()
+        self.slices = Slices(
+            commons.clock,
+            cache,
+            self,
+            slice_bytes=settings.slice_bytes,
+            window=_WINDOW,
+            waiters=settings.collapse_limit,
+        )
         self.client = HttpClient(
             commons,
             self._addresses,
@@ -86,15 +102,30 @@ class Fetches:
             ),
         )
 
-    def under_way(self, key: Key) -> Flight | None:
+    def under_way(self, key: Key, asked: Asked, decision: Decision) -> Flight | None:
         """The fetch for a target that others may join."""
-        return self._flights.get(key)
+        flight = self._flights.get(key)
+        if flight is None and asks_for_part(asked, decision):
+            flight = self._flights.get(key + _PARTS)
+        return flight
+
+    def fits(self, flight: Flight, asked: Asked, decision: Decision) -> bool:
+        """Whether a response under way is for another request too.
+
+        It is of the variant that the request would select; and if a part is wanted, not so long that it is too far off.
+        """
+        if not flight.response.vary_fits(asked):
+            return False
+        limit = self.cache.store.object_limit
+        return not asks_for_part(asked, decision) or (flight.length is not None and flight.length <= limit)
 
     def _purged(self, key: Key) -> None:
         """What is on its way for a purged target is for those who asked before."""
-        flight = self._flights.pop(key, None)
-        if flight is not None:
-            flight.joinable = False
+        for lane in (key, key + _PARTS):
+            flight = self._flights.pop(lane, None)
+            if flight is not None:
+                flight.joinable = False
+        self.slices.purged(key)
 
     def depart(
         self,
@@ -107,13 +138,13 @@ class Fetches:
         shared: bool,
     ) -> Flight:
         """Begin a fetch; others may join it if it is ``shared`` and the target's answers usually are."""
-        key = target.key
+        lane = _lane(target.key, asked, decision)
         flight = Flight(self._clock, _WINDOW)
-        flight.joinable = shared and key not in self._flights and not self.uncacheable.knows(key, self._seconds())
+        flight.joinable = shared and lane not in self._flights and not self.uncacheable.knows(lane, self._seconds())
         if flight.joinable:
-            self._flights[key] = flight
+            self._flights[lane] = flight
         fetching = self._fetch(flight, request, body, adapter, target, asked, decision)
-        job = run(fetching, lambda _: None, lambda problem: self._fell(flight, problem))
+        job = run(fetching, lambda _: None, lambda problem: self.fell(flight, problem))
         flight.cancelled_by(job.cancel)
         return flight
 
@@ -146,10 +177,7 @@ class Fetches:
             validators: Sequence[Field] = decision.validators
             while True:
                 generation = self.cache.store.generation(target.key)
-                began = self._seconds()
-                upstream = self._upstream(request, body, target, decision, validators)
-                fetched = await self.client.fetch(upstream, target.origin, interim=interim_passage(request, adapter))
-                arrived = Arrival(fetched, began, self._seconds(), self._pseudonym, self._targets)
+                arrived, fetched = await self._exchange(request, body, adapter, target, decision, validators)
                 if arrived.status != 304 or not validators:
                     break
                 await fetched.body.aclose()
@@ -160,14 +188,30 @@ class Fetches:
                     return
                 # it speaks of what is not here any more: ask for the whole
                 validators = ()
-            await self._land(flight, target, asked, decision, arrived, fetched, generation)
+            await self._land(flight, request, target, asked, decision, arrived, fetched, generation)
         finally:
-            if self._flights.get(target.key) is flight:
-                del self._flights[target.key]
+            lane = _lane(target.key, asked, decision)
+            if self._flights.get(lane) is flight:
+                del self._flights[lane]
+
+    async def _exchange(
+        self,
+        request: Request,
+        body: Body | None,
+        adapter: StreamAdapter | None,
+        target: Target,
+        decision: Decision,
+        validators: Sequence[Field],
+    ) -> tuple[Arrival, Fetched]:
+        began = self._seconds()
+        upstream = self._upstream(request, body, target, decision, validators)
+        fetched = await self.client.fetch(upstream, target.origin, interim=interim_passage(request, adapter))
+        return Arrival(fetched, began, self._seconds(), self._pseudonym, self._targets), fetched
 
     async def _land(
         self,
         flight: Flight,
+        request: Request,
         target: Target,
         asked: Asked,
         decision: Decision,
@@ -189,7 +233,15 @@ class Fetches:
         self.cache.invalidate(key, asked.method, arrived.status, target.relative(arrived.lines))
         if asked.method not in (b"GET", b"HEAD"):
             generation = self.cache.store.generation(key)
-        collapsing = self._flights.get(key) is flight
+        if arrived.status == 206 and asked.method == b"GET" and decision.action is not Action.FORWARD:
+            # an answer to the client's own If-Range lacks fields that the client has, so nothing new begins with it
+            wish = Wish(request, target, asked, generation)
+            if not (stored is None and b"if-range" in asked.fields) and await self.slices.open(
+                flight, wish, arrived, fetched
+            ):
+                return
+        lane = _lane(key, asked, decision)
+        collapsing = self._flights.get(lane) is flight
         length = arrived.length
         limit = self.cache.store.object_limit
         if decision.action is Action.FORWARD and asked.method != b"POST":
@@ -201,19 +253,19 @@ class Fetches:
                 self.cache.superseded(asked, stored, arrived)
             elif length is not None and length > limit:
                 arrived.unstored = "it is too large"
-            elif sum(each.retained for each in self._keeping) + (length or 0) > self._budget:
+            elif not self.has_room(length or 0):
                 arrived.unstored = "too much else is arriving"
         if arrived.unstored:
             if collapsing:
-                self.uncacheable.add(key, self._seconds())
+                self.uncacheable.add(lane, self._seconds())
             if not flight.hand_over(arrived, fetched.body):
                 await fetched.body.aclose()
             return
         joinable = arrived.fresh and not asked.authorized
         if joinable:
-            self.uncacheable.discard(key)
+            self.uncacheable.discard(lane)
         elif collapsing:
-            self.uncacheable.add(key, self._seconds())
+            self.uncacheable.add(lane, self._seconds())
         arrived.selection = secondary_key(arrived.vary, asked.fields)
         flight.share(arrived, length, joinable)
         self._keeping.add(flight)
@@ -228,9 +280,11 @@ class Fetches:
                     await flight.room()
         except BodyFailed as failed:
             flight.break_off(str(failed))
+            self._keep_torn(flight, key, asked, arrived, generation)
             return
         except BaseException:
             flight.break_off("the fetch was given up")
+            self._keep_torn(flight, key, asked, arrived, generation)
             raise
         finally:
             self._keeping.discard(flight)
@@ -241,7 +295,7 @@ class Fetches:
             self.cache.keep(key, asked, arrived, InMemory(content), generation)
         flight.end(fetched.body.trailers, content)
 
-    def _fell(self, flight: Flight, problem: BaseException) -> None:
+    def fell(self, flight: Flight, problem: BaseException) -> None:
         """A fetch ended in an exception."""
         known = trouble(problem)
         if isinstance(problem, CancelledError):
@@ -253,6 +307,37 @@ class Fetches:
             flight.fail(known)
         else:
             flight.break_off(known.detail)
+
+    def _keep_torn(self, flight: Flight, key: Key, asked: Asked, arrived: Arrival, generation: int) -> None:
+        """A body broke off: what came of it is stored, if the rest can be had later (RFC 9111 section 3.3)."""
+        length = arrived.length
+        content = flight.content() if flight.keeping else b""
+        if arrived.status == 200 and length is not None and 0 < len(content) == flight.arrived < length:
+            torn = StoredResponse(arrived, Sparse(length), secondary_key(arrived.vary, asked.fields))
+            if strong_validator(torn) is not None:
+                extend(self.cache.store, key, asked, torn, [((0, len(content)), content)], generation)
+
+    # -- for slices
+
+    async def exchange(self, wish: Wish, fields: Sequence[Field]) -> tuple[Arrival, Fetched]:
+        """The origin's response to a request with these conditions."""
+        return await self._exchange(wish.request, None, None, wish.target, _FOR_PARTS, fields)
+
+    async def arrive(self, flight: Flight, wish: Wish, arrived: Arrival, fetched: Fetched) -> None:
+        """What came is no part, but an answer of its own: do with it as with any other."""
+        request, target, asked, generation = wish
+        await self._land(flight, request, target, asked, _FOR_PARTS, arrived, fetched, generation)
+
+    def has_room(self, length: int) -> bool:
+        """Whether so many bytes may be kept while they arrive."""
+        return sum(each.retained for each in self._keeping) + length <= self._budget
+
+    def keeping(self, flight: Flight, keeps: bool) -> None:
+        """A flight keeps what arrives, or no longer."""
+        if keeps:
+            self._keeping.add(flight)
+        else:
+            self._keeping.discard(flight)
 
     def validate_behind(self, request: Request, target: Target, asked: Asked, decision: Decision) -> None:
         """Bring a stale response up to date while its client is answered from it (RFC 5861 section 3)."""
@@ -268,3 +353,8 @@ class Fetches:
                 raise Forbidden(f"{host} leads to an internal address")
             return allowed
         return found
+
+
+def _lane(key: Key, asked: Asked, decision: Decision) -> Key:
+    """Under what others find a fetch."""
+    return key + _PARTS if asks_for_part(asked, decision) else key

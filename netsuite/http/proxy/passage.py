@@ -22,7 +22,7 @@ from netsuite.http.proxy.targets import Target
 from netsuite.http.wire.messages import Request, Response
 from netsuite.sansio.dates import format_date
 
-__all__ = ["TRACING", "Arrival", "Counted", "interim_passage", "upstream_request"]
+__all__ = ["TRACING", "Arrival", "Counted", "asks_for_part", "interim_passage", "upstream_request"]
 
 TRACING: Final = (b"OPTIONS", b"TRACE")
 """The methods that Max-Forwards counts for (RFC 9110 section 7.6.2)."""
@@ -69,6 +69,17 @@ def upstream_request(
     headers += validators
     source = body if body is not None and request.has_body else None
     return Request(request.method, target.path, headers, authority=target.authority, source=source)
+
+
+def asks_for_part(asked: Asked, decision: Decision) -> bool:
+    """Whether a request goes to the origin for a part of what is not stored."""
+    return (
+        b"range" in asked.fields
+        and asked.method == b"GET"
+        and decision.action is Action.MISS
+        and decision.stored is None
+        and not decision.validators
+    )
 
 
 class Arrival(Arrived):

@@ -24,6 +24,7 @@ from netsuite.http.cache.content import InMemory
 from netsuite.http.cache.decision import Action, Decision, Failure, fresh_until, may_serve_stale
 from netsuite.http.cache.explain import explain
 from netsuite.http.cache.hits import StoredAnswer, hit_marks, is_plain
+from netsuite.http.cache.partial import suffices
 from netsuite.http.cache.status import forward_field
 from netsuite.http.cache.store import Key, Store
 from netsuite.http.cache.stored import Field, StoredResponse
@@ -33,7 +34,9 @@ from netsuite.http.proxy.fetching import Fetches, Resolve
 from netsuite.http.proxy.flight import Flight, Landing
 from netsuite.http.proxy.hops import loops
 from netsuite.http.proxy.passage import TRACING, Arrival, Counted
+from netsuite.http.proxy.patchwork import Patchwork
 from netsuite.http.proxy.settings import ProxySettings
+from netsuite.http.proxy.slices import Slice, Wish
 from netsuite.http.proxy.targets import Refused, ReverseTargets, Target, forward_target, tunnel_target
 from netsuite.http.proxy.troubles import Trouble, proxy_status, trouble
 from netsuite.http.versions import Versions
@@ -45,7 +48,10 @@ from netsuite.sansio.dates import format_date
 
 __all__ = ["ProxyServer"]
 
-_ATTEMPTS: Final = 3
+_ATTEMPTS: Final = 4
+_NOT_SHARED: Final = frozenset((b"if-range",))
+"""What a fetch that others join does not carry, as its answer depends on it."""
+
 _HEADS_AT_MOST: Final = 256
 """Sorts of requests for one stored response that the hot path learns; they are forgotten with it at once."""
 
@@ -121,7 +127,7 @@ class ProxyServer:
         explanation["origin"] = target.next_hop
         explanation["upstream"] = self.fetches.upstream_lines(request, target, decision)
         explanation["uncacheable"] = self.fetches.uncacheable.knows(target.key, now)
-        explanation["under_way"] = self.fetches.under_way(target.key) is not None
+        explanation["under_way"] = self.fetches.under_way(target.key, asked, decision) is not None
         return explanation
 
     def _decide(self, request: Request, target: Target, asked: Asked, now: float) -> Decision:
@@ -205,22 +211,34 @@ class ProxyServer:
             and decision.action is not Action.FORWARD
             and not asked.authorized
             and not asked.control.no_store
-            and (decision.stored is not None or b"range" not in asked.fields)
+            and (decision.stored is not None or asked.fields.keys().isdisjoint(_NOT_SHARED))
         )
         waited = False
+        alone = False
         for attempt in range(_ATTEMPTS):
-            flight = self.fetches.under_way(key) if shared and not attempt else None
-            own = flight is None or not flight.joinable or flight.waiters >= self._settings.collapse_limit
-            if flight is None or own:
-                flight = self.fetches.depart(request, body, adapter, target, asked, decision, shared and not attempt)
+            wish = Wish(request, target, asked, self.cache.store.generation(key))
+            if decision.action is Action.COMPLETE and decision.stored is not None:
+                self.cache.store.use(decision.stored)
+                part, own = self.fetches.slices.first(wish, decision.stored, joins=not alone)
+                flight, alone = part.flight, not own
+            else:
+                joined = self.fetches.under_way(key, asked, decision) if shared and not attempt else None
+                own = joined is None or not joined.joinable or joined.waiters >= self._settings.collapse_limit
+                if joined is None or own:
+                    share = shared and not attempt
+                    joined = self.fetches.depart(request, body, adapter, target, asked, decision, share)
+                flight = joined
             landing = await flight.landed(own, None if own else self._settings.collapse_time)
-            if landing is Landing.READ and (own or flight.response.vary_fits(asked)):
+            if landing is Landing.READ and isinstance(flight.response, Slice):
+                if own or decision.action is Action.COMPLETE:
+                    return self._from_parts(request, adapter, wish, flight.response, decision, own)
+            elif landing is Landing.READ and (own or self.fetches.fits(flight, asked, decision)):
                 self.collapsed += not own
                 collapsed = True if not own else False if waited else None
                 return self._from_flight(request, adapter, flight, asked, decision, collapsed)
             if landing is Landing.TAKE:
                 return self._handed(request, adapter, flight, decision, False if waited else None)
-            if landing is Landing.STORED and own:
+            if landing is Landing.STORED and own and self._suffices(flight.response, asked):
                 self.validations += 1
                 now = self._seconds()
                 stored = flight.response
@@ -238,6 +256,9 @@ class ProxyServer:
                 self.hits += 1
                 return self._from_store(request, adapter, key, asked, decision, self._seconds())
         return self._refusal(request, adapter, 503, "The response changes faster than it can be fetched.")
+
+    def _suffices(self, stored: StoredResponse | None, asked: Asked) -> bool:
+        return stored is not None and suffices(asked, stored, self._seconds())
 
     # -- answers
 
@@ -291,6 +312,21 @@ class ProxyServer:
                 return self._finished(request, adapter, 416, headers, b"")
         return self._finished(request, adapter, status, headers, reader)
 
+    def _from_parts(
+        self, request: Request, adapter: StreamAdapter, wish: Wish, part: Slice, decision: Decision, own: bool
+    ) -> Response:
+        """An answer made of what is stored and of slices, of which the first has begun to arrive."""
+        stored, now = part.stored, self._seconds()
+        self.misses += own
+        self.collapsed += not own
+        age = int(stored.age(now))
+        mark = forward_field(
+            decision.forward, 206, ttl=stored.lifetime.seconds - age, stored=True, collapsed=None if own else True
+        )
+        whole = stored.holding(Patchwork(self.fetches.slices, wish, stored, part))
+        made = self._made(request, wish.asked, whole, now, [(b"age", b"%d" % age), mark])
+        return self._finished(request, adapter, made.status, made.headers, made.source or made.body)
+
     def _handed(
         self, request: Request, adapter: StreamAdapter, flight: Flight, decision: Decision, collapsed: bool | None
     ) -> Response:
@@ -312,6 +348,8 @@ class ProxyServer:
     ) -> Response:
         """A stored response in place of the origin's, where it may; else what failed."""
         stored, now = decision.stored, self._seconds()
+        if decision.action is Action.COMPLETE:
+            stored = None
         failure = Failure.UNREACHABLE if failed.error else Failure.ERROR
         if stored is not None and failed.status != 403 and may_serve_stale(asked, stored, now, failure):
             self.stale_hits += 1

@@ -146,6 +146,7 @@ class ProxyService(NetsuiteService):
         add("netsuite_proxy_stored", "Stored responses.", "gauge", lambda: len(store))
         add("netsuite_proxy_stored_bytes", "Bytes of stored responses.", "gauge", lambda: store.size)
         add("netsuite_proxy_evictions", "Responses forgotten for want of room.", "counter", lambda: store.evictions)
+        add("netsuite_proxy_slices", "Parts that are on their way.", "gauge", lambda: len(server.fetches.slices))
         factory = server.factory
         add("netsuite_proxy_connections", "Open connections of clients.", "gauge", lambda: len(factory.adapters))
         add(

@@ -48,6 +48,11 @@ class ProxySettings(Table):
     )
     cache_bytes: NonNegativeInt = Field(256 << 20, description="Bytes of memory for stored responses.")
     object_limit: PositiveInt = Field(16 << 20, description="The largest body that is stored or shared, in bytes.")
+    slice_bytes: NonNegativeInt = Field(
+        1 << 20,
+        description="Missing parts of a larger response are fetched up to the next multiple of this, in bytes, so that "
+        "neighbours find them stored; 0 fetches exactly what is asked.",
+    )
     allow: AccessRules = Field(
         ["any"], description='Who may ask: networks, addresses, or "loopback", "private", "any".'
     )
