@@ -210,12 +210,15 @@ def connect_stream(
     server_hostname: str | None = None,
     timeout: float = 10.0,
     local: str | None = None,
+    prelude: bytes = b"",
 ) -> Awaitable[StreamAdapter]:
     """A client's connection to an IP address: its adapter once the machine stands (after TLS, where asked for).
 
+    ``prelude`` is written before anything else, in clear.
+
     Raises ConnectFailed, naming the address and the reason. Cancelling the Deferred gives the attempt up.
     """
-    return _connect(factory, host, port, tls_context, server_hostname, timeout, local)
+    return _connect(factory, host, port, tls_context, server_hostname, timeout, local, prelude)
 
 
 async def _connect(
@@ -226,10 +229,11 @@ async def _connect(
     server_hostname: str | None,
     timeout: float,
     local: str | None,
+    prelude: bytes,
 ) -> StreamAdapter:
     ready: Deferred[StreamAdapter] = Deferred()
     tls = TlsFilter(tls_context, server=False, server_hostname=server_hostname) if tls_context is not None else None
-    adapter = StreamAdapter(factory, tls, ready)
+    adapter = StreamAdapter(factory, tls, ready, prelude=prelude)
     endpoint_class = TCP6ClientEndpoint if ":" in host else TCP4ClientEndpoint
     bind = (local, 0) if local is not None else None
     endpoint = endpoint_class(factory.commons.reactor, host, port, timeout=timeout, bindAddress=bind)

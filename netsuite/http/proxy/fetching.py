@@ -29,7 +29,9 @@ from netsuite.http.proxy.passage import Arrival, interim_passage, upstream_reque
 from netsuite.http.proxy.settings import ProxySettings
 from netsuite.http.proxy.targets import Target
 from netsuite.http.proxy.troubles import Forbidden, Trouble, trouble
-from netsuite.http.wire.messages import Request
+from netsuite.http.upstream.announcing import announcement
+from netsuite.http.upstream.dispatch import Dispatch
+from netsuite.http.wire.messages import Request, Response
 
 __all__ = ["Fetches", "Resolve"]
 
@@ -63,7 +65,7 @@ class Fetches:
         self._seconds = commons.clock.seconds
         self._resolve = resolve
         self._pseudonym = pseudonym
-        self._reverse = settings.origin is not None
+        self._reverse = settings.reverse
         self._guarded = guarded and not self._reverse
         self._budget = settings.cache_bytes
         self._broke = broke
@@ -84,6 +86,7 @@ class Fetches:
                 tunnel_time=settings.tunnel_time,
             ),
         )
+        self._dispatch = Dispatch(self.client, self._seconds)
 
     def under_way(self, key: Key) -> Flight | None:
         """The fetch for a target that others may join."""
@@ -134,7 +137,7 @@ class Fetches:
                 upstream = upstream_request(
                     request, body, target, decision, validators, pseudonym=self._pseudonym, reverse=self._reverse
                 )
-                fetched = await self.client.fetch(upstream, target.origin, interim=interim_passage(request, adapter))
+                fetched = await self._sent(upstream, request, target, adapter, interim_passage(request, adapter))
                 arrived = Arrival(fetched, began, self._seconds(), self._pseudonym)
                 if arrived.status != 304 or not validators:
                     break
@@ -150,6 +153,21 @@ class Fetches:
         finally:
             if self._flights.get(target.key) is flight:
                 del self._flights[target.key]
+
+    def _sent(
+        self,
+        upstream: Request,
+        request: Request,
+        target: Target,
+        adapter: StreamAdapter | None,
+        interim: Callable[[Response], None] | None,
+    ) -> Awaitable[Fetched]:
+        """The response to a request: of its one origin, or of a server of its pool."""
+        pool = target.upstream
+        if pool is None:
+            return self.client.fetch(upstream, target.origin, interim=interim)
+        prelude = announcement(pool.send_proxy, adapter.channel if adapter is not None else None)
+        return self._dispatch.fetch(upstream, pool, pool.key(request), prelude=prelude, interim=interim)
 
     async def _land(
         self,

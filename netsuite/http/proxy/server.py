@@ -34,6 +34,7 @@ from netsuite.http.proxy.passage import TRACING, Arrival, Counted
 from netsuite.http.proxy.settings import ProxySettings
 from netsuite.http.proxy.targets import Refused, ReverseTargets, Target, forward_target, tunnel_target
 from netsuite.http.proxy.troubles import Trouble, trouble
+from netsuite.http.proxy.upstreams import Upstreams
 from netsuite.http.versions import Versions
 from netsuite.http.wire.framing import Http1Limits
 from netsuite.http.wire.messages import REASONS, Request, Response
@@ -53,7 +54,7 @@ _WITH_BODY: Final = Decision(
 
 
 class ProxyServer:
-    """A forward proxy, or with ``settings.origin`` a reverse one; ``resolve`` finds addresses of hosts.
+    """A forward proxy, or with servers of its own behind it a reverse one; ``resolve`` finds addresses of hosts.
 
     ``pseudonym`` is its name in Via: another proxy must not have the same. ``guarded`` refuses internal
     targets; ``on_network`` says that others than this machine may reach it.
@@ -77,9 +78,8 @@ class ProxyServer:
         self._pseudonym = pseudonym
         self._guarded = guarded
         self._on_network = on_network
-        self._reverse = (
-            ReverseTargets(settings.origin, pass_host=settings.pass_host) if settings.origin is not None else None
-        )
+        self.upstreams = Upstreams(settings)
+        self._reverse = ReverseTargets(self.upstreams.routes) if settings.reverse else None
         self.cache = Cache(Store(settings.cache_bytes, settings.object_limit))
         self.cache.store.on_end = self._ended
         self.fetches = Fetches(

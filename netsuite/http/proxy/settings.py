@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-from urllib.parse import urlsplit
-
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationInfo, field_validator, model_validator
 
 from netsuite.common.settings import AccessRules, Table
+from netsuite.http.upstream.settings import OriginUrl, PoolSettings, RouteSettings
 
 __all__ = ["ProxySettings"]
-
-
-def _origin(value: str) -> str:
-    parts = urlsplit(value)
-    try:
-        fine = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
-    except ValueError:
-        fine = False
-    if not fine or parts.path not in ("", "/") or parts.query or parts.username:
-        raise ValueError(f"must be http://HOST[:PORT] or https://HOST[:PORT], not {value!r}")
-    return value
 
 
 class ProxySettings(Table):
@@ -30,11 +17,21 @@ class ProxySettings(Table):
         ["127.0.0.1:10081"],
         description="Addresses, each HOST:PORT or PORT (on 127.0.0.1); `secure:HOST:PORT` is HTTPS.",
     )
-    origin: Annotated[str, AfterValidator(_origin)] | None = Field(
+    origin: OriginUrl | None = Field(
         None,
-        description="The URL of the server that it stands before (reverse proxy). Not set: it fetches whatever its "
-        "clients name (forward proxy).",
+        description="The URL of the server that it stands before (reverse proxy): what no route says otherwise of "
+        "goes there. Not set, and without pools or routes: it fetches whatever its clients name (forward proxy).",
         examples=["http://127.0.0.1:10080"],
+    )
+    pool: list[PoolSettings] = Field(
+        [],
+        description="Servers that stand for one another, each a [[proxy.pool]] table; a lone pool is asked for "
+        "everything where there are neither routes nor an origin.",
+    )
+    route: list[RouteSettings] = Field(
+        [],
+        description="Which pool or origin is asked for what, each a [[proxy.route]] table: the longest host that "
+        "matches, then the longest path.",
     )
     pass_host: bool = Field(
         False, description="As a reverse proxy: whether the origin sees the client's Host instead of its own."
@@ -75,3 +72,39 @@ class ProxySettings(Table):
         10.0, description="Seconds that a request waits for another's answer before it asks for itself."
     )
     collapse_limit: PositiveInt = Field(20000, description="Requests that wait for one answer; more ask by themselves.")
+
+    @property
+    def reverse(self) -> bool:
+        """Whether it stands before servers of its own, not between its clients and everyone's."""
+        return self.origin is not None or bool(self.pool or self.route)
+
+    @field_validator("pool")
+    @classmethod
+    def _named_once(cls, pools: list[PoolSettings]) -> list[PoolSettings]:
+        names = [pool.name for pool in pools]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"the name {name!r} is given twice; give each pool its own")
+        return pools
+
+    @field_validator("route")
+    @classmethod
+    def _to_known_pools(cls, routes: list[RouteSettings], info: ValidationInfo) -> list[RouteSettings]:
+        pools = [pool.name for pool in info.data.get("pool", ())]
+        places = set()
+        for route in routes:
+            if route.pool is not None and route.pool not in pools and "pool" in info.data:
+                known = f"there are {', '.join(pools)}" if pools else "there is none"
+                raise ValueError(f"no [[proxy.pool]] has the name {route.pool!r}; {known}")
+            if (route.host, route.path.rstrip("/")) in places:
+                raise ValueError(f"two routes have the host {route.host!r} and the path {route.path!r}; keep one")
+            places.add((route.host, route.path.rstrip("/")))
+        return routes
+
+    @model_validator(mode="after")
+    def _no_idle_pool(self) -> ProxySettings:
+        asked = {route.pool for route in self.route}
+        for pool in self.pool:
+            if pool.name not in asked and (self.route or self.origin is not None or len(self.pool) > 1):
+                raise ValueError(f"pool {pool.name!r} is never asked; add a [[proxy.route]] with pool = {pool.name!r}")
+        return self

@@ -27,10 +27,12 @@ class Trouble(NamedTuple):
 
 _KINDS: Final = {
     "connect": (502, "destination_unavailable"),
+    "connect-timeout": (504, "connection_timeout"),
     "tls": (502, "tls_certificate_error"),
     "timeout": (504, "http_response_timeout"),
     "busy": (503, "connection_limit_reached"),
     "closed": (502, "connection_terminated"),
+    "unavailable": (503, "destination_unavailable"),
 }
 
 
@@ -41,6 +43,6 @@ def trouble(problem: BaseException) -> Trouble | None:
     if isinstance(problem, LookupFailed):
         return Trouble(502, "dns_error", str(problem))
     if isinstance(problem, FetchFailed):
-        status, error = _KINDS[problem.kind]
+        status, error = (502, "http_protocol_error") if problem.malformed else _KINDS[problem.kind]
         return Trouble(status, error, str(problem))
     return None
