@@ -189,6 +189,11 @@ class StreamAdapter:
             self._unregister()
             self.transport.abortConnection()
 
+    @property
+    def quiet(self) -> bool:
+        """Whether the peer has neither said anything that was not looked at yet, nor left."""
+        return not self._ended and self._outlet.quiet()
+
     def drain(self) -> None:
         """Finish what is in flight, then close."""
         if self.connection is None:

@@ -283,10 +283,15 @@ class HttpClient:
         while idle:
             adapter = idle.pop()
             use: _Use = adapter.data
-            if not adapter.closed and use.idle:
-                use.reused = True
-                self.reuses += 1
-                return adapter
+            if adapter.closed or not use.idle:
+                continue
+            if not adapter.quiet:
+                # what was said unasked must not become the answer to the next request
+                adapter.abort("the server spoke unasked, or left")
+                continue
+            use.reused = True
+            self.reuses += 1
+            return adapter
         return None
 
     async def _taken(self, origin: Origin) -> StreamAdapter:

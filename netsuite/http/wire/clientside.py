@@ -25,6 +25,8 @@ from netsuite.sansio.connection import (
 
 __all__ = ["ClientConnection"]
 
+_INTERIMS: Final = 256
+"""Interim responses that may come before a final one."""
 _WITH_BODY: Final = frozenset([b"POST", b"PUT", b"PATCH"])
 
 
@@ -35,7 +37,7 @@ class ClientConnection(Http1Machine):
     ``heard`` that bytes came since the last request was sent.
     """
 
-    __slots__ = ("_draining", "_heads", "_keep", "_method", "_parts", "_upgrade", "_waiting", "heard")
+    __slots__ = ("_draining", "_heads", "_interims", "_keep", "_method", "_parts", "_upgrade", "_waiting", "heard")
 
     def __init__(self, limits: Http1Limits = Http1Limits(), *, now: float = 0.0) -> None:
         super().__init__(limits, now)
@@ -46,6 +48,7 @@ class ClientConnection(Http1Machine):
         self._keep = True
         self._parts = False  # the request's body moved since the last tick
         self.heard = False
+        self._interims = 0
         self._draining = False
 
     @property
@@ -101,6 +104,9 @@ class ClientConnection(Http1Machine):
             return self._failed(f"the response is malformed: {fault_of(head, refused)}")
         status = response.status
         if status < 200 and status != 101:
+            self._interims += 1
+            if self._interims > _INTERIMS:
+                return self._failed(f"the response is malformed: more than {_INTERIMS} interim responses came before it")
             return response
         tunnel = (200 <= status < 300 and self._method == b"CONNECT") or status == 101
         if status == 101 and not self._upgrade:
@@ -277,6 +283,7 @@ class ClientConnection(Http1Machine):
         self._keep = not keep
         self._waiting = True
         self.heard = self._parts = False
+        self._interims = 0
         self._got = 0
         self._handed = 0
         self._deadline = self._now + self._limits.answer_time
