@@ -43,7 +43,21 @@ class ListenSpec(NamedTuple):
 
 _ADDRESS: Final = re.compile(r"(?:(?:\[([0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|([A-Za-z0-9_.-]+)):)?([0-9]{1,5})")
 _KINDS: Final = frozenset(
-    "tcp tcp4 tcp6 unix systemd haproxy stdio tls ssl secure shared proxied inherited".split()
+    [
+        "tcp",
+        "tcp4",
+        "tcp6",
+        "unix",
+        "systemd",
+        "haproxy",
+        "stdio",
+        "tls",
+        "ssl",
+        "secure",
+        "shared",
+        "proxied",
+        "inherited",
+    ]
 )
 """Words that begin an endpoint string and are no host, so that ``tcp:80`` means what it means to Twisted."""
 _NAME: Final = re.compile(r"[\w.@-]+")

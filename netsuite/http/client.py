@@ -32,6 +32,9 @@ __all__ = ["ClientLimits", "FetchFailed", "Fetched", "HttpClient", "Origin", "id
 _HAPPY_DELAY: Final = 0.25
 """Seconds after which the next address is tried beside the one before (RFC 8305 section 5)."""
 
+_WHOLE: Final = 64 * 1024
+"""Bytes of a body that need not be streamed if they came with their head."""
+
 _IDEMPOTENT: Final = frozenset([b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"PROPFIND", b"QUERY"])
 
 Resolve = Callable[[str], Awaitable[list[str]]]
@@ -256,7 +259,7 @@ class HttpClient:
     # -- connections
 
     def _connection(self, channel: Channel) -> ClientConnection:
-        return ClientConnection(self._http1, now=self._runtime.clock.seconds())
+        return ClientConnection(self._http1, now=self._runtime.clock.seconds(), whole=_WHOLE)
 
     def _pool(self, origin: Origin) -> _Pool:
         pool = self._pools.get(origin)
@@ -439,7 +442,7 @@ class HttpClient:
                 if exchange.interim is not None:
                     exchange.interim(event)
             elif not exchange.final.called:
-                exchange.final.callback((event, body))
+                exchange.final.callback((event, Body.of(event.body) if event.body else body))
 
     def _stream_failed(self, event: Failed, adapter: StreamAdapter) -> None:
         self._fail(adapter, event.reason)

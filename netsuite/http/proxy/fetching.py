@@ -194,6 +194,7 @@ class Fetches:
         if asked.method not in (b"GET", b"HEAD"):
             generation = self.cache.store.generation(key)
         collapsing = self._flights.get(key) is flight
+        whole = fetched.body.at_hand()
         length = arrived.length
         limit = self.cache.store.object_limit
         keep = decision.action is not Action.FORWARD or asked.method == b"POST"
@@ -202,7 +203,7 @@ class Fetches:
         if not keep:
             if collapsing:
                 self.uncacheable.add(key, self._seconds())
-            if not flight.hand_over(arrived, fetched.body):
+            if not flight.hand_over(arrived, fetched.body if whole is None else whole):
                 await fetched.body.aclose()
             return
         joinable = arrived.fresh and not asked.authorized
@@ -211,6 +212,11 @@ class Fetches:
         elif collapsing:
             self.uncacheable.add(key, self._seconds())
         arrived.selection = secondary_key(arrived.vary, asked.fields)
+        if whole is not None:
+            self.cache.keep(key, asked, arrived, InMemory(whole), generation)
+            flight.end(fetched.body.trailers, whole)
+            flight.share(arrived, length, joinable)
+            return
         flight.share(arrived, length, joinable)
         self._keeping.add(flight)
         try:

@@ -235,9 +235,11 @@ class ProxyServer:
         seen = StoredResponse(arrived, InMemory(b""), ())
         # who joined gets what a cache may share, which leaves out the fields that private and no-cache name
         headers = [*(arrived.lines if own else seen.fields), (b"cache-status", mark)]
-        reader = flight.reader()
+        content: Any = flight.whole
+        if content is None:
+            content = flight.reader()
         if is_not_modified(request.method, asked.fields, seen, now):
-            run(reader.aclose(), lambda _: None, self.factory.broke)
+            self._unread(content)
             made = self._made(request, asked, seen, now, [(b"cache-status", mark)])
             return self._finished(request, adapter, 304, made.headers, b"")
         status = arrived.status
@@ -245,16 +247,21 @@ class ProxyServer:
             spans = ranges_of(request.method, asked.fields, seen, flight.length, now)
             if spans is not None and len(spans) == 1:
                 first, stop = spans[0]
-                reader.span(first, stop)
+                content = content[first:stop] if isinstance(content, bytes) else content.span(first, stop)
                 status = 206
                 headers = [field for field in headers if field[0] not in (b"content-length", b"content-range")]
                 headers.append((b"content-range", content_range(spans[0], flight.length)))
                 headers.append((b"content-length", b"%d" % (stop - first)))
             elif spans is not None and not spans:
-                run(reader.aclose(), lambda _: None, self.factory.broke)
+                self._unread(content)
                 headers = [(b"content-range", content_range(None, flight.length)), (b"cache-status", mark)]
                 return self._finished(request, adapter, 416, headers, b"")
-        return self._finished(request, adapter, status, headers, reader)
+        return self._finished(request, adapter, status, headers, content)
+
+    def _unread(self, content: Any) -> None:
+        """Nobody reads what was there to be read."""
+        if not isinstance(content, bytes):
+            run(content.aclose(), lambda _: None, self.factory.broke)
 
     def _handed(self, request: Request, adapter: StreamAdapter, flight: Flight, decision: Decision) -> Response:
         """What is for this client alone, as it comes."""

@@ -34,13 +34,26 @@ class ClientConnection(Http1Machine):
     """The client's side of one connection: one request at a time.
 
     A request's ``stream`` is the number that :attr:`next_stream` says. ``idle`` means that another may be sent;
-    ``heard`` that bytes came since the last request was sent.
+    ``heard`` that bytes came since the last request was sent. A body of a known length up to ``whole`` that is there
+    when its head is read comes in the response's ``body``, which then has no Data and End.
     """
 
-    __slots__ = ("_draining", "_heads", "_interims", "_keep", "_method", "_parts", "_upgrade", "_waiting", "heard")
+    __slots__ = (
+        "_draining",
+        "_heads",
+        "_interims",
+        "_keep",
+        "_method",
+        "_parts",
+        "_upgrade",
+        "_waiting",
+        "_whole",
+        "heard",
+    )
 
-    def __init__(self, limits: Http1Limits = Http1Limits(), *, now: float = 0.0) -> None:
+    def __init__(self, limits: Http1Limits = Http1Limits(), *, now: float = 0.0, whole: int = 0) -> None:
         super().__init__(limits, now)
+        self._whole = whole
         self._heads = ResponseHeads(limits.fields)
         self._method = b""
         self._upgrade = False
@@ -106,7 +119,9 @@ class ClientConnection(Http1Machine):
         if status < 200 and status != 101:
             self._interims += 1
             if self._interims > _INTERIMS:
-                return self._failed(f"the response is malformed: more than {_INTERIMS} interim responses came before it")
+                return self._failed(
+                    f"the response is malformed: more than {_INTERIMS} interim responses came before it"
+                )
             return response
         tunnel = (200 <= status < 300 and self._method == b"CONNECT") or status == 101
         if status == 101 and not self._upgrade:
@@ -124,6 +139,10 @@ class ClientConnection(Http1Machine):
         if self._write == self._write_tunnel_early:
             self._write = self._write_away
         if self._method == b"HEAD" or status == 204 or status == 304 or not length:
+            self._body_ended()
+            return response
+        if 0 < length <= self._whole and len(self._buffer) >= length:
+            response.body = self._take(length)
             self._body_ended()
             return response
         response.has_body = True
