@@ -241,7 +241,10 @@ async def _connect(
     # ready fires within the connection's making, so that its owner has the adapter before the first event comes
     connecting.addErrback(lambda failure: None if ready.called else ready.errback(failure))
     try:
-        return await ready
+        await ready
+        # the endpoint's own protocol, which would only pass everything on, is done
+        adapter.transport.protocol = adapter
+        return adapter
     except Exception as problem:
         connecting.cancel()
         if adapter.transport is not None:

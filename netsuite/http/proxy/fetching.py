@@ -164,7 +164,7 @@ class Fetches:
     ) -> Awaitable[Fetched]:
         """The response to a request: of its one origin, or of a server of its pool."""
         pool = target.upstream
-        if pool is None:
+        if pool is None or pool.lone:
             return self.client.fetch(upstream, target.origin, interim=interim)
         prelude = announcement(pool.send_proxy, adapter.channel if adapter is not None else None)
         return self._dispatch.fetch(upstream, pool, pool.key(request), prelude=prelude, interim=interim)

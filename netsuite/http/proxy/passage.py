@@ -29,6 +29,8 @@ TRACING: Final = (b"OPTIONS", b"TRACE")
 _CONDITIONAL: Final = frozenset({b"if-none-match", b"if-modified-since", b"if-range", b"range"})
 _TOLD_BY_US: Final = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"})
 """What a reverse proxy says itself: nobody keys on what a client makes up here."""
+_OURS: Final = frozenset({b"host", b"expect"})
+_OURS_IN_REVERSE: Final = _OURS | _TOLD_BY_US
 
 
 def upstream_request(
@@ -45,14 +47,13 @@ def upstream_request(
 
     A client's conditions are left out where the whole response may be stored, but for a range of what is not stored.
     """
-    dropped = {b"host", b"expect"}
-    if reverse:
-        dropped |= _TOLD_BY_US
-    part = decision.stored is None and not validators and request.header(b"range") is not None
-    if decision.action is not Action.FORWARD and not part:
-        dropped |= _CONDITIONAL
-    headers = [field for field in end_to_end(request.headers) if field[0] not in dropped]
-    headers.insert(0, (b"host", target.authority))
+    dropped = _OURS_IN_REVERSE if reverse else _OURS
+    if decision.action is not Action.FORWARD:
+        part = decision.stored is None and not validators and request.header(b"range") is not None
+        if not part:
+            dropped |= _CONDITIONAL
+    headers = [(b"host", target.authority)]
+    headers += [field for field in end_to_end(request.headers) if field[0] not in dropped]
     headers.append((b"via", via_element(request.version, pseudonym)))
     if reverse:
         peer, host = request.peer[0], request.authority
@@ -60,8 +61,8 @@ def upstream_request(
         headers.append((b"x-forwarded-proto", request.scheme.encode()))
         headers.append((b"x-forwarded-host", host))
         headers.append((b"forwarded", forwarded_element(peer, host, request.scheme)))
-    hops = request.header(b"max-forwards")
-    if hops is not None and hops.isdigit() and request.method in TRACING:
+    hops = request.header(b"max-forwards") if request.method in TRACING else None
+    if hops is not None and hops.isdigit():
         headers = [field for field in headers if field[0] != b"max-forwards"]
         headers.append((b"max-forwards", b"%d" % max(0, int(hops) - 1)))
     headers += validators

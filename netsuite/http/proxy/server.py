@@ -45,6 +45,8 @@ from netsuite.sansio.dates import format_date
 __all__ = ["ProxyServer"]
 
 _ATTEMPTS: Final = 3
+_SELECTIVE: Final = (b"if-none-match", b"if-modified-since", b"if-match", b"if-unmodified-since", b"range")
+"""Fields of a request that may want less than the whole response."""
 _HEADS_AT_MOST: Final = 256
 """Sorts of requests for one stored response that the hot path learns; they are forgotten with it at once."""
 
@@ -232,6 +234,10 @@ class ProxyServer:
             arrived.status,
             b"" if own else b"; collapsed",
         )
+        if own and flight.whole is not None and asked.fields.keys().isdisjoint(_SELECTIVE):
+            return self._finished(
+                request, adapter, arrived.status, [*arrived.lines, (b"cache-status", mark)], flight.whole
+            )
         seen = StoredResponse(arrived, InMemory(b""), ())
         # who joined gets what a cache may share, which leaves out the fields that private and no-cache name
         headers = [*(arrived.lines if own else seen.fields), (b"cache-status", mark)]

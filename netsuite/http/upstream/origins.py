@@ -40,9 +40,12 @@ def place(url: str) -> Place:
 
 
 class OriginPool:
-    """A pool of origins: the machine, and what is sent to its servers."""
+    """A pool of origins: the machine, and what is sent to its servers.
 
-    __slots__ = ("_key", "authority", "owned", "pass_host", "pool", "send_proxy", "settings")
+    ``lone`` says that it has one server and no settings: there is nothing to choose, and nothing to learn.
+    """
+
+    __slots__ = ("_key", "authority", "lone", "owned", "pass_host", "pool", "send_proxy", "settings")
 
     def __init__(
         self, pool: Pool, key: Callable[[Request], bytes], *, pass_host: bool, settings: PoolSettings | None = None
@@ -51,6 +54,7 @@ class OriginPool:
         self._key = key
         self.pass_host = pass_host
         self.settings = settings
+        self.lone = settings is None
         self.send_proxy = settings.send_proxy if settings is not None else None
         self.owned: tuple[bytes, ...] = tuple(server.place.prefix for server in pool.servers)
         self.authority: bytes = pool.servers[0].place.authority
