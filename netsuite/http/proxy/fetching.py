@@ -24,6 +24,7 @@ from netsuite.http.cache.stored import Request as Asked
 from netsuite.http.cache.uncacheable import Uncacheable
 from netsuite.http.cache.variants import secondary_key
 from netsuite.http.client import ClientLimits, Fetched, HttpClient
+from netsuite.http.proxy.expectation import Expectation
 from netsuite.http.proxy.flight import Flight
 from netsuite.http.proxy.passage import Arrival, interim_passage, upstream_request
 from netsuite.http.proxy.settings import ProxySettings
@@ -137,7 +138,14 @@ class Fetches:
                 upstream = upstream_request(
                     request, body, target, decision, validators, pseudonym=self._pseudonym, reverse=self._reverse
                 )
-                fetched = await self._sent(upstream, request, target, adapter, interim_passage(request, adapter))
+                expectation = None
+                if request.expects_continue and upstream.source is not None and body is not None:
+                    upstream.headers.append((b"expect", b"100-continue"))
+                    expectation = upstream.source = Expectation(body, self._clock)
+                interim = interim_passage(request, adapter, expectation.met if expectation is not None else None)
+                fetched = await self._sent(upstream, request, target, adapter, interim)
+                if expectation is not None:
+                    expectation.answered()
                 arrived = Arrival(fetched, began, self._seconds(), self._pseudonym)
                 if arrived.status != 304 or not validators:
                     break

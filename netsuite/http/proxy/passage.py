@@ -20,8 +20,9 @@ from netsuite.http.proxy.hops import end_to_end, forwarded_element, via_element
 from netsuite.http.proxy.targets import Target
 from netsuite.http.wire.messages import Request, Response
 from netsuite.sansio.dates import format_date
+from netsuite.sansio.fields import split_list
 
-__all__ = ["TRACING", "Arrival", "Counted", "interim_passage", "upstream_request"]
+__all__ = ["TRACING", "Arrival", "Counted", "interim_passage", "upstream_request", "wants_trailers"]
 
 TRACING: Final = (b"OPTIONS", b"TRACE")
 """The methods that Max-Forwards counts for (RFC 9110 section 7.6.2)."""
@@ -66,6 +67,8 @@ def upstream_request(
         headers = [field for field in headers if field[0] != b"max-forwards"]
         headers.append((b"max-forwards", b"%d" % max(0, int(hops) - 1)))
     headers += validators
+    if wants_trailers(request):
+        headers.append((b"te", b"trailers"))
     source = body if body is not None and request.has_body else None
     return Request(request.method, target.path, headers, authority=target.authority, source=source)
 
@@ -127,13 +130,28 @@ class Counted:
         await self._source.aclose()
 
 
-def interim_passage(request: Request, adapter: StreamAdapter | None) -> Callable[[Response], None] | None:
-    """Passes 1xx responses on to the asker, but for 100, which is each hop's own business."""
+def wants_trailers(request: Request) -> bool:
+    """Whether the client takes trailers: TE is each hop's own, and says so only if Connection names it."""
+    te = request.header(b"te")
+    if te is None or b"trailers" not in (member.lower() for member in split_list(te)):
+        return False
+    connection = request.header(b"connection")
+    return request.version >= (2, 0) or (
+        connection is not None and b"te" in (option.lower() for option in split_list(connection))
+    )
+
+
+def interim_passage(
+    request: Request, adapter: StreamAdapter | None, met: Callable[[], None] | None = None
+) -> Callable[[Response], None] | None:
+    """Passes 1xx responses on to the asker, but for 100, which is told to ``met``, who waits with a body."""
     if adapter is None:
         return None
 
     def passed(response: Response) -> None:
         connection = adapter.connection
+        if response.status == 100 and met is not None:
+            met()
         if response.status != 100 and connection is not None and not adapter.closed:
             adapter.send(Response(response.status, end_to_end(response.headers), stream=request.stream))
 

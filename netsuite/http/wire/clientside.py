@@ -248,7 +248,7 @@ class ClientConnection(Http1Machine):
         lines = []
         length: bytes | None = None
         host = keep = False
-        upgrade = False
+        upgrade = te = False
         for name, value in request.headers:
             if name in OWN_FIELDS:
                 if name == b"content-length":
@@ -264,6 +264,8 @@ class ClientConnection(Http1Machine):
                 host = True
             elif name == b"upgrade":
                 upgrade = True
+            elif name == b"te":
+                te = True
             lines.append(prefixes[name] + value)
         if not host:
             lines.insert(0, b"Host: " + request.authority)
@@ -291,7 +293,9 @@ class ClientConnection(Http1Machine):
         if upgrade:
             lines.append(b"Connection: Upgrade")
         elif keep:
-            lines.append(b"Connection: close")
+            lines.append(b"Connection: close, TE" if te else b"Connection: close")
+        elif te:
+            lines.append(b"Connection: TE")
         self._out.append(request_line(method, request.target) + field_block(lines))
         if body:
             self._out.append(body)
