@@ -22,7 +22,16 @@ from netsuite.common.errors import StartError
 from netsuite.common.listenspec import parse
 from netsuite.sansio.tokenbucket import TokenBuckets
 
-__all__ = ["Access", "ConcurrencyLimit", "RateLimit", "Rule", "guards_private", "is_internal", "is_loopback"]
+__all__ = [
+    "Access",
+    "ConcurrencyLimit",
+    "RateLimit",
+    "Rule",
+    "guards_private",
+    "is_address",
+    "is_internal",
+    "is_loopback",
+]
 
 Ip = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -58,6 +67,15 @@ def is_loopback(host: str) -> bool:
         return _address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is an address already, not a name."""
+    try:
+        ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
 
 
 def is_internal(host: str) -> bool:

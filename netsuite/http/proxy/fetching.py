@@ -10,7 +10,7 @@ from typing import Final
 
 from twisted.internet.defer import CancelledError
 
-from netsuite.common.access import is_internal
+from netsuite.common.access import is_address, is_internal
 from netsuite.common.body import Body, BodyFailed
 from netsuite.common.commons import Commons
 from netsuite.common.job import run
@@ -26,10 +26,12 @@ from netsuite.http.cache.variants import secondary_key
 from netsuite.http.client import ClientLimits, Fetched, HttpClient
 from netsuite.http.proxy.expectation import Expectation
 from netsuite.http.proxy.flight import Flight
+from netsuite.http.proxy.hierarchy import Hierarchy
 from netsuite.http.proxy.passage import Arrival, interim_passage, upstream_request
 from netsuite.http.proxy.settings import ProxySettings
 from netsuite.http.proxy.targets import Target
 from netsuite.http.proxy.troubles import Forbidden, Trouble, trouble
+from netsuite.http.proxy.upstreams import log_change
 from netsuite.http.upstream.announcing import announcement
 from netsuite.http.upstream.dispatch import Dispatch
 from netsuite.http.wire.messages import Request, Response
@@ -75,19 +77,25 @@ class Fetches:
         self.cache = cache
         cache.store.on_purge = self._purged
         self.uncacheable = Uncacheable()
-        self.client = HttpClient(
-            commons,
-            self._addresses,
-            tls=lambda: commons.certificates.client_context(settings.verify),
-            limits=ClientLimits(
-                connections=settings.origin_connections,
-                connect_time=settings.connect_time,
-                answer_time=settings.answer_time,
-                body_time=settings.body_time,
-                tunnel_time=settings.tunnel_time,
-            ),
+        limits = ClientLimits(
+            connections=settings.origin_connections,
+            connect_time=settings.connect_time,
+            answer_time=settings.answer_time,
+            body_time=settings.body_time,
+            tunnel_time=settings.tunnel_time,
         )
+
+        def client(resolve: Resolve) -> HttpClient:
+            return HttpClient(
+                commons, resolve, tls=lambda: commons.certificates.client_context(settings.verify), limits=limits
+            )
+
+        self.client = client(self._addresses)
         self._dispatch = Dispatch(self.client, self._seconds)
+        self.peers = client(resolve)
+        self._hierarchy = (
+            Hierarchy(settings, self.peers, self._clock, log_change) if settings.parents or settings.siblings else None
+        )
 
     def under_way(self, key: Key) -> Flight | None:
         """The fetch for a target that others may join."""
@@ -143,7 +151,11 @@ class Fetches:
                     upstream.headers.append((b"expect", b"100-continue"))
                     expectation = upstream.source = Expectation(body, self._clock)
                 interim = interim_passage(request, adapter, expectation.met if expectation is not None else None)
-                fetched = await self._sent(upstream, request, target, adapter, interim)
+                near = None
+                if self._hierarchy is not None and decision.stored is None and target.key in self._flights:
+                    self._check_literal(target.origin.host)
+                    near = await self._hierarchy.sibling(upstream, target)
+                fetched = near or await self._sent(upstream, request, target, adapter, interim)
                 if expectation is not None:
                     expectation.answered()
                 arrived = Arrival(fetched, began, self._seconds(), self._pseudonym)
@@ -172,10 +184,30 @@ class Fetches:
     ) -> Awaitable[Fetched]:
         """The response to a request: of its one origin, or of a server of its pool."""
         pool = target.upstream
+        if pool is None and self._hierarchy is not None and self._hierarchy.has_parent(target.origin.host):
+            return self._by_parent(self._hierarchy, upstream, target, interim)
         if pool is None or pool.lone:
             return self.client.fetch(upstream, target.origin, interim=interim)
         prelude = announcement(pool.send_proxy, adapter.channel if adapter is not None else None)
         return self._dispatch.fetch(upstream, pool, pool.key(request), prelude=prelude, interim=interim)
+
+    async def _by_parent(
+        self, hierarchy: Hierarchy, upstream: Request, target: Target, interim: Callable[[Response], None] | None
+    ) -> Fetched:
+        self._check_literal(target.origin.host)
+        return await hierarchy.fetch(upstream, target, interim)
+
+    async def tunnel(self, host: str, port: int, source: Body) -> Body:
+        """A tunnel to a host, by a parent where it has one; raises as a fetch does."""
+        if self._hierarchy is not None and self._hierarchy.has_parent(host):
+            self._check_literal(host)
+            return await self._hierarchy.tunnel(host, port, source)
+        return await self.client.tunnel(host, port, source)
+
+    def _check_literal(self, host: str) -> None:
+        """A parent finds the addresses of names, and guards itself; of a literal it is known where it leads."""
+        if self._guarded and is_address(host) and is_internal(host):
+            raise Forbidden(f"{host} is an internal address")
 
     async def _land(
         self,

@@ -345,7 +345,7 @@ class ProxyServer:
         if port not in ports if ports is not None else self._on_network and port != 443:
             return self._refusal(request, adapter, 403, f"Tunnels to port {port} are not allowed here.")
         try:
-            out = await self.client.tunnel(host, port, body)
+            out = await self.fetches.tunnel(host, port, body)
         except Exception as problem:
             failed = trouble(problem)
             if failed is None:

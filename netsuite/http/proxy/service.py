@@ -67,6 +67,7 @@ class ProxyService(NetsuiteService):
         super().stopService()
         self._checks.stop()
         self.server.client.close()
+        self.server.fetches.peers.close()
         return None
 
     def addresses(self) -> Sequence[Address]:

@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationInfo, field_validator, model_validator
+from typing import Annotated, Any
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from netsuite.common.settings import AccessRules, Table
 from netsuite.http.upstream.settings import OriginUrl, PoolSettings, RouteSettings
 
-__all__ = ["ProxySettings"]
+__all__ = ["ProxyPeer", "ProxySettings"]
+
+
+def _short(value: Any) -> Any:
+    return {"url": value} if isinstance(value, str) else value
+
+
+class ProxyPeer(Table):
+    """Another proxy: a parent or a sibling."""
+
+    url: OriginUrl = Field(description="Where it is: http://HOST[:PORT] or https://HOST[:PORT].")
+    user: str | None = Field(None, description="The name by which it knows this proxy (Basic).")
+    password: str | None = Field(None, repr=False, description="The password to that name.")
+
+
+Peers = list[Annotated[ProxyPeer, BeforeValidator(_short, json_schema_input_type=str | ProxyPeer)]]
 
 
 class ProxySettings(Table):
@@ -32,6 +58,24 @@ class ProxySettings(Table):
         [],
         description="Which pool or origin is asked for what, each a [[proxy.route]] table: the longest host that "
         "matches, then the longest path.",
+    )
+    parents: Peers = Field(
+        [],
+        description="Proxies by which all requests go, CONNECT too: each a URL, or a table of url, user, password. "
+        "Of several each URL has its own; where one fails, the next is asked. For a forward proxy only.",
+        examples=[["http://192.0.2.1:3128"]],
+    )
+    siblings: Peers = Field(
+        [],
+        description="Proxies that are asked first whether they have what is not stored here, as parents are written.",
+        examples=[["http://192.0.2.2:10081"]],
+    )
+    sibling_time: PositiveFloat = Field(0.5, description="Seconds that a sibling has to answer.")
+    no_proxy: list[str] = Field(
+        [],
+        description="Hosts for which neither parents nor siblings are asked: names with all below them, addresses, "
+        "networks, or * for all.",
+        examples=[["example.test", "10.0.0.0/8"]],
     )
     pass_host: bool = Field(
         False, description="As a reverse proxy: whether the origin sees the client's Host instead of its own."
@@ -77,6 +121,16 @@ class ProxySettings(Table):
     def reverse(self) -> bool:
         """Whether it stands before servers of its own, not between its clients and everyone's."""
         return self.origin is not None or bool(self.pool or self.route)
+
+    @field_validator("parents", "siblings")
+    @classmethod
+    def _of_a_forward_proxy(cls, peers: list[ProxyPeer], info: ValidationInfo) -> list[ProxyPeer]:
+        if peers and any(info.data.get(key) for key in ("origin", "pool", "route")):
+            raise ValueError("only a forward proxy has them; leave out origin, pool and route")
+        urls = [peer.url for peer in peers]
+        if len(set(urls)) < len(urls):
+            raise ValueError("one is there twice; keep one")
+        return peers
 
     @field_validator("pool")
     @classmethod

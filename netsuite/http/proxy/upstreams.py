@@ -16,7 +16,7 @@ from netsuite.http.upstream.origins import OriginPool, lone_pool, make_pool
 from netsuite.http.upstream.pool import Pool, Server
 from netsuite.http.upstream.routes import Route, Routes
 
-__all__ = ["Upstreams"]
+__all__ = ["Upstreams", "log_change"]
 
 _log = Logger()
 
@@ -25,7 +25,7 @@ class Upstreams:
     """All pools; ``routes`` finds the one for a request, ``named`` are those that have settings of their own."""
 
     def __init__(self, settings: ProxySettings) -> None:
-        self.named = [make_pool(pool, pass_host=settings.pass_host, changed=_changed) for pool in settings.pool]
+        self.named = [make_pool(pool, pass_host=settings.pass_host, changed=log_change) for pool in settings.pool]
         by_name = {each.pool.name: each for each in self.named}
         lone: dict[str, OriginPool] = {}
 
@@ -89,5 +89,6 @@ class Upstreams:
         }
 
 
-def _changed(pool: Pool, server: Server, what: str) -> None:
+def log_change(pool: Pool, server: Server, what: str) -> None:
+    """Say what became of a server."""
     _log.info("{pool}: {server} {what}", pool=pool.name, server=server.name, what=what)

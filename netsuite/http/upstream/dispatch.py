@@ -51,6 +51,7 @@ class Dispatch:
         if request.source is not None:
             held = request.source = _Held(request.source)
         passed = _Passed(interim) if interim is not None else None
+        headers = request.headers
         tried: tuple[Server, ...] = ()
         failed: FetchFailed | None = None
         answered = False
@@ -65,6 +66,8 @@ class Dispatch:
                     raise FetchFailed("unavailable", f"no server of {pool.name} can be asked", unsent=True)
                 if failed is not None:
                     pool.retried += 1
+                if server.place.fields:
+                    request.headers = [*headers, *server.place.fields]
                 try:
                     fetched = await self._ask(request, upstream, server, prelude, passed)
                     answered = True

@@ -24,11 +24,12 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 @attrs.frozen
 class Place:
-    """Where a server is, the Host that it calls its own, and how its absolute URLs begin."""
+    """Where a server is, the Host that it calls its own, how its absolute URLs begin, and fields for it alone."""
 
     origin: Origin
     authority: bytes
     prefix: bytes
+    fields: tuple[tuple[bytes, bytes], ...] = ()
 
 
 def place(url: str) -> Place:
