@@ -113,7 +113,11 @@ class EndToEnd(ProxyCase):
 
     async def test_trailers_of_a_response(self):
         chunks = b"5\r\nhello\r\n0\r\nX-Sum: 1\r\nVary: evil\r\n\r\n"
-        for fields, passed in ((b"TE: trailers\r\nConnection: TE\r\n", True), (b"TE: trailers\r\n", False), (b"", False)):
+        for fields, passed in (
+            (b"TE: trailers\r\nConnection: TE\r\n", True),
+            (b"TE: trailers\r\n", False),
+            (b"", False),
+        ):
             client = await self.client(b"GET /t HTTP/1.1\r\nHost: a\r\n" + fields + b"\r\n")
             side = await self.heard(lambda data: data.endswith(b"\r\n\r\n"))
             self.assertEqual(b"TE: trailers\r\n" in side.data, passed)

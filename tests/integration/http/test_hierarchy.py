@@ -37,7 +37,9 @@ class Parents(HierarchyCase):
         self.assertEqual(answer.body, b"hello")
         self.assertEqual(parent.server.requests, 1)
         self.assertTrue(self.origin.seen[0][0].startswith("GET /a?b=c HTTP/1.1\r\n"))
-        self.assertIn("Via: 1.1 child, 1.1 parent", self.origin.seen[0][0].replace("\r\nVia: 1.1 parent", ", 1.1 parent"))
+        self.assertIn(
+            "Via: 1.1 child, 1.1 parent", self.origin.seen[0][0].replace("\r\nVia: 1.1 parent", ", 1.1 parent")
+        )
         self.assertIn(f"Host: 127.0.0.1:{self.origin.port}", self.origin.seen[0][0])
 
     async def test_uploads_too(self):

@@ -308,5 +308,3 @@ class Announcing(PoolCase):
         while not self.first:
             await sleep(self.reactor, 0.01)
         self.assertEqual(self.first[0].peer, None)
-
-

@@ -8,7 +8,7 @@ import ssl
 from twisted.internet.threads import deferToThread
 
 from netsuite.sansio.proxyheader import LOCAL_V2, v1, v2
-from tests.integration.http.scripted import connect
+from tests.integration.http.scripted import connect, reply
 from tests.integration.http.test_proxy import FRESH, ProxyCase
 
 CLIENT, ASKED = ("192.0.2.9", 4321), ("198.51.100.1", 80)
@@ -31,7 +31,9 @@ class Proxied(ProxyCase):
     async def test_the_announced_client_counts(self):
         self.behind()
         for header in (v1(CLIENT, ASKED), v2(CLIENT, ASKED, alpn="h2", server_name="a.test")):
-            self.assertTrue((await self.said(header + REQUEST.replace(b"/who", b"/%d" % len(header)))).endswith(b"hello"))
+            self.assertTrue(
+                (await self.said(header + REQUEST.replace(b"/who", b"/%d" % len(header)))).endswith(b"hello")
+            )
             self.assertIn("X-Forwarded-For: 192.0.2.9", self.origin.seen[-1][0])
         self.assertEqual(self.commons.journal.recent(1)[0]["client"], "192.0.2.9")
 
@@ -106,12 +108,12 @@ class Proxied(ProxyCase):
         """Two proxies: the first announces its client to the second."""
         behind = self.behind(name="inner")
         front = self.serve(
-            pool=[
-                {"name": "inner", "servers": [f"http://127.0.0.1:{behind.addresses()[0].port}"], "send_proxy": "v2"}
-            ],
+            pool=[{"name": "inner", "servers": [f"http://127.0.0.1:{behind.addresses()[0].port}"], "send_proxy": "v2"}],
             listen=["proxied:127.0.0.1:0"],
         )
         self.port = front.addresses()[0].port
-        self.script = lambda side, head, body: side.say(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n%b\r\n\r\nok" % FRESH.encode())
+        self.script = lambda side, head, body: side.say(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n%b\r\n\r\nok" % FRESH.encode()
+        )
         self.assertTrue((await self.said(v1(CLIENT, ASKED) + REQUEST)).endswith(b"ok"))
         self.assertIn("X-Forwarded-For: 192.0.2.9", self.origin.seen[-1][0])

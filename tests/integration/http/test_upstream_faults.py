@@ -6,7 +6,6 @@ connection that another request has used before and one wants afterwards.
 
 from __future__ import annotations
 
-
 from tests.integration.http.scripted import Answer, connect, reply, sleep
 from tests.integration.http.test_proxy import FRESH, ProxyCase, together
 
@@ -227,7 +226,11 @@ class Table(FaultCase):
                 side.say(reply(b"early", status=status))
                 said.append(side)
 
-            raw = await self.raw(lambda side, data: early(side) if data and b"\r\n\r\n" in data and not said else None)
+            def hear(side, data, early=early, said=said):
+                if data and b"\r\n\r\n" in data and not said:
+                    early(side)
+
+            raw = await self.raw(hear)
             proxy = self.serve(origin=f"http://127.0.0.1:{raw.getHost().port}", name="early")
             client = await connect(self.reactor, proxy.addresses()[0].port)
             client.transport.write(b"POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1000)
@@ -317,5 +320,3 @@ class Table(FaultCase):
 
 def head(length):
     return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length
-
-
