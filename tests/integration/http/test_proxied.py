@@ -8,7 +8,7 @@ import ssl
 from twisted.internet.threads import deferToThread
 
 from netsuite.sansio.proxyheader import LOCAL_V2, v1, v2
-from tests.integration.http.scripted import connect, reply
+from tests.integration.http.scripted import connect
 from tests.integration.http.test_proxy import FRESH, ProxyCase
 
 CLIENT, ASKED = ("192.0.2.9", 4321), ("198.51.100.1", 80)
