@@ -13,7 +13,7 @@ from benchmarks.load import LoadFailed
 from benchmarks.mailboxes import ImapAppend, ImapFetch
 from benchmarks.name_servers import DnsAuth, DnsCache, DnsMillion
 from benchmarks.process import ServerFailed
-from benchmarks.proxies import HttpHit
+from benchmarks.proxies import HttpHit, HttpMiss
 from benchmarks.relays import SmtpAccept
 from benchmarks.secured_names import DnsOptions, DnsSigned, DnsTls
 from benchmarks.swarms import PeerLoopback
@@ -28,7 +28,8 @@ def main() -> int:
     """Run what is named on the command line."""
     runs = (
         DnsAuth(), DnsSigned(), DnsOptions(), DnsTls(), DnsMillion(), DnsLoad(), DnsCache(), HttpHit(),
-        HttpHit(tls=True), Idle(), SmtpAccept(), ImapAppend(), ImapFetch(), PeerLoopback(), TrackerUdp(), TrackerHttp(),
+        HttpHit(tls=True), HttpMiss(), Idle(), SmtpAccept(), ImapAppend(), ImapFetch(), PeerLoopback(), TrackerUdp(),
+        TrackerHttp(),
     )  # fmt: skip
     known = {run.name: run for run in runs}
     parser = argparse.ArgumentParser(

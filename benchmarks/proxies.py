@@ -1,4 +1,4 @@
-"""Reverse proxy caches: ``http-hit`` beside nginx proxy_cache and Varnish; wrk asks over kept connections."""
+"""Reverse proxies: ``http-hit`` beside nginx proxy_cache and Varnish, ``http-miss`` beside nginx; wrk asks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from benchmarks.load import Load, missing, wrk
 from benchmarks.ours import ours
 from benchmarks.process import GENERATOR_CORE, free_port, running
 
-__all__ = ["HttpHit"]
+__all__ = ["HttpHit", "HttpMiss"]
 
 SIZES = {"1 KiB": ("1k", 1024), "100 KiB": ("100k", 102_400)}
 LARGE_OBJECTS = 100
@@ -177,6 +177,97 @@ class HttpHit(Benchmark[Objects]):
         """Random objects."""
         scheme, host = ("https", "localhost") if self._tls else ("http", "127.0.0.1")
         return wrk(f"{scheme}://{host}:{port}/", seconds, script=scene.script(case))
+
+
+@attrs.frozen
+class Origin:
+    """Where the origin of what no cache has listens, and wrk's scripts that never ask for anything twice."""
+
+    port: int
+    folder: Path
+
+    def script(self, case: str) -> Path:
+        """The Lua script of a case."""
+        return self.folder / f"{case}.lua"
+
+
+class HttpMiss(Benchmark[Origin]):
+    """What no cache has, through to a fast origin, over 32 kept connections."""
+
+    name = "http-miss"
+    title = "HTTP cache misses"
+    what_grows = "bytes of an answer"
+    size = 1_000
+    sizes = (1_000, 10_000, 100_000)
+    cases = ("stored", "passed")
+    notes = (
+        "One worker each; access logs off; nginx as the origin, asked over kept connections. Every URL is asked once. "
+        "What is stored goes to nginx's files (in the page cache) and to our memory; what is passed may not be stored."
+    )
+
+    def missing(self) -> str | None:
+        """The generator and the origin are needed."""
+        return missing("wrk") or missing("nginx")
+
+    def contenders(self) -> Sequence[Contender[Origin]]:
+        """Ours, and nginx proxy_cache."""
+        mine: Contender[Origin] = ours(
+            "netsuite-proxy",
+            lambda origin, _, port: [
+                "--listen", f"127.0.0.1:{port}", "--origin", f"http://127.0.0.1:{origin.port}"
+            ],
+        )  # fmt: skip
+        return mine, Contender("nginx", "nginx", ["nginx", "-v"], self._proxy_cache)
+
+    def _proxy_cache(self, origin: Origin, folder: Path, port: int) -> Sequence[str | Path]:
+        return nginx(
+            folder,
+            f"proxy_cache_path {folder}/cache keys_zone=misses:128m max_size=256m inactive=1h;\n"
+            f"    upstream behind {{ server 127.0.0.1:{origin.port}; keepalive 64; keepalive_requests 100000000; }}\n"
+            f"    server {{ listen 127.0.0.1:{port};\n"
+            "        location / { proxy_pass http://behind; proxy_cache misses; proxy_http_version 1.1;\n"
+            '            proxy_set_header Connection ""; } }',
+        )
+
+    @contextlib.contextmanager
+    def scene(self, folder: Path, size: int) -> Iterator[Origin]:
+        """One file of that size under every name, served by nginx on the generator's core."""
+        home, port = folder / "origin", free_port()
+        (home / "www").mkdir(parents=True)
+        (home / "www" / "blob").write_bytes(os.urandom(size))
+        origin = Origin(port, folder)
+        for case in self.cases:
+            origin.script(case).write_text(
+                "local number = 0\nlocal run = 0\n"
+                "init = function(_) math.randomseed(os.time()); run = math.random(1000000000) end\n"
+                "request = function() number = number + 1;"
+                f" return wrk.format('GET', '/{case}/' .. run .. '/' .. number) end\n"
+            )
+        for place in (home, home / "www"):
+            place.chmod(0o755)
+        command = nginx(
+            home,
+            f"server {{ listen 127.0.0.1:{port}; root {home}/www; keepalive_requests 100000000;\n"
+            '        location /stored/ { try_files /blob =404; add_header Cache-Control "max-age=3600"; }\n'
+            '        location /passed/ { try_files /blob =404; add_header Cache-Control "no-store"; } }',
+        )
+        with running(command, home, port, core=GENERATOR_CORE):
+            yield origin
+
+    def sample(self, scene: Origin, case: str, port: int) -> Any:
+        """Status and hash of a few bodies."""
+        found = []
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        with contextlib.closing(connection):
+            for number in range(3):
+                connection.request("GET", f"/{case}/sample/{number}")
+                response = connection.getresponse()
+                found.append((response.status, hashlib.sha256(response.read()).hexdigest()))
+        return found
+
+    def load(self, scene: Origin, case: str, port: int, seconds: float) -> Load:
+        """Names that were never asked for."""
+        return wrk(f"http://127.0.0.1:{port}/", seconds, script=scene.script(case))
 
 
 def _varnish(objects: Objects, folder: Path, port: int) -> Sequence[str | Path]:

@@ -22,7 +22,16 @@ from netsuite.common.errors import StartError
 from netsuite.common.listenspec import parse
 from netsuite.sansio.tokenbucket import TokenBuckets
 
-__all__ = ["Access", "ConcurrencyLimit", "RateLimit", "Rule", "guards_private", "is_internal", "is_loopback"]
+__all__ = [
+    "Access",
+    "ConcurrencyLimit",
+    "RateLimit",
+    "Rule",
+    "guards_private",
+    "is_address",
+    "is_internal",
+    "is_loopback",
+]
 
 Ip = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -58,6 +67,15 @@ def is_loopback(host: str) -> bool:
         return _address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is an address already, not a name."""
+    try:
+        ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
 
 
 def is_internal(host: str) -> bool:
@@ -173,6 +191,8 @@ class RateLimit:
 
 def _on_loopback(text: str) -> bool:
     spec = parse(text)
+    if spec.proxied:
+        return False
     if spec.form == "unix":
         return True
     if spec.form == "address":
@@ -184,16 +204,21 @@ def _on_loopback(text: str) -> bool:
 def guards_private(listens: Sequence[str]) -> bool:
     """The ``auto`` of guards against internal targets: on, unless all listeners are on loopback.
 
-    An inherited socket, or an endpoint that does not name its interface, may be reached by anyone.
+    An inherited socket, an endpoint that does not name its interface, and what stands behind a balancer may be reached
+    by anyone.
     """
     return not all(_on_loopback(text) for text in listens)
 
 
 class Access:
-    """Makes rules and limits that share the site's clock; part of the commons."""
+    """Makes rules and limits that share the site's clock; part of the commons.
 
-    def __init__(self, clock: IReactorTime) -> None:
+    ``balancers`` are those whose word on who the client is counts, at ``proxied:`` addresses.
+    """
+
+    def __init__(self, clock: IReactorTime, balancers: Sequence[str] = ("loopback",)) -> None:
         self.clock = clock
+        self.balancers = Rule(balancers)
 
     def rule(self, allow: Sequence[str], deny: Sequence[str] = ()) -> Rule:
         """A rule; StartError if one of the texts is none."""

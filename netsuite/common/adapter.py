@@ -90,10 +90,12 @@ class StreamAdapter:
     Applications use ``channel``, ``closed`` (nothing can be sent any more), ``send``, ``close`` and ``abort``, and may
     keep what they like in ``data``. ``connection`` is the machine that stands now: None during a TLS handshake and
     after the end.
+    ``prelude`` is written first; ``announced`` stands in place of the transport's own addresses.
     The other public names are for :class:`~netsuite.common.exchanges.Exchanges`.
     """
 
     __slots__ = (
+        "_announced",
         "_ended",
         "_exchanges",
         "_filter",
@@ -102,6 +104,7 @@ class StreamAdapter:
         "_lost",
         "_next",
         "_outlet",
+        "_prelude",
         "_reading",
         "_shortcut",
         "_stall_at",
@@ -126,9 +129,14 @@ class StreamAdapter:
         factory: StreamFactory,
         tls: TlsFilter | None,
         ready: Deferred[StreamAdapter] | None,
+        *,
         connection: Callable[[Channel], Connection] | None = None,
+        prelude: bytes = b"",
+        announced: Channel | None = None,
     ) -> None:
         self.factory = factory
+        self._prelude = prelude
+        self._announced = announced
         self.seconds = factory.commons.clock.seconds
         self._shortcut: Shortcut | None = factory.shortcut if connection is None else None
         self.connection: Connection | None = None
@@ -182,6 +190,11 @@ class StreamAdapter:
             self._unregister()
             self.transport.abortConnection()
 
+    @property
+    def quiet(self) -> bool:
+        """Whether the peer has neither said anything that was not looked at yet, nor left."""
+        return not self._ended and self._outlet.quiet()
+
     def drain(self) -> None:
         """Finish what is in flight, then close."""
         if self.connection is None:
@@ -218,10 +231,14 @@ class StreamAdapter:
         """The transport stands: begin the handshake, or the protocol."""
         self.transport = transport
         self.channel = Channel(host_and_port(transport.getHost()), host_and_port(transport.getPeer()))
-        self.factory.opened(self)
         unix = not (self.channel.local[1] or self.channel.peer[1])
+        if self._announced is not None:
+            self.channel = self._announced
+        self.factory.opened(self)
         self._outlet = Outlet(transport, self.factory.limits.read_size, unix=unix)
         transport.registerProducer(self, True)
+        if self._prelude:
+            self._outlet.write((self._prelude,))
         try:
             if self._filter is None:
                 self._stand()

@@ -63,6 +63,19 @@ class Body:
             self._adapter.consumed(len(chunk), self.stream)
         return chunk
 
+    @classmethod
+    def of(cls, data: bytes) -> Body:
+        """A body that is all there."""
+        body = cls(None, 0)
+        body._chunks.append(data)
+        return body
+
+    def at_hand(self) -> bytes | None:
+        """The whole body if it is all there and nothing of it was taken; it still is to be read, or closed."""
+        if self._adapter is not None:
+            return None
+        return self._chunks[0] if self._chunks else b""
+
     async def read(self, limit: int) -> bytes:
         """The whole body; raises BodyTooLarge beyond ``limit`` bytes, BodyFailed if it breaks off."""
         chunks, size = [], 0

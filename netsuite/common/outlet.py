@@ -92,6 +92,18 @@ class Outlet:
         except OSError:
             return False
 
+    def quiet(self) -> bool:
+        """Whether the peer has neither said anything that the reactor has not handed over yet, nor ended its side."""
+        if self._socket is None:
+            return True
+        try:
+            self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
     def progressed(self) -> bool:
         """Whether the peer took anything since this was last asked."""
         before, self._progress = self._progress, self._acknowledged()

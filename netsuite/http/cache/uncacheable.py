@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 __all__ = ["Uncacheable"]
 
 
@@ -13,7 +15,7 @@ class Uncacheable:
     def __init__(self, duration: float = 60.0, limit: int = 16384) -> None:
         self.duration = duration
         self.limit = limit
-        self._known: dict[int, float] = {}
+        self._known: OrderedDict[int, float] = OrderedDict()  # a dict that loses its first entry over and over is slow
 
     def __len__(self) -> int:
         return len(self._known)
@@ -23,7 +25,7 @@ class Uncacheable:
         mark = hash(key)
         self._known.pop(mark, None)
         if len(self._known) >= self.limit:
-            del self._known[next(iter(self._known))]
+            self._known.popitem(last=False)
         self._known[mark] = now + self.duration
 
     def knows(self, key: bytes, now: float) -> bool:

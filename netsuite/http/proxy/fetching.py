@@ -10,7 +10,7 @@ from typing import Final
 
 from twisted.internet.defer import CancelledError
 
-from netsuite.common.access import is_internal
+from netsuite.common.access import is_address, is_internal
 from netsuite.common.body import Body, BodyFailed
 from netsuite.common.commons import Commons
 from netsuite.common.job import run
@@ -26,13 +26,18 @@ from netsuite.http.cache.stored import Request as Asked
 from netsuite.http.cache.uncacheable import Uncacheable
 from netsuite.http.cache.variants import secondary_key
 from netsuite.http.client import ClientLimits, Fetched, HttpClient
+from netsuite.http.proxy.expectation import Expectation
 from netsuite.http.proxy.flight import Flight
+from netsuite.http.proxy.hierarchy import Hierarchy
 from netsuite.http.proxy.passage import Arrival, asks_for_part, interim_passage, upstream_request
 from netsuite.http.proxy.settings import ProxySettings, targets_of
 from netsuite.http.proxy.slices import Slices, Wish
 from netsuite.http.proxy.targets import Target
 from netsuite.http.proxy.troubles import Forbidden, Trouble, trouble
-from netsuite.http.wire.messages import Request
+from netsuite.http.proxy.upstreams import log_change
+from netsuite.http.upstream.announcing import announcement
+from netsuite.http.upstream.dispatch import Dispatch
+from netsuite.http.wire.messages import Request, Response
 
 __all__ = ["Fetches", "Resolve"]
 
@@ -71,7 +76,7 @@ class Fetches:
         self._seconds = commons.clock.seconds
         self._resolve = resolve
         self._pseudonym = pseudonym
-        self._reverse = settings.origin is not None
+        self._reverse = settings.reverse
         self._targets = targets_of(settings)
         self._guarded = guarded and not self._reverse
         self._budget = settings.cache_bytes
@@ -81,6 +86,25 @@ class Fetches:
         self.cache = cache
         cache.store.on_purge = self._purged
         self.uncacheable = Uncacheable()
+        limits = ClientLimits(
+            connections=settings.origin_connections,
+            connect_time=settings.connect_time,
+            answer_time=settings.answer_time,
+            body_time=settings.body_time,
+            tunnel_time=settings.tunnel_time,
+        )
+
+        def client(resolve: Resolve) -> HttpClient:
+            return HttpClient(
+                commons, resolve, tls=lambda: commons.certificates.client_context(settings.verify), limits=limits
+            )
+
+        self.client = client(self._addresses)
+        self._dispatch = Dispatch(self.client, self._seconds)
+        self.peers = client(resolve)
+        self._hierarchy = (
+            Hierarchy(settings, self.peers, self._clock, log_change) if settings.parents or settings.siblings else None
+        )
         self.slices = Slices(
             commons.clock,
             cache,
@@ -88,18 +112,6 @@ class Fetches:
             slice_bytes=settings.slice_bytes,
             window=_WINDOW,
             waiters=settings.collapse_limit,
-        )
-        self.client = HttpClient(
-            commons,
-            self._addresses,
-            tls=lambda: commons.certificates.client_context(settings.verify),
-            limits=ClientLimits(
-                connections=settings.origin_connections,
-                connect_time=settings.connect_time,
-                answer_time=settings.answer_time,
-                body_time=settings.body_time,
-                tunnel_time=settings.tunnel_time,
-            ),
         )
 
     def under_way(self, key: Key, asked: Asked, decision: Decision) -> Flight | None:
@@ -205,8 +217,54 @@ class Fetches:
     ) -> tuple[Arrival, Fetched]:
         began = self._seconds()
         upstream = self._upstream(request, body, target, decision, validators)
-        fetched = await self.client.fetch(upstream, target.origin, interim=interim_passage(request, adapter))
+        expectation = None
+        if request.expects_continue and upstream.source is not None and body is not None:
+            upstream.headers.append((b"expect", b"100-continue"))
+            expectation = upstream.source = Expectation(body, self._clock)
+        interim = interim_passage(request, adapter, expectation.met if expectation is not None else None)
+        near = None
+        if self._hierarchy is not None and decision.stored is None and target.key in self._flights:
+            self._check_literal(target.origin.host)
+            near = await self._hierarchy.sibling(upstream, target)
+        fetched = near or await self._sent(upstream, request, target, adapter, interim)
+        if expectation is not None:
+            expectation.answered()
         return Arrival(fetched, began, self._seconds(), self._pseudonym, self._targets), fetched
+
+    def _sent(
+        self,
+        upstream: Request,
+        request: Request,
+        target: Target,
+        adapter: StreamAdapter | None,
+        interim: Callable[[Response], None] | None,
+    ) -> Awaitable[Fetched]:
+        """The response to a request: of its one origin, or of a server of its pool."""
+        pool = target.upstream
+        if pool is None and self._hierarchy is not None and self._hierarchy.has_parent(target.origin.host):
+            return self._by_parent(self._hierarchy, upstream, target, interim)
+        if pool is None or pool.lone:
+            return self.client.fetch(upstream, target.origin, interim=interim)
+        prelude = announcement(pool.send_proxy, adapter.channel if adapter is not None else None)
+        return self._dispatch.fetch(upstream, pool, pool.key(request), prelude=prelude, interim=interim)
+
+    async def _by_parent(
+        self, hierarchy: Hierarchy, upstream: Request, target: Target, interim: Callable[[Response], None] | None
+    ) -> Fetched:
+        self._check_literal(target.origin.host)
+        return await hierarchy.fetch(upstream, target, interim)
+
+    async def tunnel(self, host: str, port: int, source: Body) -> Body:
+        """A tunnel to a host, by a parent where it has one; raises as a fetch does."""
+        if self._hierarchy is not None and self._hierarchy.has_parent(host):
+            self._check_literal(host)
+            return await self._hierarchy.tunnel(host, port, source)
+        return await self.client.tunnel(host, port, source)
+
+    def _check_literal(self, host: str) -> None:
+        """A parent finds the addresses of names, and guards itself; of a literal it is known where it leads."""
+        if self._guarded and is_address(host) and is_internal(host):
+            raise Forbidden(f"{host} is an internal address")
 
     async def _land(
         self,
@@ -242,6 +300,7 @@ class Fetches:
                 return
         lane = _lane(key, asked, decision)
         collapsing = self._flights.get(lane) is flight
+        whole = fetched.body.at_hand()
         length = arrived.length
         limit = self.cache.store.object_limit
         if decision.action is Action.FORWARD and asked.method != b"POST":
@@ -258,7 +317,7 @@ class Fetches:
         if arrived.unstored:
             if collapsing:
                 self.uncacheable.add(lane, self._seconds())
-            if not flight.hand_over(arrived, fetched.body):
+            if not flight.hand_over(arrived, fetched.body if whole is None else whole):
                 await fetched.body.aclose()
             return
         joinable = arrived.fresh and not asked.authorized
@@ -267,6 +326,12 @@ class Fetches:
         elif collapsing:
             self.uncacheable.add(lane, self._seconds())
         arrived.selection = secondary_key(arrived.vary, asked.fields)
+        if whole is not None:
+            arrived.trailers = fetched.body.trailers
+            self.cache.keep(key, asked, arrived, InMemory(whole), generation)
+            flight.end(fetched.body.trailers, whole)
+            flight.share(arrived, length, joinable)
+            return
         flight.share(arrived, length, joinable)
         self._keeping.add(flight)
         try:

@@ -92,7 +92,7 @@ class Flight:
         self._taken = False
         self.arrived = 0
         self.retained = 0
-        self.body: Source | None = None
+        self.body: Source | bytes | None = None
         self.ended = False
         self.joinable = True
         self.keeping = True
@@ -156,7 +156,7 @@ class Flight:
         self.joinable = joinable
         self._land(Landing.READ)
 
-    def hand_over(self, response: Any, body: Source) -> bool:
+    def hand_over(self, response: Any, body: Source | bytes) -> bool:
         """The response is for the asker alone; False if the asker has left, the body is then the caller's to close."""
         self.response = response
         self.body = body
@@ -225,6 +225,11 @@ class Flight:
         self.joinable = False
         for reader in list(self._readers):
             reader.wake()
+
+    @property
+    def whole(self) -> bytes | None:
+        """The whole body once it is there, if it was kept."""
+        return self._content
 
     def content(self) -> bytes:
         """The whole body."""

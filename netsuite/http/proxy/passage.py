@@ -21,8 +21,17 @@ from netsuite.http.proxy.hops import end_to_end, forwarded_element, via_element
 from netsuite.http.proxy.targets import Target
 from netsuite.http.wire.messages import Request, Response
 from netsuite.sansio.dates import format_date
+from netsuite.sansio.fields import split_list
 
-__all__ = ["TRACING", "Arrival", "Counted", "asks_for_part", "interim_passage", "upstream_request"]
+__all__ = [
+    "TRACING",
+    "Arrival",
+    "Counted",
+    "asks_for_part",
+    "interim_passage",
+    "upstream_request",
+    "wants_trailers",
+]
 
 TRACING: Final = (b"OPTIONS", b"TRACE")
 """The methods that Max-Forwards counts for (RFC 9110 section 7.6.2)."""
@@ -30,6 +39,8 @@ TRACING: Final = (b"OPTIONS", b"TRACE")
 _CONDITIONAL: Final = frozenset({b"if-none-match", b"if-modified-since", b"if-range", b"range"})
 _TOLD_BY_US: Final = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"})
 """What a reverse proxy says itself: nobody keys on what a client makes up here."""
+_OURS: Final = frozenset({b"host", b"expect"})
+_OURS_IN_REVERSE: Final = _OURS | _TOLD_BY_US
 
 
 def upstream_request(
@@ -46,14 +57,13 @@ def upstream_request(
 
     A client's conditions are left out where the whole response may be stored, but for a range of what is not stored.
     """
-    dropped = {b"host", b"expect"}
-    if reverse:
-        dropped |= _TOLD_BY_US
-    part = decision.stored is None and not validators and request.header(b"range") is not None
-    if decision.action is not Action.FORWARD and not part:
-        dropped |= _CONDITIONAL
-    headers = [field for field in end_to_end(request.headers) if field[0] not in dropped]
-    headers.insert(0, (b"host", target.authority))
+    dropped = _OURS_IN_REVERSE if reverse else _OURS
+    if decision.action is not Action.FORWARD:
+        part = decision.stored is None and not validators and request.header(b"range") is not None
+        if not part:
+            dropped |= _CONDITIONAL
+    headers = [(b"host", target.authority)]
+    headers += [field for field in end_to_end(request.headers) if field[0] not in dropped]
     headers.append((b"via", via_element(request.version, pseudonym)))
     if reverse:
         peer, host = request.peer[0], request.authority
@@ -62,11 +72,13 @@ def upstream_request(
         headers.append((b"x-forwarded-host", host))
         headers.append((b"forwarded", forwarded_element(peer, host, request.scheme)))
         headers.append((b"cdn-loop", pseudonym))
-    hops = request.header(b"max-forwards")
-    if hops is not None and hops.isdigit() and request.method in TRACING:
+    hops = request.header(b"max-forwards") if request.method in TRACING else None
+    if hops is not None and hops.isdigit():
         headers = [field for field in headers if field[0] != b"max-forwards"]
         headers.append((b"max-forwards", b"%d" % max(0, int(hops) - 1)))
     headers += validators
+    if wants_trailers(request):
+        headers.append((b"te", b"trailers"))
     source = body if body is not None and request.has_body else None
     return Request(request.method, target.path, headers, authority=target.authority, source=source)
 
@@ -150,13 +162,28 @@ class Counted:
         await self._source.aclose()
 
 
-def interim_passage(request: Request, adapter: StreamAdapter | None) -> Callable[[Response], None] | None:
-    """Passes 1xx responses on to the asker, but for 100, which is each hop's own business."""
+def wants_trailers(request: Request) -> bool:
+    """Whether the client takes trailers: TE is each hop's own, and says so only if Connection names it."""
+    te = request.header(b"te")
+    if te is None or b"trailers" not in (member.lower() for member in split_list(te)):
+        return False
+    connection = request.header(b"connection")
+    return request.version >= (2, 0) or (
+        connection is not None and b"te" in (option.lower() for option in split_list(connection))
+    )
+
+
+def interim_passage(
+    request: Request, adapter: StreamAdapter | None, met: Callable[[], None] | None = None
+) -> Callable[[Response], None] | None:
+    """Passes 1xx responses on to the asker, but for 100, which is told to ``met``, who waits with a body."""
     if adapter is None:
         return None
 
     def passed(response: Response) -> None:
         connection = adapter.connection
+        if response.status == 100 and met is not None:
+            met()
         if response.status != 100 and connection is not None and not adapter.closed:
             adapter.send(Response(response.status, end_to_end(response.headers), stream=request.stream))
 

@@ -39,6 +39,7 @@ from netsuite.http.proxy.settings import ProxySettings
 from netsuite.http.proxy.slices import Slice, Wish
 from netsuite.http.proxy.targets import Refused, ReverseTargets, Target, forward_target, tunnel_target
 from netsuite.http.proxy.troubles import Trouble, proxy_status, trouble
+from netsuite.http.proxy.upstreams import Upstreams
 from netsuite.http.versions import Versions
 from netsuite.http.wire.framing import Http1Limits
 from netsuite.http.wire.messages import REASONS, Request, Response
@@ -52,6 +53,8 @@ _ATTEMPTS: Final = 4
 _NOT_SHARED: Final = frozenset((b"if-range",))
 """What a fetch that others join does not carry, as its answer depends on it."""
 
+_SELECTIVE: Final = (b"if-none-match", b"if-modified-since", b"if-match", b"if-unmodified-since", b"range")
+"""Fields of a request that may want less than the whole response."""
 _HEADS_AT_MOST: Final = 256
 """Sorts of requests for one stored response that the hot path learns; they are forgotten with it at once."""
 
@@ -61,7 +64,7 @@ _WITH_BODY: Final = Decision(
 
 
 class ProxyServer:
-    """A forward proxy, or with ``settings.origin`` a reverse one; ``resolve`` finds addresses of hosts.
+    """A forward proxy, or with servers of its own behind it a reverse one; ``resolve`` finds addresses of hosts.
 
     ``pseudonym`` is its name in Via: another proxy must not have the same. ``guarded`` refuses internal
     targets; ``on_network`` says that others than this machine may reach it.
@@ -85,9 +88,8 @@ class ProxyServer:
         self._pseudonym = pseudonym
         self._guarded = guarded
         self._on_network = on_network
-        self._reverse = (
-            ReverseTargets(settings.origin, pass_host=settings.pass_host) if settings.origin is not None else None
-        )
+        self.upstreams = Upstreams(settings)
+        self._reverse = ReverseTargets(self.upstreams.routes) if settings.reverse else None
         self.cache = Cache(Store(settings.cache_bytes, settings.object_limit))
         self.cache.store.on_end = self._ended
         self.fetches = Fetches(
@@ -289,11 +291,15 @@ class ProxyServer:
         seen = StoredResponse(arrived, InMemory(b""), ())
         left = arrived.lifetime.seconds - int(seen.age(now))
         mark = forward_field(decision.forward, arrived.status, ttl=left, stored=flight.keeping, collapsed=collapsed)
+        if own and flight.whole is not None and asked.fields.keys().isdisjoint(_SELECTIVE):
+            return self._finished(request, adapter, arrived.status, [*arrived.lines, mark], flight.whole)
         # who joined gets what a cache may share, which leaves out the fields that private and no-cache name
         headers = [*(arrived.lines if own else seen.fields), mark]
-        reader = flight.reader()
+        content: Any = flight.whole
+        if content is None:
+            content = flight.reader()
         if is_not_modified(request.method, asked.fields, seen, now):
-            run(reader.aclose(), lambda _: None, self.factory.broke)
+            self._unread(content)
             made = self._made(request, asked, seen, now, [mark])
             return self._finished(request, adapter, 304, made.headers, b"")
         status = arrived.status
@@ -301,16 +307,21 @@ class ProxyServer:
             spans = ranges_of(request.method, asked.fields, seen, flight.length, now)
             if spans is not None and len(spans) == 1:
                 first, stop = spans[0]
-                reader.span(first, stop)
+                content = content[first:stop] if isinstance(content, bytes) else content.span(first, stop)
                 status = 206
                 headers = [field for field in headers if field[0] not in (b"content-length", b"content-range")]
                 headers.append((b"content-range", content_range(spans[0], flight.length)))
                 headers.append((b"content-length", b"%d" % (stop - first)))
             elif spans is not None and not spans:
-                run(reader.aclose(), lambda _: None, self.factory.broke)
+                self._unread(content)
                 headers = [(b"content-range", content_range(None, flight.length)), mark]
                 return self._finished(request, adapter, 416, headers, b"")
-        return self._finished(request, adapter, status, headers, reader)
+        return self._finished(request, adapter, status, headers, content)
+
+    def _unread(self, content: Any) -> None:
+        """Nobody reads what was there to be read."""
+        if not isinstance(content, bytes):
+            run(content.aclose(), lambda _: None, self.factory.broke)
 
     def _from_parts(
         self, request: Request, adapter: StreamAdapter, wish: Wish, part: Slice, decision: Decision, own: bool
@@ -422,7 +433,7 @@ class ProxyServer:
             detail = f"Tunnels to port {port} are not allowed here."
             return self._refusal(request, adapter, 403, detail, "http_request_denied")
         try:
-            out = await self.client.tunnel(host, port, body)
+            out = await self.fetches.tunnel(host, port, body)
         except Exception as problem:
             failed = trouble(problem)
             if failed is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import ssl
 from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,11 @@ from twisted.internet.defer import Deferred
 from netsuite.common.commons import Commons
 from netsuite.common.listen import StreamListener, stream_listener
 from netsuite.common.service import NetsuiteService
+from netsuite.http.client import HttpClient
 from netsuite.http.proxy.control import CacheControls
 from netsuite.http.proxy.server import ProxyServer
 from netsuite.http.proxy.settings import ProxySettings
+from netsuite.http.upstream.checks import Checks
 from netsuite.http.versions import kind
 from netsuite.interfaces import Address, Health, IControlled, INameResolver, IOffers, LookupFailed
 
@@ -46,6 +49,8 @@ class ProxyService(NetsuiteService):
             stream_listener(text, self.server.factory, commons, "proxy.listen", quic=self.server.over_quic)
             for text in settings.listen
         ]
+        checking = HttpClient(commons, self._addresses, tls=self._client_tls)
+        self._checks = Checks(checking, commons.clock, commons.rng, self.server.upstreams.named)
         self._measure()
 
     def register(self, offers: IOffers) -> None:
@@ -66,11 +71,14 @@ class ProxyService(NetsuiteService):
         super().startService()
         for listener in self._listeners:
             listener.accept()
+        self._checks.start()
 
     def stopService(self) -> Deferred[None] | None:
         """Close what is open to origins."""
         super().stopService()
+        self._checks.stop()
         self.server.client.close()
+        self.server.fetches.peers.close()
         return None
 
     def addresses(self) -> Sequence[Address]:
@@ -100,6 +108,7 @@ class ProxyService(NetsuiteService):
             ("stored responses", len(server.cache.store)),
             ("stored bytes", server.cache.store.size),
             ("connections", len(server.factory.adapters)),
+            *server.upstreams.figures(),
         )
 
     def drain(self, deadline: float) -> Awaitable[None]:
@@ -111,6 +120,9 @@ class ProxyService(NetsuiteService):
             await listener.close()
         await self.server.factory.drain(deadline)
 
+    def _client_tls(self) -> ssl.SSLContext:
+        return self.commons.certificates.client_context(self.settings.verify)
+
     async def _addresses(self, host: str) -> list[str]:
         if self._resolver is None:
             raise LookupFailed(f"{host}: there is no resolver")
@@ -121,10 +133,11 @@ class ProxyService(NetsuiteService):
             return ""
         host = f"[{listener.host}]" if ":" in listener.host else listener.host
         url = f"{'https' if listener.secure else 'http'}://{host}:{listener.port}"
-        return f"curl -i {url}/" if self.settings.origin is not None else f"curl -i -x {url} http://127.0.0.1:10080/"
+        return f"curl -i {url}/" if self.settings.reverse else f"curl -i -x {url} http://127.0.0.1:10080/"
 
     def _measure(self) -> None:
         server, add = self.server, self.commons.metrics.add
+        server.upstreams.measure(self.commons.metrics)
         add(
             "netsuite_proxy_requests",
             "Requests, by what became of them.",

@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-from urllib.parse import urlsplit
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, StringConstraints
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from netsuite.common.settings import AccessRules, Table
+from netsuite.http.upstream.settings import OriginUrl, PoolSettings, RouteSettings
 
-__all__ = ["ProxySettings", "targets_of"]
+__all__ = ["ProxyPeer", "ProxySettings", "targets_of"]
 
 
-def _origin(value: str) -> str:
-    parts = urlsplit(value)
-    try:
-        fine = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
-    except ValueError:
-        fine = False
-    if not fine or parts.path not in ("", "/") or parts.query or parts.username:
-        raise ValueError(f"must be http://HOST[:PORT] or https://HOST[:PORT], not {value!r}")
-    return value
+def _short(value: Any) -> Any:
+    return {"url": value} if isinstance(value, str) else value
+
+
+class ProxyPeer(Table):
+    """Another proxy: a parent or a sibling."""
+
+    url: OriginUrl = Field(description="Where it is: http://HOST[:PORT] or https://HOST[:PORT].")
+    user: str | None = Field(None, description="The name by which it knows this proxy (Basic).")
+    password: str | None = Field(None, repr=False, description="The password to that name.")
+
+
+Peers = list[Annotated[ProxyPeer, BeforeValidator(_short, json_schema_input_type=str | ProxyPeer)]]
 
 
 class ProxySettings(Table):
@@ -30,11 +44,39 @@ class ProxySettings(Table):
         ["127.0.0.1:10081"],
         description="Addresses, each HOST:PORT or PORT (on 127.0.0.1); `secure:HOST:PORT` is HTTPS.",
     )
-    origin: Annotated[str, AfterValidator(_origin)] | None = Field(
+    origin: OriginUrl | None = Field(
         None,
-        description="The URL of the server that it stands before (reverse proxy). Not set: it fetches whatever its "
-        "clients name (forward proxy).",
+        description="The URL of the server that it stands before (reverse proxy): what no route says otherwise of "
+        "goes there. Not set, and without pools or routes: it fetches whatever its clients name (forward proxy).",
         examples=["http://127.0.0.1:10080"],
+    )
+    pool: list[PoolSettings] = Field(
+        [],
+        description="Servers that stand for one another, each a [[proxy.pool]] table; a lone pool is asked for "
+        "everything where there are neither routes nor an origin.",
+    )
+    route: list[RouteSettings] = Field(
+        [],
+        description="Which pool or origin is asked for what, each a [[proxy.route]] table: the longest host that "
+        "matches, then the longest path.",
+    )
+    parents: Peers = Field(
+        [],
+        description="Proxies by which all requests go, CONNECT too: each a URL, or a table of url, user, password. "
+        "Of several each URL has its own; where one fails, the next is asked. For a forward proxy only.",
+        examples=[["http://192.0.2.1:3128"]],
+    )
+    siblings: Peers = Field(
+        [],
+        description="Proxies that are asked first whether they have what is not stored here, as parents are written.",
+        examples=[["http://192.0.2.2:10081"]],
+    )
+    sibling_time: PositiveFloat = Field(0.5, description="Seconds that a sibling has to answer.")
+    no_proxy: list[str] = Field(
+        [],
+        description="Hosts for which neither parents nor siblings are asked: names with all below them, addresses, "
+        "networks, or * for all.",
+        examples=[["example.test", "10.0.0.0/8"]],
     )
     pass_host: bool = Field(
         False, description="As a reverse proxy: whether the origin sees the client's Host instead of its own."
@@ -87,10 +129,56 @@ class ProxySettings(Table):
     )
     collapse_limit: PositiveInt = Field(20000, description="Requests that wait for one answer; more ask by themselves.")
 
+    @property
+    def reverse(self) -> bool:
+        """Whether it stands before servers of its own, not between its clients and everyone's."""
+        return self.origin is not None or bool(self.pool or self.route)
+
+    @field_validator("parents", "siblings")
+    @classmethod
+    def _of_a_forward_proxy(cls, peers: list[ProxyPeer], info: ValidationInfo) -> list[ProxyPeer]:
+        if peers and any(info.data.get(key) for key in ("origin", "pool", "route")):
+            raise ValueError("only a forward proxy has them; leave out origin, pool and route")
+        urls = [peer.url for peer in peers]
+        if len(set(urls)) < len(urls):
+            raise ValueError("one is there twice; keep one")
+        return peers
+
+    @field_validator("pool")
+    @classmethod
+    def _named_once(cls, pools: list[PoolSettings]) -> list[PoolSettings]:
+        names = [pool.name for pool in pools]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"the name {name!r} is given twice; give each pool its own")
+        return pools
+
+    @field_validator("route")
+    @classmethod
+    def _to_known_pools(cls, routes: list[RouteSettings], info: ValidationInfo) -> list[RouteSettings]:
+        pools = [pool.name for pool in info.data.get("pool", ())]
+        places = set()
+        for route in routes:
+            if route.pool is not None and route.pool not in pools and "pool" in info.data:
+                known = f"there are {', '.join(pools)}" if pools else "there is none"
+                raise ValueError(f"no [[proxy.pool]] has the name {route.pool!r}; {known}")
+            if (route.host, route.path.rstrip("/")) in places:
+                raise ValueError(f"two routes have the host {route.host!r} and the path {route.path!r}; keep one")
+            places.add((route.host, route.path.rstrip("/")))
+        return routes
+
+    @model_validator(mode="after")
+    def _no_idle_pool(self) -> ProxySettings:
+        asked = {route.pool for route in self.route}
+        for pool in self.pool:
+            if pool.name not in asked and (self.route or self.origin is not None or len(self.pool) > 1):
+                raise ValueError(f"pool {pool.name!r} is never asked; add a [[proxy.route]] with pool = {pool.name!r}")
+        return self
+
 
 def targets_of(settings: ProxySettings) -> tuple[bytes, ...]:
     """The target list: a reverse proxy stands before an origin, as a CDN does; a forward proxy works for clients."""
     names = settings.targeted
     if names is None:
-        names = ["cdn-cache-control"] if settings.origin is not None else []
+        names = ["cdn-cache-control"] if settings.reverse else []
     return tuple(name.lower().encode("ascii") for name in names)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
 
 from netsuite.http.cache.cache import target_key
 from netsuite.http.cache.store import Key
 from netsuite.http.cache.stored import Field
 from netsuite.http.client import Origin
+from netsuite.http.upstream.origins import OriginPool
+from netsuite.http.upstream.routes import Routes
 from netsuite.http.wire.messages import Request
 
 __all__ = ["Refused", "ReverseTargets", "Target", "forward_target", "tunnel_target"]
@@ -23,12 +24,16 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 
 class Target(NamedTuple):
-    """Whom to ask, for what (in origin form), naming which host; and the key of what comes."""
+    """Whom to ask, for what (in origin form), naming which host; and the key of what comes.
+
+    Before a pool the server that is chosen stands in for ``origin``.
+    """
 
     key: Key
     origin: Origin
     path: bytes
     authority: bytes
+    upstream: OriginPool | None = None
 
     @property
     def next_hop(self) -> str:
@@ -41,11 +46,11 @@ class Target(NamedTuple):
 
         A reverse proxy's clients know these under another name, which is that of the key.
         """
-        own = b"%b://%b/" % (self.origin.scheme.encode(), self.authority)
-        return [
-            (name, value[len(own) - 1 :]) if name.endswith(b"location") and value.startswith(own) else (name, value)
-            for name, value in lines
-        ]
+        if self.upstream is not None:
+            owned = self.upstream.owned
+        else:
+            owned = (b"%b://%b/" % (self.origin.scheme.encode(), self.authority),)
+        return [(name, _relative(value, owned) if name.endswith(b"location") else value) for name, value in lines]
 
 
 class Refused(NamedTuple):
@@ -87,18 +92,28 @@ def tunnel_target(request: Request) -> tuple[str, int] | Refused:
     return _split(request.authority, 0) or Refused(400, "The target's port is none.")
 
 
-class ReverseTargets:
-    """The targets of a reverse proxy: one origin, which sees its own Host, or with ``pass_host`` the client's."""
+def _relative(value: bytes, owned: tuple[bytes, ...]) -> bytes:
+    for prefix in owned:
+        if value.startswith(prefix):
+            return value[len(prefix) - 1 :]
+    return value
 
-    def __init__(self, origin: str, *, pass_host: bool) -> None:
-        parts = urlsplit(origin)
-        self.origin = Origin(parts.scheme, parts.hostname or "", parts.port or _PORTS[parts.scheme])
-        self._own = parts.netloc.encode("ascii")
-        self._pass_host = pass_host
+
+class ReverseTargets:
+    """The targets of a reverse proxy: for each route a pool, whose servers see their own Host or the client's."""
+
+    def __init__(self, routes: Routes[OriginPool]) -> None:
+        self._routes = routes
 
     def __call__(self, request: Request) -> Target | Refused:
         """The target of a request."""
-        named = request.authority or self._own
+        upstream = self._routes.find(request.authority, request.path)
+        if upstream is None:
+            return Refused(404, "Nothing stands behind this name and path.")
+        own = upstream.authority
+        named = request.authority or own
         # the origin is told the client's Host, if only as X-Forwarded-Host: so it is part of the key
         key = target_key(request.scheme, named, request.path, request.query)
-        return Target(key, self.origin, _path(request), named if self._pass_host else self._own)
+        authority = named if upstream.pass_host else own
+        origin: Origin = upstream.pool.servers[0].place.origin
+        return Target(key, origin, _path(request), authority, upstream)

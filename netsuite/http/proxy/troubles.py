@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from twisted.internet import error
 
+from netsuite.common.adapter import ConnectFailed
 from netsuite.http.cache.status import NAME, printable
 from netsuite.http.cache.stored import Field
 from netsuite.http.client import FetchFailed
@@ -37,10 +38,12 @@ class Trouble(NamedTuple):
 
 _KINDS: Final = {
     "connect": (502, "destination_unavailable"),
+    "connect-timeout": (504, "connection_timeout"),
     "tls": (502, "tls_protocol_error"),
     "timeout": (504, "http_response_timeout"),
     "busy": (503, "connection_limit_reached"),
-    "closed": (502, "http_protocol_error"),
+    "closed": (502, "connection_terminated"),
+    "unavailable": (503, "destination_unavailable"),
 }
 _CAUSES: Final[tuple[tuple[type[BaseException], int, str], ...]] = (
     (error.ConnectionRefusedError, 502, "connection_refused"),
@@ -48,7 +51,6 @@ _CAUSES: Final[tuple[tuple[type[BaseException], int, str], ...]] = (
     (error.TimeoutError, 504, "connection_timeout"),
     (ssl.SSLCertVerificationError, 502, "tls_certificate_error"),
 )
-_ENDINGS: Final = ("closed", "lost", "reset", "gone", "aborted")
 _RCODES: Final = ("NXDOMAIN", "SERVFAIL", "REFUSED", "FORMERR", "NOTIMP")
 
 
@@ -72,11 +74,16 @@ def _unresolved(text: str) -> Trouble:
 def _unfetched(problem: FetchFailed) -> Trouble:
     status, kind = _KINDS[problem.kind]
     text = str(problem)
+    below = problem.__cause__
+    if isinstance(below, ConnectFailed):
+        below = below.__cause__
     for cause, its_status, its_kind in _CAUSES:
-        if isinstance(problem.__cause__, cause):
+        if isinstance(below, cause):
             status, kind = its_status, its_kind
-    if problem.kind == "closed" and any(word in text for word in _ENDINGS):
-        kind = "http_response_incomplete" if "middle" in text else "connection_terminated"
+    if problem.malformed:
+        status, kind = 502, "http_protocol_error"
+    elif problem.kind == "closed" and "middle" in text:
+        kind = "http_response_incomplete"
     if problem.kind == "tls" and "certificate" in text:
         kind = "tls_certificate_error"
     return Trouble(status, kind, text)

@@ -25,6 +25,8 @@ from netsuite.sansio.connection import (
 
 __all__ = ["ClientConnection"]
 
+_INTERIMS: Final = 256
+"""Interim responses that may come before a final one."""
 _WITH_BODY: Final = frozenset([b"POST", b"PUT", b"PATCH"])
 
 
@@ -32,13 +34,26 @@ class ClientConnection(Http1Machine):
     """The client's side of one connection: one request at a time.
 
     A request's ``stream`` is the number that :attr:`next_stream` says. ``idle`` means that another may be sent;
-    ``heard`` that bytes came since the last request was sent.
+    ``heard`` that bytes came since the last request was sent. A body of a known length up to ``whole`` that is there
+    when its head is read comes in the response's ``body``, which then has no Data and End.
     """
 
-    __slots__ = ("_draining", "_heads", "_keep", "_method", "_parts", "_upgrade", "_waiting", "heard")
+    __slots__ = (
+        "_draining",
+        "_heads",
+        "_interims",
+        "_keep",
+        "_method",
+        "_parts",
+        "_upgrade",
+        "_waiting",
+        "_whole",
+        "heard",
+    )
 
-    def __init__(self, limits: Http1Limits = Http1Limits(), *, now: float = 0.0) -> None:
+    def __init__(self, limits: Http1Limits = Http1Limits(), *, now: float = 0.0, whole: int = 0) -> None:
         super().__init__(limits, now)
+        self._whole = whole
         self._heads = ResponseHeads(limits.fields)
         self._method = b""
         self._upgrade = False
@@ -46,6 +61,7 @@ class ClientConnection(Http1Machine):
         self._keep = True
         self._parts = False  # the request's body moved since the last tick
         self.heard = False
+        self._interims = 0
         self._draining = False
 
     @property
@@ -101,6 +117,11 @@ class ClientConnection(Http1Machine):
             return self._failed(f"the response is malformed: {fault_of(head, refused)}")
         status = response.status
         if status < 200 and status != 101:
+            self._interims += 1
+            if self._interims > _INTERIMS:
+                return self._failed(
+                    f"the response is malformed: more than {_INTERIMS} interim responses came before it"
+                )
             return response
         tunnel = (200 <= status < 300 and self._method == b"CONNECT") or status == 101
         if status == 101 and not self._upgrade:
@@ -118,6 +139,10 @@ class ClientConnection(Http1Machine):
         if self._write == self._write_tunnel_early:
             self._write = self._write_away
         if self._method == b"HEAD" or status == 204 or status == 304 or not length:
+            self._body_ended()
+            return response
+        if 0 < length <= self._whole and len(self._buffer) >= length:
+            response.body = self._take(length)
             self._body_ended()
             return response
         response.has_body = True
@@ -223,7 +248,7 @@ class ClientConnection(Http1Machine):
         lines = []
         length: bytes | None = None
         host = keep = False
-        upgrade = False
+        upgrade = te = False
         for name, value in request.headers:
             if name in OWN_FIELDS:
                 if name == b"content-length":
@@ -239,6 +264,8 @@ class ClientConnection(Http1Machine):
                 host = True
             elif name == b"upgrade":
                 upgrade = True
+            elif name == b"te":
+                te = True
             lines.append(prefixes[name] + value)
         if not host:
             lines.insert(0, b"Host: " + request.authority)
@@ -266,7 +293,9 @@ class ClientConnection(Http1Machine):
         if upgrade:
             lines.append(b"Connection: Upgrade")
         elif keep:
-            lines.append(b"Connection: close")
+            lines.append(b"Connection: close, TE" if te else b"Connection: close")
+        elif te:
+            lines.append(b"Connection: TE")
         self._out.append(request_line(method, request.target) + field_block(lines))
         if body:
             self._out.append(body)
@@ -277,6 +306,7 @@ class ClientConnection(Http1Machine):
         self._keep = not keep
         self._waiting = True
         self.heard = self._parts = False
+        self._interims = 0
         self._got = 0
         self._handed = 0
         self._deadline = self._now + self._limits.answer_time

@@ -28,7 +28,7 @@ from netsuite.http.wire.http2frames import (
     settings,
 )
 from netsuite.http.wire.http2stream import AWAY, COUNTED, OWED, RAW, WHOLE, Stream
-from netsuite.http.wire.messages import Fields, Response
+from netsuite.http.wire.messages import Fields, Response, sendable_trailers
 from netsuite.sansio.connection import (
     Abandon,
     Channel,
@@ -377,8 +377,8 @@ class Http2Sending:
         if state in (OWED, WHOLE):
             raise StateError("no body is being sent")
         if state != AWAY:
-            if trailers:
-                stream.trailers = field_lines(list(trailers))
+            if trailers and (sendable := sendable_trailers(trailers)):
+                stream.trailers = field_lines(sendable)
             if not stream.queue:
                 self._write_end(stream)
         stream.state = WHOLE

@@ -36,7 +36,7 @@ def failed(kind, text="127.0.0.1:80: it failed", cause=None):
         (failed("tls", cause=ssl.SSLCertVerificationError()), 502, "tls_certificate_error"),
         (failed("closed", "the server closed the connection"), 502, "connection_terminated"),
         (failed("closed", "the server closed in the middle of a body"), 502, "http_response_incomplete"),
-        (failed("closed", "the response is malformed: no status"), 502, "http_protocol_error"),
+        (FetchFailed("closed", "no status", malformed=True), 502, "http_protocol_error"),
     ],
 )
 def test_words(problem, status, word):
