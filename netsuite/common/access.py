@@ -22,7 +22,7 @@ from netsuite.common.errors import StartError
 from netsuite.common.listenspec import parse
 from netsuite.sansio.tokenbucket import TokenBuckets
 
-__all__ = ["Access", "ConcurrencyLimit", "RateLimit", "Rule", "guards_private", "is_internal", "is_loopback"]
+__all__ = ["Access", "ConcurrencyLimit", "RateLimit", "Rule", "guards_private", "is_internal", "is_loopback", "wrapped"]
 
 Ip = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -37,7 +37,10 @@ _WORDS: Final[dict[str, tuple[Network, ...]]] = {
     ),
     "any": (ip_network("0.0.0.0/0"), ip_network("::/0")),
 }  # fmt: skip
-_NAT64: Final = ip_network("64:ff9b::/96")
+_WRAPPED: Final = tuple(ip_network(text) for text in ("64:ff9b::/96", "::/96", "::ffff:0:0:0/96"))
+"""Where the last 32 bits are an IPv4 address: NAT64 (RFC 6052), IPv4-compatible, IPv4-translated (RFC 2765)."""
+_LOCAL: Final = tuple(ip_network(text) for text in ("64:ff9b:1::/48", "fec0::/10"))
+"""A site's own although not everyone's library knows: local NAT64 (RFC 8215), site-local (RFC 3879)."""
 _MEMO: Final = 8192
 
 
@@ -66,13 +69,21 @@ def is_internal(host: str) -> bool:
         address = _address(host)
     except ValueError:
         return True
-    if isinstance(address, IPv6Address):
-        inner = address.sixtofour or (address.teredo[1] if address.teredo else None)
-        if address in _NAT64:
-            inner = IPv4Address(int(address) & 0xFFFFFFFF)
-        if inner is not None:
-            return not inner.is_global or inner.is_multicast
-    return not address.is_global or address.is_multicast
+    inner = wrapped(address)
+    if inner is not None:
+        return not inner.is_global or inner.is_multicast
+    return not address.is_global or address.is_multicast or any(address in net for net in _LOCAL)
+
+
+def wrapped(address: Ip) -> IPv4Address | None:
+    """The IPv4 address that an IPv6 address of a kind of tunnel or translation stands for; None if it is none."""
+    if not isinstance(address, IPv6Address):
+        return None
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    if any(address in net for net in _WRAPPED) and int(address) > 1:
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.sixtofour or (address.teredo[1] if address.teredo else None)
 
 
 def _networks(texts: Iterable[str]) -> tuple[Network, ...]:

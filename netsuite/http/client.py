@@ -37,11 +37,15 @@ Interim = Callable[[Response], None]
 
 
 class Origin(NamedTuple):
-    """Where a request goes; under ``https`` the certificate must be ``host``'s."""
+    """Where a request goes; under ``https`` the certificate must be ``host``'s.
+
+    ``addresses``, where there are any, are those that it must be connected by, whatever the host's are now.
+    """
 
     scheme: str
     host: str
     port: int
+    addresses: tuple[str, ...] = ()
 
 
 class Fetched(NamedTuple):
@@ -194,9 +198,9 @@ class HttpClient:
             self.failures += 1
             raise
 
-    async def tunnel(self, host: str, port: int, source: Source) -> Body:
+    async def tunnel(self, host: str, port: int, source: Source, addresses: tuple[str, ...] = ()) -> Body:
         """A raw connection: ``source`` is poured into it, the body is what comes out of it; raises FetchFailed."""
-        adapter = await self._connect(self._tunnels, Origin("tunnel", host, port))
+        adapter = await self._connect(self._tunnels, Origin("tunnel", host, port, addresses))
         opened: Deferred[Body] = Deferred()
         adapter.data = opened
         adapter.send(Outflow(source))
@@ -284,7 +288,7 @@ class HttpClient:
             if self._tls is None:
                 raise FetchFailed("connect", f"{origin.host}: this client has no TLS")
             context = self._tls()
-        addresses = await self._resolve(origin.host)
+        addresses = origin.addresses or await self._resolve(origin.host)
         if not addresses:
             raise FetchFailed("connect", f"{origin.host} has no address")
         problem = FetchFailed("connect", "")

@@ -74,7 +74,7 @@ class Fetches:
         self.uncacheable = Uncacheable()
         self.client = HttpClient(
             commons,
-            self._addresses,
+            self.addresses,
             tls=lambda: commons.certificates.client_context(settings.verify),
             limits=ClientLimits(
                 connections=settings.origin_connections,
@@ -236,7 +236,7 @@ class Fetches:
         if target.key not in self._flights:
             self.depart(request, None, None, target, asked, decision, True)
 
-    async def _addresses(self, host: str) -> list[str]:
+    async def addresses(self, host: str) -> list[str]:
         """The addresses that may be connected to; raises Forbidden if there are others only."""
         found = await self._resolve(host)
         if self._guarded:

@@ -9,7 +9,9 @@ Implements: RFC 9110 sections 7.6, 9.3.6 and 15.2; RFC 9111 sections 3, 4 and 5.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
+from types import CoroutineType
 from typing import Any, Final
 
 from netsuite.common.access import ConcurrencyLimit, Rule
@@ -29,6 +31,7 @@ from netsuite.http.cache.stored import Request as Asked
 from netsuite.http.hotpath import HotPath, Prepared, teachable
 from netsuite.http.proxy.fetching import Fetches, Resolve
 from netsuite.http.proxy.flight import Flight, Landing
+from netsuite.http.proxy.gate import Admitted, Gate, TurnedAway
 from netsuite.http.proxy.hops import loops
 from netsuite.http.proxy.passage import TRACING, Arrival, Counted
 from netsuite.http.proxy.settings import ProxySettings
@@ -86,6 +89,7 @@ class ProxyServer:
             settings, commons, self.cache, resolve, pseudonym=pseudonym, guarded=guarded, broke=self._broke
         )
         self.client = self.fetches.client
+        self.gate = Gate.of(settings, commons, self.fetches.addresses)
         self._record = commons.journal.kind("proxy", LOGGED, combined)
         self.hot = HotPath(self._seconds, settings.cache_bytes // 4, self._hot_answered)
         limits = Http1Limits(idle_time=settings.idle_time, tunnel_time=settings.tunnel_time)
@@ -114,11 +118,32 @@ class ProxyServer:
 
     def _answer(self, request: Request, body: Body, adapter: StreamAdapter) -> Any:
         self.requests += 1
+        if self.gate is None:
+            return self._admitted(request, body, adapter)
+        return self._through_gate(self.gate, request, body, adapter)
+
+    async def _through_gate(self, gate: Gate, request: Request, body: Body, adapter: StreamAdapter) -> Response:
+        """The answer to a request that is judged first."""
+        found = await gate.admit(request, adapter.channel)
+        if isinstance(found, TurnedAway):
+            return self._refusal(request, adapter, found.status, found.detail, found.headers)
+        try:
+            answer = self._admitted(request, found.paced(body), adapter, found.addresses)
+            response: Response = await answer if type(answer) is CoroutineType else answer
+        except BaseException:
+            found.leave()
+            raise
+        return _until_left(response, found)
+
+    def _admitted(self, request: Request, body: Body, adapter: StreamAdapter, addresses: tuple[str, ...] = ()) -> Any:
+        """The answer to a request that may pass; ``addresses``, if any, are those that its host was judged by."""
         if request.method == b"CONNECT":
-            return self._tunnel(request, body, adapter)
+            return self._tunnel(request, body, adapter, addresses)
         target = forward_target(request) if self._reverse is None else self._reverse(request)
         if isinstance(target, Refused):
             return self._refusal(request, adapter, target.status, target.detail)
+        if addresses:
+            target = target._replace(origin=target.origin._replace(addresses=addresses))
         if loops(request.headers, self._pseudonym):
             return self._refusal(request, adapter, 508, "This request has passed here before.")
         if request.method in TRACING and request.header(b"max-forwards") == b"0":
@@ -155,6 +180,7 @@ class ProxyServer:
             and decision.action is Action.HIT
             and now < fresh_until(stored)
             and is_plain(asked)
+            and self.gate is None
             and teachable(request)
             and len(stored.heads) < _HEADS_AT_MOST
         ):
@@ -285,20 +311,22 @@ class ProxyServer:
             request, adapter, failed.status, f"The origin's answer cannot be had: {failed.detail}.", headers
         )
 
-    def _refusal(self, request: Request, adapter: StreamAdapter, status: int, detail: str) -> Response:
+    def _refusal(
+        self, request: Request, adapter: StreamAdapter, status: int, detail: str, headers: Sequence[Field] = ()
+    ) -> Response:
         self.refusals += 1
-        return self._page(request, adapter, status, detail, [])
+        return self._page(request, adapter, status, detail, headers)
 
     def _page(
-        self, request: Request, adapter: StreamAdapter, status: int, detail: str, headers: list[Field]
+        self, request: Request, adapter: StreamAdapter, status: int, detail: str, headers: Sequence[Field]
     ) -> Response:
         title = f"{status} {REASONS.get(status, b'').decode()}"
         text = (
             f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{title}</title>\n'
             f"<h1>{title}</h1>\n<p>{escape(detail)}</p>\n</html>\n"
         )
-        headers = [(b"date", format_date(self._seconds())), (b"content-type", b"text/html; charset=utf-8"), *headers]
-        return self._finished(request, adapter, status, headers, text.encode())
+        stamped = [(b"date", format_date(self._seconds())), (b"content-type", b"text/html; charset=utf-8"), *headers]
+        return self._finished(request, adapter, status, stamped, text.encode())
 
     def _finished(
         self, request: Request, adapter: StreamAdapter, status: int, headers: list[Field], content: Any
@@ -321,7 +349,9 @@ class ProxyServer:
 
     # -- tunnels and addresses
 
-    async def _tunnel(self, request: Request, body: Body, adapter: StreamAdapter) -> Response:
+    async def _tunnel(
+        self, request: Request, body: Body, adapter: StreamAdapter, addresses: tuple[str, ...]
+    ) -> Response:
         found = tunnel_target(request)
         if self._reverse is not None:
             return self._refusal(request, adapter, 405, "This server is no forward proxy.")
@@ -332,7 +362,7 @@ class ProxyServer:
         if port not in ports if ports is not None else self._on_network and port != 443:
             return self._refusal(request, adapter, 403, f"Tunnels to port {port} are not allowed here.")
         try:
-            out = await self.client.tunnel(host, port, body)
+            out = await self.client.tunnel(host, port, body, addresses)
         except Exception as problem:
             failed = trouble(problem)
             if failed is None:
@@ -342,6 +372,15 @@ class ProxyServer:
             return self._page(request, adapter, failed.status, failed.detail, [(b"proxy-status", status)])
         self.tunnels += 1
         return self._finished(request, adapter, 200, [], out)
+
+
+def _until_left(response: Response, admitted: Admitted) -> Response:
+    """The response, whose end is the end of the client's use of the proxy."""
+    if response.source is None:
+        admitted.leave()
+    else:
+        response.source = Counted(admitted.paced(response.source), lambda _: admitted.leave())
+    return response
 
 
 def _is_fat(request: Request) -> bool:

@@ -47,6 +47,8 @@ class ProxyService(NetsuiteService):
 
     def open(self) -> None:
         """Bind and listen on all addresses."""
+        if self.server.gate is not None:
+            self.server.gate.open()
         for listener in self._listeners:
             listener.open()
 

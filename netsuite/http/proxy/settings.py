@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from netsuite.common.settings import AccessRules, Table
+from netsuite.http.proxy.gatesettings import LimitSettings, RuleSettings
 
 __all__ = ["ProxySettings"]
 
@@ -45,6 +46,16 @@ class ProxySettings(Table):
     allow: AccessRules = Field(
         ["any"], description='Who may ask: networks, addresses, or "loopback", "private", "any".'
     )
+    users: bool | Literal["except-loopback"] = Field(
+        False,
+        description="Whether clients must log in as users of the site (Basic, under TLS or from this machine); "
+        '"except-loopback" leaves out those on this machine.',
+    )
+    rule: list[RuleSettings] = Field([], description="The access list; the first rule that fits a request decides.")
+    otherwise: Literal["allow", "deny"] = Field(
+        "allow", description="What happens to a request that no rule of the access list fits."
+    )
+    limits: LimitSettings = Field(LimitSettings.model_validate({}), description="What each client may use.")
     internal_targets: bool | None = Field(
         None,
         description="Whether clients may reach loopback, private and link-local targets. Not set: only while all "
@@ -75,3 +86,11 @@ class ProxySettings(Table):
         10.0, description="Seconds that a request waits for another's answer before it asks for itself."
     )
     collapse_limit: PositiveInt = Field(20000, description="Requests that wait for one answer; more ask by themselves.")
+
+    @model_validator(mode="after")
+    def _logged_in_where(self) -> ProxySettings:
+        named = next((rule.name or f"[{number}]" for number, rule in enumerate(self.rule) if rule.users), None)
+        if self.origin is not None and (self.users or named is not None):
+            where = "users" if self.users else f"users of rule {named}"
+            raise ValueError(f"{where}: clients of a reverse proxy log in at the origin; leave this out, or the origin")
+        return self
