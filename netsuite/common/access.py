@@ -39,8 +39,8 @@ _WORDS: Final[dict[str, tuple[Network, ...]]] = {
 }  # fmt: skip
 _WRAPPED: Final = tuple(ip_network(text) for text in ("64:ff9b::/96", "::/96", "::ffff:0:0:0/96"))
 """Where the last 32 bits are an IPv4 address: NAT64 (RFC 6052), IPv4-compatible, IPv4-translated (RFC 2765)."""
-_LOCAL: Final = tuple(ip_network(text) for text in ("64:ff9b:1::/48", "fec0::/10"))
-"""A site's own although not everyone's library knows: local NAT64 (RFC 8215), site-local (RFC 3879)."""
+_LOCAL: Final = tuple(ip_network(text) for text in ("192.0.0.0/24", "64:ff9b:1::/48", "fec0::/10"))
+"""Not everyone's, although some Pythons say so: protocol assignments (RFC 6890), local NAT64 (RFC 8215), site-local."""
 _MEMO: Final = 8192
 
 
@@ -69,9 +69,7 @@ def is_internal(host: str) -> bool:
         address = _address(host)
     except ValueError:
         return True
-    inner = wrapped(address)
-    if inner is not None:
-        return not inner.is_global or inner.is_multicast
+    address = wrapped(address) or address
     return not address.is_global or address.is_multicast or any(address in net for net in _LOCAL)
 
 

@@ -25,6 +25,7 @@ from netsuite.http.cache.uncacheable import Uncacheable
 from netsuite.http.cache.variants import secondary_key
 from netsuite.http.client import ClientLimits, Fetched, HttpClient
 from netsuite.http.proxy.flight import Flight
+from netsuite.http.proxy.hosts import canonical, literal
 from netsuite.http.proxy.passage import Arrival, interim_passage, upstream_request
 from netsuite.http.proxy.settings import ProxySettings
 from netsuite.http.proxy.targets import Target
@@ -238,7 +239,8 @@ class Fetches:
 
     async def addresses(self, host: str) -> list[str]:
         """The addresses that may be connected to; raises Forbidden if there are others only."""
-        found = await self._resolve(host)
+        address = literal(canonical(host))
+        found = [str(address)] if address is not None else await self._resolve(host)
         if self._guarded:
             allowed = [address for address in found if not is_internal(address)]
             if found and not allowed:

@@ -264,7 +264,7 @@ def hours(texts: Iterable[str]) -> bytes:
     """
     week = bytearray(WEEK)
     for text in texts:
-        *days, last = text.lower().split() or [""]
+        *days, last = text.lower().split() or ["-"]
         found = _HOURS.fullmatch(last)
         if found is None:
             days, begin, length = [*days, last], 0, 24 * 60

@@ -4,12 +4,12 @@ A request is decided by :mod:`netsuite.http.cache.decision`; what has to be fetc
 :class:`~netsuite.http.proxy.flight.Flight`, from which its asker and whoever joins read while it arrives. Where the
 origin fails, a stored response may stand in; else the client is told what failed, in the words of RFC 9209.
 
-Implements: RFC 9110 sections 7.6, 9.3.6 and 15.2; RFC 9111 sections 3, 4 and 5.1; RFC 9209; RFC 9211; RFC 5861
+Implements: RFC 9110 sections 7.6 and 15.2; RFC 9111 sections 3, 4 and 5.1; RFC 9209; RFC 9211; RFC 5861
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from html import escape
 from types import CoroutineType
 from typing import Any, Final
@@ -35,8 +35,9 @@ from netsuite.http.proxy.gate import Admitted, Gate, TurnedAway
 from netsuite.http.proxy.hops import loops
 from netsuite.http.proxy.passage import TRACING, Arrival, Counted
 from netsuite.http.proxy.settings import ProxySettings
-from netsuite.http.proxy.targets import Refused, ReverseTargets, Target, forward_target, tunnel_target
+from netsuite.http.proxy.targets import Refused, ReverseTargets, Target, forward_target
 from netsuite.http.proxy.troubles import Trouble, trouble
+from netsuite.http.proxy.tunnels import UPGRADES, Spliced, Tunnels
 from netsuite.http.versions import Versions
 from netsuite.http.wire.framing import Http1Limits
 from netsuite.http.wire.messages import REASONS, Request, Response
@@ -78,8 +79,6 @@ class ProxyServer:
         self._seconds = commons.clock.seconds
         self._rng = commons.rng
         self._pseudonym = pseudonym
-        self._guarded = guarded
-        self._on_network = on_network
         self._reverse = (
             ReverseTargets(settings.origin, pass_host=settings.pass_host) if settings.origin is not None else None
         )
@@ -90,10 +89,18 @@ class ProxyServer:
         )
         self.client = self.fetches.client
         self.gate = Gate.of(settings, commons, self.fetches.addresses)
+        ports = settings.connect_ports
+        self.tunnels = Tunnels(
+            self.client,
+            commons.rng,
+            lambda port: port in ports if ports is not None else port == 443 or not on_network,
+            pseudonym=pseudonym,
+            reverse=self._reverse is not None,
+        )
         self._record = commons.journal.kind("proxy", LOGGED, combined)
         self.hot = HotPath(self._seconds, settings.cache_bytes // 4, self._hot_answered)
         limits = Http1Limits(idle_time=settings.idle_time, tunnel_time=settings.tunnel_time)
-        versions = Versions(self._seconds, limits, self.hot)
+        versions = Versions(self._seconds, limits, self.hot, UPGRADES)
         self.factory = StreamFactory(
             commons,
             "proxy",
@@ -105,7 +112,7 @@ class ProxyServer:
             alpn=versions.alpn,
         )
         self.requests = self.hits = self.stale_hits = self.misses = self.validations = self.passes = 0
-        self.collapsed = self.refusals = self.troubles = self.tunnels = 0
+        self.collapsed = self.refusals = self.troubles = 0
 
     def purge(self, key: Key) -> int:
         """Forget every variant of a target; how many there were."""
@@ -118,6 +125,8 @@ class ProxyServer:
 
     def _answer(self, request: Request, body: Body, adapter: StreamAdapter) -> Any:
         self.requests += 1
+        if request.has_body:
+            body.lasting = request.method == b"CONNECT" or request.upgrade is not None
         if self.gate is None:
             return self._admitted(request, body, adapter)
         return self._through_gate(self.gate, request, body, adapter)
@@ -138,7 +147,7 @@ class ProxyServer:
     def _admitted(self, request: Request, body: Body, adapter: StreamAdapter, addresses: tuple[str, ...] = ()) -> Any:
         """The answer to a request that may pass; ``addresses``, if any, are those that its host was judged by."""
         if request.method == b"CONNECT":
-            return self._tunnel(request, body, adapter, addresses)
+            return self._spliced(self.tunnels.connected(request, body, addresses), request, adapter)
         target = forward_target(request) if self._reverse is None else self._reverse(request)
         if isinstance(target, Refused):
             return self._refusal(request, adapter, target.status, target.detail)
@@ -150,6 +159,8 @@ class ProxyServer:
             if request.method == b"TRACE":
                 return self._refusal(request, adapter, 405, "This proxy does not show what was sent to it.")
             return self._finished(request, adapter, 200, [(b"allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS")], b"")
+        if request.upgrade is not None:
+            return self._spliced(self.tunnels.switched(request, body, target), request, adapter)
         asked = Asked(request.method, request.headers)
         now = self._seconds()
         # a body is not part of the key, so what depends on one is not stored
@@ -347,22 +358,12 @@ class ProxyServer:
     def _hot_answered(self, note: tuple[str, str, str], prepared: Prepared, channel: Channel) -> None:
         self._record(channel.peer[0], note[0], prepared.status, prepared.size, note[1], note[2])
 
-    # -- tunnels and addresses
-
-    async def _tunnel(
-        self, request: Request, body: Body, adapter: StreamAdapter, addresses: tuple[str, ...]
+    async def _spliced(
+        self, splicing: Coroutine[Any, Any, Spliced | Refused], request: Request, adapter: StreamAdapter
     ) -> Response:
-        found = tunnel_target(request)
-        if self._reverse is not None:
-            return self._refusal(request, adapter, 405, "This server is no forward proxy.")
-        if isinstance(found, Refused):
-            return self._refusal(request, adapter, found.status, found.detail)
-        host, port = found
-        ports = self._settings.connect_ports
-        if port not in ports if ports is not None else self._on_network and port != 443:
-            return self._refusal(request, adapter, 403, f"Tunnels to port {port} are not allowed here.")
+        """The answer to who asks for another protocol; the log has it when both sides have ended."""
         try:
-            out = await self.client.tunnel(host, port, body, addresses)
+            found = await splicing
         except Exception as problem:
             failed = trouble(problem)
             if failed is None:
@@ -370,8 +371,9 @@ class ProxyServer:
             self.troubles += 1
             status = b'netsuite; error=%b; details="%b"' % (failed.error.encode(), _quotable(failed.detail))
             return self._page(request, adapter, failed.status, failed.detail, [(b"proxy-status", status)])
-        self.tunnels += 1
-        return self._finished(request, adapter, 200, [], out)
+        if isinstance(found, Refused):
+            return self._refusal(request, adapter, found.status, found.detail)
+        return self._finished(request, adapter, found.status, found.headers, found.source)
 
 
 def _until_left(response: Response, admitted: Admitted) -> Response:

@@ -128,7 +128,7 @@ class ProxyService(NetsuiteService):
                 ("collapsed",): server.collapsed,
                 ("refused",): server.refusals,
                 ("failed",): server.troubles,
-                ("tunnel",): server.tunnels,
+                ("tunnel",): server.tunnels.opened,
             },
             labels=("outcome",),
         )
