@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol
@@ -138,8 +140,10 @@ class Origin:
 class Stage:
     """A proxy at PROXY:10081 (``secure`` adds TLS at 10443), origins, and clients at CLIENT or wherever they say.
 
-    alice and bob are users of the site.
+    alice and bob are users of the site. It is closed at the end of a ``with``, or by :func:`close_all`.
     """
+
+    standing: ClassVar[list[Stage]] = []
 
     def __init__(self, folder, *, names=NAMES, seed=0, **settings):
         self.network = Network(seed=seed)
@@ -159,16 +163,35 @@ class Stage:
         self.service.open()
         self.service.startService()
         self.server = self.service.server
+        self.standing.append(self)
+        self.talks = []
         self.origin = Origin(self.origin_host)
         self.inside = Origin(self.inside_host)
         self.local = Origin(self.proxy_host)
 
-    def connect(self, host=None):
+    def connect(self, host=None, port=10081):
         """A connection from a host, by default the client's."""
         host = host or self.client_host
         at = "127.0.0.1" if host is self.proxy_host else PROXY
-        endpoint = TCP4ClientEndpoint(host, at, 10081)
-        return self.network.result(endpoint.connect(Factory.forProtocol(Talk)))
+        endpoint = TCP4ClientEndpoint(host, at, port)
+        talk = self.network.result(endpoint.connect(Factory.forProtocol(Talk)))
+        self.talks.append(talk)
+        return talk
+
+    def close(self):
+        """Everybody leaves."""
+        self.standing.remove(self)
+        for talk in [*self.talks, *self.origin.sides, *self.inside.sides, *self.local.sides]:
+            if not talk.closed:
+                talk.transport.abortConnection()
+        self.service.stopService()
+        self.network.advance(1)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *problem):
+        self.close()
 
     def ask(self, target="http://origin.test/", *fields, method="GET", body=b"", host=None, seconds=5):
         """One request on a connection of its own, and what became of it within some seconds."""
@@ -187,6 +210,12 @@ class Stage:
         except AssertionError:
             return False
         return True
+
+
+def close_all():
+    """Close every stage that stands."""
+    for stage in list(Stage.standing):
+        stage.close()
 
 
 def _whole(data):

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from netsuite.http.proxy.settings import ProxySettings
 from netsuite.testing.network import START
 from tests.integration.http.scripted import reply
-from tests.unit.http.proxy.stage import CLIENT, INSIDE, ORIGIN, PASSWORD, Stage
+from tests.unit.http.proxy.stage import CLIENT, INSIDE, ORIGIN, PASSWORD, Stage, close_all
 
 FRESH = "Cache-Control: max-age=3600"
 DAY = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -19,6 +19,12 @@ DAY = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 def basic(name="alice", password=PASSWORD):
     return "Proxy-Authorization: Basic " + b64encode(f"{name}:{password}".encode()).decode()
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    close_all()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Ping
 from wsproto.events import Request as Handshake
 
 from tests.integration.http.scripted import reply
-from tests.unit.http.proxy.stage import Stage
+from tests.unit.http.proxy.stage import Stage, close_all
 
 CONNECT = b"CONNECT origin.test:80 HTTP/1.1\r\nHost: origin.test:80\r\n\r\n"
 WEBSOCKET = (
@@ -20,6 +20,12 @@ WEBSOCKET = (
     b"Upgrade: websocket\r\nX-Mine: 1\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
 SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nX-Theirs: 1\r\n\r\n"
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    close_all()
 
 
 @pytest.fixture
