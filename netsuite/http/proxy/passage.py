@@ -21,13 +21,13 @@ from netsuite.http.proxy.targets import Target
 from netsuite.http.wire.messages import Request, Response
 from netsuite.sansio.dates import format_date
 
-__all__ = ["TRACING", "Arrival", "Counted", "interim_passage", "upstream_request"]
+__all__ = ["TOLD_BY_US", "TRACING", "Arrival", "Counted", "interim_passage", "upstream_request"]
 
 TRACING: Final = (b"OPTIONS", b"TRACE")
 """The methods that Max-Forwards counts for (RFC 9110 section 7.6.2)."""
 
 _CONDITIONAL: Final = frozenset({b"if-none-match", b"if-modified-since", b"if-range", b"range"})
-_TOLD_BY_US: Final = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"})
+TOLD_BY_US: Final = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"})
 """What a reverse proxy says itself: nobody keys on what a client makes up here."""
 
 
@@ -47,7 +47,7 @@ def upstream_request(
     """
     dropped = {b"host", b"expect"}
     if reverse:
-        dropped |= _TOLD_BY_US
+        dropped |= TOLD_BY_US
     part = decision.stored is None and not validators and request.header(b"range") is not None
     if decision.action is not Action.FORWARD and not part:
         dropped |= _CONDITIONAL

@@ -38,6 +38,7 @@ from netsuite.http.proxy.settings import ProxySettings
 from netsuite.http.proxy.targets import Refused, ReverseTargets, Target, forward_target
 from netsuite.http.proxy.troubles import Trouble, trouble
 from netsuite.http.proxy.tunnels import UPGRADES, Spliced, Tunnels
+from netsuite.http.proxy.unkeyed import unkeyed
 from netsuite.http.versions import Versions
 from netsuite.http.wire.framing import Http1Limits
 from netsuite.http.wire.messages import REASONS, Request, Response
@@ -50,10 +51,6 @@ __all__ = ["ProxyServer"]
 _ATTEMPTS: Final = 3
 _HEADS_AT_MOST: Final = 256
 """Sorts of requests for one stored response that the hot path learns; they are forgotten with it at once."""
-
-_WITH_BODY: Final = Decision(
-    Action.FORWARD, "request", "the request has a body, which is no part of the key", "RFC 9110 9.3.1"
-)
 
 
 class ProxyServer:
@@ -163,8 +160,7 @@ class ProxyServer:
             return self._spliced(self.tunnels.switched(request, body, target), request, adapter)
         asked = Asked(request.method, request.headers)
         now = self._seconds()
-        # a body is not part of the key, so what depends on one is not stored
-        decision = _WITH_BODY if _is_fat(request) else self.cache.decide(target.key, asked, now)
+        decision = unkeyed(request, reverse=self._reverse is not None) or self.cache.decide(target.key, asked, now)
         action = decision.action
         if action is Action.HIT:
             self.hits += 1
@@ -383,10 +379,6 @@ def _until_left(response: Response, admitted: Admitted) -> Response:
     else:
         response.source = Counted(admitted.paced(response.source), lambda _: admitted.leave())
     return response
-
-
-def _is_fat(request: Request) -> bool:
-    return request.has_body and request.method in (b"GET", b"HEAD")
 
 
 def _quotable(text: str) -> bytes:

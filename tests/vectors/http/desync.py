@@ -184,7 +184,6 @@ def page():
 def main():
     """Write the page."""
     PAGE.write_text(page())
-    print(f"wrote {PAGE.name}")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ from tests.unit.http.proxy.stage import Stage, close_all
 CONNECT = b"CONNECT origin.test:80 HTTP/1.1\r\nHost: origin.test:80\r\n\r\n"
 WEBSOCKET = (
     b"GET http://origin.test/chat HTTP/1.1\r\nHost: origin.test\r\nConnection: Upgrade, X-Mine\r\n"
-    b"Upgrade: websocket\r\nX-Mine: 1\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    b"Upgrade: websocket\r\nX-Mine: 1\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
 SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nX-Theirs: 1\r\n\r\n"
 
@@ -367,7 +368,9 @@ class Http2Client:
     def __init__(self, proxy):
         self.proxy = proxy
         self.talk = proxy.connect()
-        config = h2.config.H2Configuration(header_encoding=None, validate_outbound_headers=False)
+        config = h2.config.H2Configuration(
+            header_encoding=None, validate_outbound_headers=False, normalize_outbound_headers=False
+        )
         self.h2 = h2.connection.H2Connection(config)
         self.h2.initiate_connection()
         self.events = []
