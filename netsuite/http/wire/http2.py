@@ -97,7 +97,9 @@ class Http2Connection(Http2Reading):
                 found.window_in += found.returned
                 found.returned = 0
             if not found.unread:
-                self._watch(found)
+                # the client is waited for again, and it has had the time before already
+                found.since += self._now - found.held
+                self._due(found.since + (self._limits.tunnel_time if found.tunnel else self._limits.body_time))
         self._return()
 
     def backlog(self) -> int:

@@ -163,6 +163,8 @@ class Http2Reading(Http2Sending):
         if data:
             if len(data) < _SMALL and found.unread > _PILED:
                 self._nuisance("tiny DATA")
+            if not found.unread:
+                found.held = self._now
             found.unread += len(data)
             self._unread += len(data)
             self._events.append(Data(stream, data))

@@ -112,9 +112,9 @@ class Field:
     def __init__(self, folder):
         self.stage = Stage(folder, origin="http://origin.test")
         self.taker = Taker()
-        server = HttpServer(self.stage.commons, "taker")
-        server.mount("/", self.taker)
-        listener = StreamListener(f"{PROXY}:10080", server.factory, self.stage.commons, "http.listen")
+        self.server = HttpServer(self.stage.commons, "taker")
+        self.server.mount("/", self.taker)
+        listener = StreamListener(f"{PROXY}:10080", self.server.factory, self.stage.commons, "http.listen")
         listener.open()
         listener.accept()
 
