@@ -145,6 +145,21 @@ class ProxyService(NetsuiteService):
             lambda: {("in",): factory.bytes_in, ("out",): factory.bytes_out},
             labels=("direction",),
         )
+        tunnels, gate = server.tunnels, server.gate
+        add(
+            "netsuite_proxy_tunnel_bytes",
+            "Bytes that clients sent through tunnels.",
+            "counter",
+            lambda: tunnels.bytes_up,
+        )
+        if gate is not None:
+            add(
+                "netsuite_proxy_gate",
+                "Requests that the gate did not let pass.",
+                "counter",
+                lambda: {("asked to log in",): gate.challenges, ("refused",): gate.refusals},
+                labels=("what",),
+            )
         client = server.client
         add(
             "netsuite_proxy_fetches",
