@@ -11,7 +11,6 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -229,7 +228,6 @@ def taken(fields, rest, method, status):
     st.lists(st.lists(acts, min_size=1, max_size=8), min_size=1, max_size=4),
     st.integers(0, 3),
 )
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_every_byte_is_the_askers_own(plans, scripts, seed):
     with tempfile.TemporaryDirectory() as folder:
         settings = {"origin_connections": 2, "answer_time": 5.0, "body_time": 5.0, "object_limit": 100_000}
