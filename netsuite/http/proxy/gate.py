@@ -163,9 +163,12 @@ class Gate:
             try:
                 addresses = await self._resolve(split[0])
             except Forbidden as forbidden:
-                return self._denied(str(forbidden))
+                return self._denied(str(forbidden), b"destination_ip_prohibited")
             except LookupFailed as failed:
-                return TurnedAway(502, str(failed), [(b"proxy-status", b"netsuite; error=dns_error")])
+                return _unknown(str(failed))
+            if not addresses:
+                # without one to judge by, another might be found a moment later
+                return _unknown(f"{split[0]} has no address")
             verdict = self._book.judge(asked, addresses)
         return self._ruled(verdict, user, addresses, channel)
 
@@ -185,9 +188,9 @@ class Gate:
                 return TurnedAway(429, "Too many requests.", [_retry(wait)])
         return Admitted(user, addresses, self._limits, key)
 
-    def _denied(self, why: str) -> TurnedAway:
+    def _denied(self, why: str, error: bytes = b"http_request_denied") -> TurnedAway:
         self.refusals += 1
-        return TurnedAway(403, f"{why}.", [(b"proxy-status", b"netsuite; error=http_request_denied")])
+        return TurnedAway(403, f"{why}.", [(b"proxy-status", b"netsuite; error=" + error)])
 
     # -- who it is
 
@@ -260,6 +263,10 @@ def _basic(given: bytes) -> tuple[str, str] | None:
         return None
     name, colon, password = text.partition(":")
     return (name, password) if colon else None
+
+
+def _unknown(why: str) -> TurnedAway:
+    return TurnedAway(502, f"{why}.", [(b"proxy-status", b"netsuite; error=dns_error")])
 
 
 def _retry(seconds: float) -> Field:

@@ -158,7 +158,7 @@ class ProxyServer:
             return self._finished(request, adapter, 200, [(b"allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS")], b"")
         if request.upgrade is not None:
             return self._spliced(self.tunnels.switched(request, body, target), request, adapter)
-        asked = Asked(request.method, request.headers)
+        asked = Asked(request.method, [field for field in request.headers if field[0] != b"proxy-authorization"])
         now = self._seconds()
         decision = unkeyed(request, reverse=self._reverse is not None) or self.cache.decide(target.key, asked, now)
         action = decision.action

@@ -115,6 +115,15 @@ class TestLogIn:
         talk.say(b"GET /in HTTP/1.1\r\nHost: a\r\n\r\n")
         assert proxy.until(lambda: talk.data.endswith(b"hello"))
 
+    def test_what_selects_an_answer_is_no_password(self, stage):
+        """An origin never saw it, whatever its Vary says; so it is kept nowhere."""
+        proxy = stage(users=True)
+        varies = reply(b"kept", FRESH, "Vary: Proxy-Authorization")
+        proxy.origin.script = lambda side: [side.say(varies) for _ in proxy.origin.heads(side)]
+        for who in ("alice", "bob"):
+            assert proxy.ask("http://origin.test/x", basic(who), host=proxy.proxy_host).body == b"kept"
+        assert len(proxy.origin.requests) == 1
+
     def test_what_one_user_brought_is_not_given_to_who_may_not_ask(self, stage):
         proxy = stage(users=True)
         proxy.origin.script = lambda side: [side.say(reply(b"kept", FRESH)) for _ in proxy.origin.heads(side)]
@@ -189,6 +198,17 @@ class TestAccessList:
         assert proxy.ask("http://turning.test/").status == 200
         assert proxy.ask("http://turning.test/").status == 403
         assert proxy.ask("turning.test:80", method="CONNECT").status == 200
+        assert proxy.inside.sides == []
+
+    def test_a_name_without_an_address_is_not_looked_up_again_for_another_answer(self, stage):
+        proxy = stage(rule=[{"action": "deny", "hosts": ["10.0.0.0/8"]}], internal_targets=True)
+        answers = iter([[], [INSIDE]])
+
+        async def turning(host):
+            return next(answers)
+
+        proxy.names.addresses = turning
+        assert proxy.ask("http://turning.test/").status == 502
         assert proxy.inside.sides == []
 
     def test_a_reverse_proxy_has_rules_and_no_users(self, stage):
