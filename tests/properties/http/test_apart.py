@@ -11,10 +11,13 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import h2.events
+import h2.exceptions
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.http.proxy.stage import Stage
+from tests.unit.http.proxy.test_tunnels import Http2Client
 
 TAGS = 6
 EVIL = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\nX-Tag: evil\r\n\r\n<evil!>"
@@ -235,6 +238,105 @@ def test_every_byte_is_the_askers_own(plans, scripts, seed):
         with stage:
             origin = Origin(stage, plans)
             clients = [Client(stage, each) for each in scripts]
+            stage.network.advance(40)
+            assert origin.wrong == []
+            for client in clients:
+                client.check()
+            assert stage.server.factory.errors == 0
+
+
+class Streams:
+    """A connection of HTTP/2 that acts by itself; every stream with what it asked for and got."""
+
+    def __init__(self, stage, acts):
+        self.stage = stage
+        self.acts = list(acts)
+        self.client = Http2Client(stage)
+        self.asked, self.heads, self.bodies, self.over, self.ended = {}, {}, {}, set(), set()
+        self.read = True
+        self.look()
+        self.step()
+
+    def step(self):
+        later = None
+        while self.acts and later is None and not self.client.talk.ended:
+            kind, *more = self.acts.pop(0)
+            if kind == "ask":
+                self.ask(*more)
+            elif kind in ("wait", "pause"):
+                later = more[0]
+                self.read = kind == "wait"
+            elif kind == "end" and self.asked:
+                stream = max(self.asked)
+                self.over.add(stream)
+                try:
+                    self.client.h2.reset_stream(stream)
+                except h2.exceptions.ProtocolError:
+                    continue
+                self.client.flush()
+            elif kind == "abort":
+                self.acts.clear()
+                self.client.talk.transport.abortConnection()
+        if later is not None:
+            self.stage.network.clock.callLater(later, self.on)
+
+    def on(self):
+        self.read = True
+        self.step()
+
+    def ask(self, tag, method, pieces):
+        body = own(tag, 1000 * pieces) if method == "POST" else b""
+        fields = [(":method", method), (":scheme", "http"), (":authority", "origin.test"), (":path", f"/t{tag}")]
+        if body:
+            fields += [("x-size", str(len(body))), ("content-length", str(len(body)))]
+        stream = self.client.ask(*fields, end=not body)
+        self.asked[stream] = tag, method
+        if body:
+            self.client.h2.send_data(stream, body, end_stream=True)
+            self.client.flush()
+
+    def look(self):
+        """Sort what came to its streams, from time to time."""
+        if self.read and not self.client.talk.closed:
+            self.client.look(object)
+        for event in self.client.events:
+            stream = getattr(event, "stream_id", 0)
+            if isinstance(event, h2.events.ResponseReceived):
+                self.heads[stream] = dict(event.headers)
+            elif isinstance(event, h2.events.DataReceived):
+                self.bodies[stream] = self.bodies.get(stream, b"") + event.data
+            elif isinstance(event, h2.events.StreamEnded):
+                self.ended.add(stream)
+        self.client.events.clear()
+        self.stage.network.clock.callLater(0.02, self.look)
+
+    def check(self):
+        """Every stream has its own answer, none, or an error; raises AssertionError."""
+        for stream, head in self.heads.items():
+            tag, method = self.asked[stream]
+            body = self.bodies.get(stream, b"")
+            if head[b":status"] in (b"502", b"503", b"504"):
+                assert b"<%d>" % tag not in body and b"x-tag" not in head
+                continue
+            assert head[b":status"] == b"200", head
+            assert head[b"x-tag"] == b"%d" % tag
+            assert body == own(tag, len(body))
+            if stream in self.ended and b"content-length" in head and method != "HEAD":
+                assert len(body) == int(head[b"content-length"])
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.lists(answers, min_size=TAGS, max_size=TAGS),
+    st.lists(st.lists(acts, min_size=1, max_size=10), min_size=1, max_size=3),
+    st.lists(st.lists(acts, min_size=1, max_size=6), max_size=2),
+)
+def test_every_byte_on_a_stream_is_its_own(plans, streams, scripts):
+    with tempfile.TemporaryDirectory() as folder:
+        settings = {"origin_connections": 2, "answer_time": 5.0, "body_time": 5.0, "object_limit": 100_000}
+        with Stage(Path(folder), origin="http://origin.test", **settings) as stage:
+            origin = Origin(stage, plans)
+            clients = [Streams(stage, each) for each in streams] + [Client(stage, each) for each in scripts]
             stage.network.advance(40)
             assert origin.wrong == []
             for client in clients:
