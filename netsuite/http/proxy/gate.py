@@ -132,6 +132,11 @@ class Gate:
             return cls(settings, commons, resolve)
         return None
 
+    @property
+    def by_message_alone(self) -> bool:
+        """Whether what was let pass once may be answered by the same bytes again without asking here."""
+        return not self._identifies and self._limits is None and self._book.by_message_alone
+
     def open(self) -> None:
         """Open the users' database, where it is needed; raises StartError."""
         if self._identifies:

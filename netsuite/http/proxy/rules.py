@@ -97,6 +97,11 @@ class RuleBook:
         """Whether a rule names users."""
         return any(rule.users for rule in self._rules)
 
+    @property
+    def by_message_alone(self) -> bool:
+        """Whether the same message is judged the same whoever sends it, whenever."""
+        return not any(rule.depends_on_more for rule in self._rules)
+
     def judge(self, asked: Asked, addresses: Sequence[str] | None = None) -> Verdict:
         """What becomes of a request; ``addresses`` are those of its host, where they are known."""
         for rule in self._rules:
@@ -135,6 +140,12 @@ class _Rule:
         self._ports = [_ports(each) for each in text.ports]
         self._paths = _paths(text.paths) if text.paths else None
         self._times = hours(text.times) if text.times else b""
+
+    @property
+    def depends_on_more(self) -> bool:
+        """Whether it asks for the client, the user, the time, or addresses."""
+        networks = self._hosts is not None and self._hosts.networks
+        return bool(self._peers is not None or self.users or self._times or networks)
 
     def fits(self, asked: Asked, addresses: Sequence[str] | None) -> Verdict | None:
         """The rule's verdict, what it must know first, or None if it does not fit."""

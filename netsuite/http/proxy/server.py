@@ -187,7 +187,7 @@ class ProxyServer:
             and decision.action is Action.HIT
             and now < fresh_until(stored)
             and is_plain(asked)
-            and self.gate is None
+            and (self.gate is None or self.gate.by_message_alone)
             and teachable(request)
             and len(stored.heads) < _HEADS_AT_MOST
         ):

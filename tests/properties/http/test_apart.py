@@ -27,7 +27,7 @@ answers = st.fixed_dictionaries(
         "size": st.sampled_from([0, 1, 100, 5000, 200_000]),
         "framing": st.sampled_from(["length", "length", "chunked", "close"]),
         "fresh": st.booleans(),
-        "cut": st.sampled_from([None, None, None, 0.0, 0.3, 0.9, 0.999]),
+        "cut": st.sampled_from([None] * 8 + [0.0, 0.3, 0.9, 0.999]),
         "reset": st.booleans(),
         "more": st.sampled_from(
             [b"", b"", b"junk", b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\nX-Tag: evil\r\n\r\n<evil!>"]
@@ -228,7 +228,7 @@ def taken(fields, rest, method, status):
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(answers, min_size=TAGS, max_size=TAGS),
-    st.lists(st.lists(acts, min_size=1, max_size=8), min_size=1, max_size=4),
+    st.lists(st.lists(acts, min_size=4, max_size=10), min_size=2, max_size=4),
     st.integers(0, 3),
 )
 def test_every_byte_is_the_askers_own(plans, scripts, seed):
@@ -328,7 +328,7 @@ class Streams:
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(answers, min_size=TAGS, max_size=TAGS),
-    st.lists(st.lists(acts, min_size=1, max_size=10), min_size=1, max_size=3),
+    st.lists(st.lists(acts, min_size=4, max_size=12), min_size=1, max_size=3),
     st.lists(st.lists(acts, min_size=1, max_size=6), max_size=2),
 )
 def test_every_byte_on_a_stream_is_its_own(plans, streams, scripts):

@@ -272,6 +272,29 @@ class TestInternalTargets:
         assert len(proxy.inside.requests) == 1
 
 
+SHORT = [
+    ({"rule": [{"action": "deny", "hosts": ["other.test"]}, {"action": "deny", "methods": ["PUT"]}]}, True),
+    ({"rule": [{"action": "deny", "paths": ["/x"], "ports": [81]}], "otherwise": "allow"}, True),
+    ({"rule": [{"action": "deny", "clients": ["192.0.2.0/24"]}]}, False),
+    ({"rule": [{"action": "deny", "times": ["mon"]}, {"action": "allow"}], "otherwise": "allow"}, False),
+    ({"rule": [{"action": "allow", "users": ["alice"], "hosts": ["other.test"]}]}, False),
+    ({"rule": [{"action": "deny", "hosts": ["10.0.0.0/8"]}]}, False),
+    ({"limits": {"requests": 100}}, False),
+    ({"users": "except-loopback"}, False),
+]
+
+
+@pytest.mark.parametrize(("settings", "short"), SHORT)
+def test_only_what_the_message_alone_decides_is_answered_by_the_short_way(stage, settings, short):
+    """Hits that are recognised by their bytes are not judged again; whoever may not have them must not get them so."""
+    proxy = stage(**settings)
+    proxy.origin.script = lambda side: [side.say(reply(b"kept", FRESH)) for _ in proxy.origin.heads(side)]
+    host = proxy.proxy_host if "users" in settings else None
+    for _ in range(4):
+        proxy.ask(host=host)
+    assert (proxy.server.hot.hits > 0) is short
+
+
 class TestLimits:
     def test_requests_a_second_and_bursts(self, stage):
         proxy = stage(limits={"requests": 1, "burst": 3})
