@@ -53,6 +53,13 @@ def test_a_field_that_steers_the_origin_leaves_nothing_behind(stage, field):
 TOLD = ["X-Forwarded-For: evil", "Forwarded: for=evil;host=evil.test", "X-Forwarded-Host: evil"]
 
 
+def test_what_every_balancer_adds_does_not_keep_the_cache_out(tmp_path):
+    with Stage(tmp_path, origin="http://origin.test") as stage:
+        stage.origin.script = mirror(stage.origin)
+        fields = ("X-Forwarded-For: 192.0.2.1", "X-Forwarded-Proto: https", "X-Forwarded-Port: 443")
+        assert [stage.ask("/", *fields).header("cache-status").split("; ")[1][:3] for _ in range(2)] == ["fwd", "hit"]
+
+
 @pytest.mark.parametrize("field", TOLD)
 def test_a_reverse_proxy_says_itself_for_whom_it_asks(tmp_path, field):
     with Stage(tmp_path, origin="http://origin.test") as stage:
