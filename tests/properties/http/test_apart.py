@@ -298,7 +298,12 @@ class Streams:
     def look(self):
         """Sort what came to its streams, from time to time."""
         if self.read and not self.client.talk.closed:
-            self.client.look(object)
+            try:
+                self.client.look(object)
+            except h2.exceptions.ProtocolError:
+                # h2 does not forgive a 103 that was on its way to a stream that it has reset (RFC 9113 section 5.4.2)
+                assert self.over
+                self.client.talk.transport.abortConnection()
         for event in self.client.events:
             stream = getattr(event, "stream_id", 0)
             if isinstance(event, h2.events.ResponseReceived):
