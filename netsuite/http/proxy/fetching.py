@@ -30,7 +30,8 @@ from netsuite.http.proxy.passage import Arrival, interim_passage, upstream_reque
 from netsuite.http.proxy.settings import ProxySettings
 from netsuite.http.proxy.targets import Target
 from netsuite.http.proxy.troubles import Forbidden, Trouble, trouble
-from netsuite.http.wire.messages import Request
+from netsuite.http.wire.messages import Request, Response
+from netsuite.sansio.connection import Source
 
 __all__ = ["Fetches", "Resolve"]
 
@@ -135,7 +136,7 @@ class Fetches:
                 upstream = upstream_request(
                     request, body, target, decision, validators, pseudonym=self._pseudonym, reverse=self._reverse
                 )
-                fetched = await self.client.fetch(upstream, target.origin, interim=interim_passage(request, adapter))
+                fetched = await self.sent(upstream, request, target, adapter, interim_passage(request, adapter))
                 arrived = Arrival(fetched, began, self._seconds(), self._pseudonym)
                 if arrived.status != 304 or not validators:
                     break
@@ -151,6 +152,21 @@ class Fetches:
         finally:
             if self._flights.get(target.key) is flight:
                 del self._flights[target.key]
+
+    def sent(
+        self,
+        upstream: Request,
+        request: Request,
+        target: Target,
+        adapter: StreamAdapter | None,
+        interim: Callable[[Response], None] | None,
+    ) -> Awaitable[Fetched]:
+        """The response to a request on its way; raises FetchFailed, Forbidden, LookupFailed."""
+        return self.client.fetch(upstream, target.origin, interim=interim)
+
+    async def tunnel(self, host: str, port: int, source: Source, addresses: tuple[str, ...] = ()) -> Body:
+        """A tunnel to a host, by one of ``addresses`` where there are any; raises as a fetch does."""
+        return await self.client.tunnel(host, port, source, addresses)
 
     async def _land(
         self,

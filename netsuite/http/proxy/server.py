@@ -88,7 +88,7 @@ class ProxyServer:
         self.gate = Gate.of(settings, commons, self.fetches.addresses)
         ports = settings.connect_ports
         self.tunnels = Tunnels(
-            self.client,
+            self.fetches,
             commons.rng,
             lambda port: port in ports if ports is not None else port == 443 or not on_network,
             pseudonym=pseudonym,
@@ -157,7 +157,7 @@ class ProxyServer:
                 return self._refusal(request, adapter, 405, "This proxy does not show what was sent to it.")
             return self._finished(request, adapter, 200, [(b"allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS")], b"")
         if request.upgrade is not None:
-            return self._spliced(self.tunnels.switched(request, body, target), request, adapter)
+            return self._spliced(self.tunnels.switched(request, body, target, adapter), request, adapter)
         asked = Asked(request.method, [field for field in request.headers if field[0] != b"proxy-authorization"])
         now = self._seconds()
         decision = unkeyed(request, reverse=self._reverse is not None) or self.cache.decide(target.key, asked, now)

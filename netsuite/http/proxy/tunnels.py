@@ -18,11 +18,13 @@ from hashlib import sha1
 from random import Random
 from typing import Any, Final, NamedTuple
 
+from netsuite.common.stream import StreamAdapter
 from netsuite.http.cache.decision import Action, Decision
 from netsuite.http.cache.stored import Field
-from netsuite.http.client import Fetched, HttpClient
+from netsuite.http.client import Fetched
+from netsuite.http.proxy.fetching import Fetches
 from netsuite.http.proxy.hops import end_to_end, via_element
-from netsuite.http.proxy.passage import Counted, upstream_request
+from netsuite.http.proxy.passage import Counted, interim_passage, upstream_request
 from netsuite.http.proxy.targets import Refused, Target, tunnel_target
 from netsuite.http.wire.messages import Request
 
@@ -50,9 +52,9 @@ class Tunnels:
     """
 
     def __init__(
-        self, client: HttpClient, rng: Random, permits: Callable[[int], bool], *, pseudonym: bytes, reverse: bool
+        self, fetches: Fetches, rng: Random, permits: Callable[[int], bool], *, pseudonym: bytes, reverse: bool
     ) -> None:
-        self._client = client
+        self._fetches = fetches
         self._rng = rng
         self._permits = permits
         self._pseudonym = pseudonym
@@ -69,11 +71,11 @@ class Tunnels:
         host, port = found
         if not self._permits(port):
             return Refused(403, f"Tunnels to port {port} are not allowed here.")
-        out = await self._client.tunnel(host, port, Counted(body, self._sent), addresses)
+        out = await self._fetches.tunnel(host, port, Counted(body, self._sent), addresses)
         self.opened += 1
         return Spliced(200, [], out)
 
-    async def switched(self, request: Request, body: Any, target: Target) -> Spliced | Refused:
+    async def switched(self, request: Request, body: Any, target: Target, adapter: StreamAdapter) -> Spliced | Refused:
         """The origin's answer to a request with an Upgrade: 101, or any other; raises what a fetch does."""
         upstream = upstream_request(
             request, body, target, _NOT_STORED, (), pseudonym=self._pseudonym, reverse=self._reverse
@@ -87,7 +89,7 @@ class Tunnels:
             key = b64encode(self._rng.randbytes(16))
             upstream.headers = [field for field in upstream.headers if field[0] != _KEY]
             upstream.headers.append((_KEY, key))
-        fetched = await self._client.fetch(upstream, target.origin)
+        fetched = await self._fetches.sent(upstream, request, target, adapter, interim_passage(request, adapter))
         status = fetched.response.status
         headers = end_to_end(fetched.response.headers)
         if status == 101:

@@ -214,6 +214,15 @@ class TestUpgrade:
         assert log(proxy)[0]["status"] == 101
         assert not proxy.server.client.open
 
+    def test_interim_responses_come_before_the_agreement(self, stage):
+        proxy = stage()
+        proxy.origin.script = lambda side: [
+            side.say(b"HTTP/1.1 103 Early Hints\r\nX: y\r\n\r\n" + SWITCHED) for _ in proxy.origin.heads(side)
+        ]
+        client = proxy.connect()
+        client.say(WEBSOCKET)
+        assert proxy.until(lambda: client.statuses == [103, 101])
+
     def test_nothing_passes_before_the_origin_has_agreed(self, stage):
         proxy = stage()
         silent(proxy)
