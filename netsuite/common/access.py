@@ -22,7 +22,17 @@ from netsuite.common.errors import StartError
 from netsuite.common.listenspec import parse
 from netsuite.sansio.tokenbucket import TokenBuckets
 
-__all__ = ["Access", "ConcurrencyLimit", "RateLimit", "Rule", "guards_private", "is_internal", "is_loopback", "wrapped"]
+__all__ = [
+    "Access",
+    "ConcurrencyLimit",
+    "RateLimit",
+    "Rule",
+    "guards_private",
+    "is_internal",
+    "is_loopback",
+    "networks",
+    "wrapped",
+]
 
 Ip = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -84,20 +94,21 @@ def wrapped(address: Ip) -> IPv4Address | None:
     return address.sixtofour or (address.teredo[1] if address.teredo else None)
 
 
-def _networks(texts: Iterable[str]) -> tuple[Network, ...]:
-    networks: list[Network] = []
+def networks(texts: Iterable[str]) -> tuple[Network, ...]:
+    """The networks that addresses, networks and words stand for; raises StartError for what is none of these."""
+    found: list[Network] = []
     for text in texts:
         if text in _WORDS:
-            networks.extend(_WORDS[text])
+            found.extend(_WORDS[text])
             continue
         try:
-            networks.append(ip_network(text))
+            found.append(ip_network(text))
         except ValueError as error:
             words = ", ".join(_WORDS)
             raise StartError(
                 f"{text!r} is not an access rule ({error}): write an address, a network like 192.0.2.0/24, or {words}"
             ) from None
-    return tuple(networks)
+    return tuple(found)
 
 
 class Rule:
@@ -106,8 +117,8 @@ class Rule:
     __slots__ = ("_allow", "_deny", "_known")
 
     def __init__(self, allow: Sequence[str], deny: Sequence[str] = ()) -> None:
-        self._allow = _networks(allow)
-        self._deny = _networks(deny)
+        self._allow = networks(allow)
+        self._deny = networks(deny)
         self._known: dict[str, bool] = {}
 
     def permits(self, host: str) -> bool:

@@ -13,11 +13,13 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from netsuite.common.access import Rule as Peers
+from netsuite.common.access import networks
+from netsuite.common.errors import StartError
 from netsuite.http.proxy.hosts import Ip, canonical, faces, literal
 
 __all__ = ["ANYONE", "Action", "Asked", "BadRule", "RuleBook", "RuleText", "Verdict", "hours", "normal_path"]
@@ -28,11 +30,7 @@ ANYONE: Final = "*"
 
 _DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _HOURS: Final = re.compile(r"([0-2]?\d):([0-5]\d)-([0-2]?\d):([0-5]\d)")
-_NETWORKS: Final = {
-    "loopback": ("127.0.0.0/8", "::1/128"),
-    "private": ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "fc00::/7",
-                "fe80::/10"),
-}  # fmt: skip
+_WORDS: Final = ("loopback", "private")
 
 
 class BadRule(ValueError):
@@ -196,16 +194,17 @@ class _Hosts:
                 self._add(text)
 
     def _add(self, text: str) -> None:
-        known = _NETWORKS.get(text)
         try:
-            if known is not None or "/" in text or literal(text) is not None:
-                self.networks += [ip_network(each) for each in known or [text if "/" in text else canonical(text)]]
+            if text in _WORDS or "/" in text or literal(text) is not None:
+                self.networks += networks([text if text in _WORDS or "/" in text else canonical(text)])
                 return
             name = canonical(text.removeprefix("."))
             if not name.isascii():
                 name = name.encode("idna").decode()
+        except StartError as error:
+            raise BadRule(str(error)) from None
         except ValueError as error:
-            raise BadRule(f"{text!r} is no host ({error}): write a name, .suffix, an address or a network") from None
+            raise BadRule(f"{text!r} is no host ({error})") from None
         if not re.fullmatch(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", name):
             raise BadRule(f"{text!r} is no host: write a name, .suffix for all below it, an address or a network")
         (self._suffixes if text.startswith(".") else self._exact).add(name)
