@@ -23,7 +23,8 @@ SERVER = (b"server", b"netsuite")
 class Versions:
     """Makes the machine of a connection: HTTP/1.1, or HTTP/2 where the client asks for it.
 
-    ``upgrades`` names the protocols that its application may switch to, in lower case.
+    ``upgrades`` names the protocols that its application may switch to, in lower case, and ``extended`` those that it
+    may switch to on a stream of HTTP/2 (RFC 8441), where the handshake of WebSocket has no key.
     """
 
     def __init__(
@@ -32,8 +33,11 @@ class Versions:
         limits: Http1Limits,
         hot: HotPath,
         upgrades: frozenset[bytes] = frozenset(),
+        *,
+        extended: frozenset[bytes] = frozenset(),
     ) -> None:
         self._upgrades = upgrades
+        self._extended = extended
         self._seconds = seconds
         self._limits = limits
         self._hot = hot
@@ -53,7 +57,7 @@ class Versions:
             now=self._seconds(),
             standing=_standing_fields,
             hits=self._hot.frames,
-            upgrades=self._upgrades,
+            upgrades=self._extended,
         )
 
     @property

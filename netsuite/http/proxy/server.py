@@ -97,7 +97,7 @@ class ProxyServer:
         self._record = commons.journal.kind("proxy", LOGGED, combined)
         self.hot = HotPath(self._seconds, settings.cache_bytes // 4, self._hot_answered)
         limits = Http1Limits(idle_time=settings.idle_time, tunnel_time=settings.tunnel_time)
-        versions = Versions(self._seconds, limits, self.hot, UPGRADES)
+        versions = Versions(self._seconds, limits, self.hot, UPGRADES, extended=UPGRADES)
         self.factory = StreamFactory(
             commons,
             "proxy",
