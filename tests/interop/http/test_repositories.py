@@ -59,7 +59,7 @@ class RepositoryCase(ClientCase):
 
         def run():
             done = subprocess.run(
-                [program, *command[1:]], capture_output=True, timeout=25, check=False, env=clean, cwd=cwd or self.home
+                [program, *command[1:]], capture_output=True, timeout=50, check=False, env=clean, cwd=cwd or self.home
             )
             if done.returncode not in ok:
                 raise AssertionError(f"{command}: {done.returncode}\n{done.stdout[-1500:]!r}\n{done.stderr[-1500:]!r}")
