@@ -48,7 +48,7 @@ worker_processes 1;
 pid {folder}/pid;
 error_log {folder}/error.log;
 daemon off;
-events {{ worker_connections 8192; }}
+events {{ worker_connections 16384; }}
 http {{
     access_log off;
     sendfile on;

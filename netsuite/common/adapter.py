@@ -39,6 +39,7 @@ from netsuite.sansio.connection import (
     Drain,
     End,
     Failed,
+    HalfClose,
     Upgrade,
 )
 
@@ -383,6 +384,9 @@ class StreamAdapter:
                 elif kind is Upgrade:
                     self.flush()
                     self._upgrade(event)
+                elif kind is HalfClose:
+                    self.flush()
+                    self._half_close()
                 else:
                     exchanges.begin(event)
                     burst -= 1
@@ -621,6 +625,14 @@ class StreamAdapter:
         else:
             self.transport.loseConnection()
         self._set_timer(self._until)
+
+    def _half_close(self) -> None:
+        """End our side once what is queued has gone out; the peer's is read on."""
+        if self._filter is not None:
+            self._filter.close()
+            self._flush_filter()
+        self._unregister()
+        self._outlet.half_close()
 
     def _linger(self, count: int) -> None:
         self._linger_left -= count

@@ -52,12 +52,14 @@ class Origin(NamedTuple):
     """Where a request goes; under ``https`` the certificate must be ``host``'s.
 
     ``prelude`` is what is sent first of all on its connections (a PROXY header), which are shared by no other.
+    ``addresses``, where there are any, are those that it must be connected by, whatever the host's are now.
     """
 
     scheme: str
     host: str
     port: int
     prelude: bytes = b""
+    addresses: tuple[str, ...] = ()
 
 
 class Fetched(NamedTuple):
@@ -238,9 +240,9 @@ class HttpClient:
         adapter = await self._connect(self._factory, origin)
         adapter.close("it can be reached")
 
-    async def tunnel(self, host: str, port: int, source: Source) -> Body:
+    async def tunnel(self, host: str, port: int, source: Source, addresses: tuple[str, ...] = ()) -> Body:
         """A raw connection: ``source`` is poured into it, the body is what comes out of it; raises FetchFailed."""
-        adapter = await self._connect(self._tunnels, Origin("tunnel", host, port))
+        adapter = await self._connect(self._tunnels, Origin("tunnel", host, port, addresses=addresses))
         opened: Deferred[Body] = Deferred()
         adapter.data = opened
         adapter.send(Outflow(source))
@@ -351,7 +353,7 @@ class HttpClient:
             if self._tls is None:
                 raise FetchFailed("connect", f"{origin.host}: this client has no TLS", unsent=True)
             context = self._tls()
-        addresses = await self._resolve(origin.host)
+        addresses = origin.addresses or await self._resolve(origin.host)
         if not addresses:
             raise FetchFailed("connect", f"{origin.host} has no address", unsent=True)
 

@@ -29,6 +29,7 @@ from netsuite.http.client import ClientLimits, Fetched, HttpClient
 from netsuite.http.proxy.expectation import Expectation
 from netsuite.http.proxy.flight import Flight
 from netsuite.http.proxy.hierarchy import Hierarchy
+from netsuite.http.proxy.hosts import canonical, literal
 from netsuite.http.proxy.passage import Arrival, asks_for_part, interim_passage, upstream_request
 from netsuite.http.proxy.settings import ProxySettings, targets_of
 from netsuite.http.proxy.slices import Slices, Wish
@@ -38,6 +39,7 @@ from netsuite.http.proxy.upstreams import log_change
 from netsuite.http.upstream.announcing import announcement
 from netsuite.http.upstream.dispatch import Dispatch
 from netsuite.http.wire.messages import Request, Response
+from netsuite.sansio.connection import Source
 
 __all__ = ["Fetches", "Resolve"]
 
@@ -99,7 +101,7 @@ class Fetches:
                 commons, resolve, tls=lambda: commons.certificates.client_context(settings.verify), limits=limits
             )
 
-        self.client = client(self._addresses)
+        self.client = client(self.addresses)
         self._dispatch = Dispatch(self.client, self._seconds)
         self.peers = client(resolve)
         self._hierarchy = (
@@ -226,12 +228,12 @@ class Fetches:
         if self._hierarchy is not None and decision.stored is None and target.key in self._flights:
             self._check_literal(target.origin.host)
             near = await self._hierarchy.sibling(upstream, target)
-        fetched = near or await self._sent(upstream, request, target, adapter, interim)
+        fetched = near or await self.sent(upstream, request, target, adapter, interim)
         if expectation is not None:
             expectation.answered()
         return Arrival(fetched, began, self._seconds(), self._pseudonym, self._targets), fetched
 
-    def _sent(
+    def sent(
         self,
         upstream: Request,
         request: Request,
@@ -254,12 +256,12 @@ class Fetches:
         self._check_literal(target.origin.host)
         return await hierarchy.fetch(upstream, target, interim)
 
-    async def tunnel(self, host: str, port: int, source: Body) -> Body:
-        """A tunnel to a host, by a parent where it has one; raises as a fetch does."""
+    async def tunnel(self, host: str, port: int, source: Source, addresses: tuple[str, ...] = ()) -> Body:
+        """A tunnel to a host, by a parent where it has one, or by one of ``addresses``; raises as a fetch does."""
         if self._hierarchy is not None and self._hierarchy.has_parent(host):
             self._check_literal(host)
             return await self._hierarchy.tunnel(host, port, source)
-        return await self.client.tunnel(host, port, source)
+        return await self.client.tunnel(host, port, source, addresses)
 
     def _check_literal(self, host: str) -> None:
         """A parent finds the addresses of names, and guards itself; of a literal it is known where it leads."""
@@ -409,9 +411,10 @@ class Fetches:
         if target.key not in self._flights:
             self.depart(request, None, None, target, asked, decision, True)
 
-    async def _addresses(self, host: str) -> list[str]:
+    async def addresses(self, host: str) -> list[str]:
         """The addresses that may be connected to; raises Forbidden if there are others only."""
-        found = await self._resolve(host)
+        address = literal(canonical(host))
+        found = [str(address)] if address is not None else await self._resolve(host)
         if self._guarded:
             allowed = [address for address in found if not is_internal(address)]
             if found and not allowed:

@@ -27,6 +27,7 @@ from netsuite.http.upstream.origins import OriginPool, Place, place
 from netsuite.http.upstream.pool import Changed, Pool, Server
 from netsuite.http.wire.messages import Request
 from netsuite.interfaces import LookupFailed
+from netsuite.sansio.connection import Source
 
 __all__ = ["Exceptions", "Hierarchy"]
 
@@ -121,7 +122,7 @@ class Hierarchy:
         request.target = _absolute(target)
         return _accepted(await self._dispatch.fetch(request, self._parents, target.key, interim=interim))
 
-    async def tunnel(self, host: str, port: int, source: Body) -> Body:
+    async def tunnel(self, host: str, port: int, source: Source) -> Body:
         """A connection to a host by a parent, as :meth:`HttpClient.tunnel`; raises FetchFailed."""
         assert self._parents is not None
         authority = f"[{host}]:{port}".encode() if ":" in host else f"{host}:{port}".encode()

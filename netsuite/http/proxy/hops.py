@@ -18,6 +18,7 @@ __all__ = ["end_to_end", "forwarded_element", "loops", "via_element"]
 _HOP_BY_HOP: Final = frozenset(
     {
         b"connection",
+        b"http2-settings",
         b"keep-alive",
         b"proxy-authenticate",
         b"proxy-authentication-info",

@@ -24,6 +24,7 @@ from netsuite.sansio.dates import format_date
 from netsuite.sansio.fields import split_list
 
 __all__ = [
+    "TOLD_BY_US",
     "TRACING",
     "Arrival",
     "Counted",
@@ -37,10 +38,26 @@ TRACING: Final = (b"OPTIONS", b"TRACE")
 """The methods that Max-Forwards counts for (RFC 9110 section 7.6.2)."""
 
 _CONDITIONAL: Final = frozenset({b"if-none-match", b"if-modified-since", b"if-range", b"range"})
-_TOLD_BY_US: Final = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"})
-"""What a reverse proxy says itself: nobody keys on what a client makes up here."""
+TOLD_BY_US: Final = frozenset(
+    {
+        b"forwarded",
+        b"front-end-https",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-path",
+        b"x-forwarded-port",
+        b"x-forwarded-prefix",
+        b"x-forwarded-proto",
+        b"x-forwarded-scheme",
+        b"x-forwarded-server",
+        b"x-forwarded-ssl",
+        b"x-forwarded-uri",
+        b"x-url-scheme",
+    }
+)
+"""What a reverse proxy says itself, or leaves unsaid: nobody keys on what a client makes up here."""
 _OURS: Final = frozenset({b"host", b"expect"})
-_OURS_IN_REVERSE: Final = _OURS | _TOLD_BY_US
+_OURS_IN_REVERSE: Final = _OURS | TOLD_BY_US
 
 
 def upstream_request(

@@ -4,12 +4,14 @@ A request is decided by :mod:`netsuite.http.cache.decision`; what has to be fetc
 :class:`~netsuite.http.proxy.flight.Flight`, from which its asker and whoever joins read while it arrives. Where the
 origin fails, a stored response may stand in; else the client is told what failed, in the words of RFC 9209.
 
-Implements: RFC 9110 sections 7.6, 9.3.6 and 15.2; RFC 9111 sections 3, 4 and 5.1; RFC 5861
+Implements: RFC 9110 sections 7.6 and 15.2; RFC 9111 sections 3, 4 and 5.1; RFC 5861
 """
 
 from __future__ import annotations
 
+from collections.abc import Coroutine, Sequence
 from html import escape
+from types import CoroutineType
 from typing import Any, Final
 
 from netsuite.common.access import ConcurrencyLimit, Rule
@@ -20,7 +22,7 @@ from netsuite.common.stream import StreamAdapter, StreamFactory
 from netsuite.http.accesslog import LOGGED, combined, said
 from netsuite.http.cache.answers import answer, is_not_modified, ranges_of
 from netsuite.http.cache.cache import Cache
-from netsuite.http.cache.content import InMemory
+from netsuite.http.cache.content import InMemory, Joined
 from netsuite.http.cache.decision import Action, Decision, Failure, fresh_until, may_serve_stale
 from netsuite.http.cache.explain import explain
 from netsuite.http.cache.hits import StoredAnswer, hit_marks, is_plain
@@ -32,13 +34,16 @@ from netsuite.http.cache.stored import Request as Asked
 from netsuite.http.hotpath import HotPath, Prepared, teachable
 from netsuite.http.proxy.fetching import Fetches, Resolve
 from netsuite.http.proxy.flight import Flight, Landing
+from netsuite.http.proxy.gate import Admitted, Gate, TurnedAway
 from netsuite.http.proxy.hops import loops
 from netsuite.http.proxy.passage import TRACING, Arrival, Counted
 from netsuite.http.proxy.patchwork import Patchwork
 from netsuite.http.proxy.settings import ProxySettings
 from netsuite.http.proxy.slices import Slice, Wish
-from netsuite.http.proxy.targets import Refused, ReverseTargets, Target, forward_target, tunnel_target
+from netsuite.http.proxy.targets import Refused, ReverseTargets, Target, forward_target
 from netsuite.http.proxy.troubles import Trouble, proxy_status, trouble
+from netsuite.http.proxy.tunnels import UPGRADES, Spliced, Tunnels
+from netsuite.http.proxy.unkeyed import unkeyed
 from netsuite.http.proxy.upstreams import Upstreams
 from netsuite.http.versions import Versions
 from netsuite.http.wire.framing import Http1Limits
@@ -55,12 +60,10 @@ _NOT_SHARED: Final = frozenset((b"if-range",))
 
 _SELECTIVE: Final = (b"if-none-match", b"if-modified-since", b"if-match", b"if-unmodified-since", b"range")
 """Fields of a request that may want less than the whole response."""
+_PACED: Final = 16 * 1024
+"""Bytes that go out at once to a client with so many bytes a second."""
 _HEADS_AT_MOST: Final = 256
 """Sorts of requests for one stored response that the hot path learns; they are forgotten with it at once."""
-
-_WITH_BODY: Final = Decision(
-    Action.FORWARD, "bypass", "the request has a body, which is no part of the key", "RFC 9110 9.3.1"
-)
 
 
 class ProxyServer:
@@ -86,7 +89,6 @@ class ProxyServer:
         self._seconds = commons.clock.seconds
         self._rng = commons.rng
         self._pseudonym = pseudonym
-        self._guarded = guarded
         self._on_network = on_network
         self.upstreams = Upstreams(settings)
         self._reverse = ReverseTargets(self.upstreams.routes) if settings.reverse else None
@@ -96,10 +98,19 @@ class ProxyServer:
             settings, commons, self.cache, resolve, pseudonym=pseudonym, guarded=guarded, broke=self._broke
         )
         self.client = self.fetches.client
+        self.gate = Gate.of(settings, commons, self.fetches.addresses)
+        ports = settings.connect_ports
+        self.tunnels = Tunnels(
+            self.fetches,
+            commons.rng,
+            lambda port: port in ports if ports is not None else port == 443 or not on_network,
+            pseudonym=pseudonym,
+            reverse=self._reverse is not None,
+        )
         self._record = commons.journal.kind("proxy", LOGGED, combined)
         self.hot = HotPath(self._seconds, settings.cache_bytes // 4, self._hot_answered)
         limits = Http1Limits(idle_time=settings.idle_time, tunnel_time=settings.tunnel_time)
-        versions = Versions(self._seconds, limits, self.hot)
+        versions = Versions(self._seconds, limits, self.hot, UPGRADES, extended=UPGRADES)
         self.over_quic = versions.over_quic
         self.factory = StreamFactory(
             commons,
@@ -112,7 +123,7 @@ class ProxyServer:
             alpn=versions.alpn,
         )
         self.requests = self.hits = self.stale_hits = self.misses = self.validations = self.passes = 0
-        self.collapsed = self.refusals = self.troubles = self.tunnels = 0
+        self.collapsed = self.refusals = self.troubles = 0
 
     def purge(self, key: Key) -> int:
         """Forget every variant of a target; how many there were."""
@@ -133,8 +144,7 @@ class ProxyServer:
         return explanation
 
     def _decide(self, request: Request, target: Target, asked: Asked, now: float) -> Decision:
-        # a body is not part of the key, so what depends on one is not stored
-        return _WITH_BODY if _is_fat(request) else self.cache.decide(target.key, asked, now)
+        return unkeyed(request, reverse=self._reverse is not None) or self.cache.decide(target.key, asked, now)
 
     def _target(self, request: Request) -> Target | Refused:
         return forward_target(request) if self._reverse is None else self._reverse(request)
@@ -146,18 +156,43 @@ class ProxyServer:
 
     def _answer(self, request: Request, body: Body, adapter: StreamAdapter) -> Any:
         self.requests += 1
+        if request.has_body:
+            body.lasting = request.method == b"CONNECT" or request.upgrade is not None
+        if self.gate is None:
+            return self._admitted(request, body, adapter)
+        return self._through_gate(self.gate, request, body, adapter)
+
+    async def _through_gate(self, gate: Gate, request: Request, body: Body, adapter: StreamAdapter) -> Response:
+        """The answer to a request that is judged first."""
+        found = await gate.admit(request, adapter.channel)
+        if isinstance(found, TurnedAway):
+            return self._refusal(request, adapter, found.status, found.detail, "http_request_denied", found.headers)
+        try:
+            answer = self._admitted(request, found.paced(body), adapter, found.addresses)
+            response: Response = await answer if type(answer) is CoroutineType else answer
+        except BaseException:
+            found.leave()
+            raise
+        return _until_left(response, found)
+
+    def _admitted(self, request: Request, body: Body, adapter: StreamAdapter, addresses: tuple[str, ...] = ()) -> Any:
+        """The answer to a request that may pass; ``addresses``, if any, are those that its host was judged by."""
         if request.method == b"CONNECT":
-            return self._tunnel(request, body, adapter)
+            return self._spliced(self.tunnels.connected(request, body, addresses), request, adapter)
         target = self._target(request)
         if isinstance(target, Refused):
             return self._refusal(request, adapter, target.status, target.detail)
+        if addresses:
+            target = target._replace(origin=target.origin._replace(addresses=addresses))
         if loops(request.headers, self._pseudonym):
             return self._refusal(request, adapter, 508, "This request has passed here before.", "proxy_loop_detected")
         if request.method in TRACING and request.header(b"max-forwards") == b"0":
             if request.method == b"TRACE":
                 return self._refusal(request, adapter, 405, "This proxy does not show what was sent to it.")
             return self._finished(request, adapter, 200, [(b"allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS")], b"")
-        asked = Asked(request.method, request.headers)
+        if request.upgrade is not None:
+            return self._spliced(self.tunnels.switched(request, body, target, adapter), request, adapter)
+        asked = Asked(request.method, [field for field in request.headers if field[0] != b"proxy-authorization"])
         now = self._seconds()
         decision = self._decide(request, target, asked, now)
         action = decision.action
@@ -190,6 +225,7 @@ class ProxyServer:
             and decision.action is Action.HIT
             and now < fresh_until(stored)
             and is_plain(asked)
+            and (self.gate is None or self.gate.by_message_alone)
             and teachable(request)
             and len(stored.heads) < _HEADS_AT_MOST
         ):
@@ -384,21 +420,29 @@ class ProxyServer:
             request, adapter, failed.status, f"The origin's answer cannot be had: {failed.detail}.", headers
         )
 
-    def _refusal(self, request: Request, adapter: StreamAdapter, status: int, detail: str, error: str = "") -> Response:
+    def _refusal(
+        self,
+        request: Request,
+        adapter: StreamAdapter,
+        status: int,
+        detail: str,
+        error: str = "",
+        headers: Sequence[Field] = (),
+    ) -> Response:
         self.refusals += 1
         told = [proxy_status(Trouble(status, error, detail))] if error else []
-        return self._page(request, adapter, status, detail, told)
+        return self._page(request, adapter, status, detail, [*headers, *told])
 
     def _page(
-        self, request: Request, adapter: StreamAdapter, status: int, detail: str, headers: list[Field]
+        self, request: Request, adapter: StreamAdapter, status: int, detail: str, headers: Sequence[Field]
     ) -> Response:
         title = f"{status} {REASONS.get(status, b'').decode()}"
         text = (
             f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{title}</title>\n'
             f"<h1>{title}</h1>\n<p>{escape(detail)}</p>\n</html>\n"
         )
-        headers = [(b"date", format_date(self._seconds())), (b"content-type", b"text/html; charset=utf-8"), *headers]
-        return self._finished(request, adapter, status, headers, text.encode())
+        stamped = [(b"date", format_date(self._seconds())), (b"content-type", b"text/html; charset=utf-8"), *headers]
+        return self._finished(request, adapter, status, stamped, text.encode())
 
     def _finished(
         self, request: Request, adapter: StreamAdapter, status: int, headers: list[Field], content: Any
@@ -419,30 +463,33 @@ class ProxyServer:
     def _hot_answered(self, note: tuple[str, str, str], prepared: Prepared, channel: Channel) -> None:
         self._record(channel.peer[0], note[0], prepared.status, prepared.size, note[1], note[2])
 
-    # -- tunnels and addresses
-
-    async def _tunnel(self, request: Request, body: Body, adapter: StreamAdapter) -> Response:
-        found = tunnel_target(request)
-        if self._reverse is not None:
-            return self._refusal(request, adapter, 405, "This server is no forward proxy.")
-        if isinstance(found, Refused):
-            return self._refusal(request, adapter, found.status, found.detail)
-        host, port = found
-        ports = self._settings.connect_ports
-        if port not in ports if ports is not None else self._on_network and port != 443:
-            detail = f"Tunnels to port {port} are not allowed here."
-            return self._refusal(request, adapter, 403, detail, "http_request_denied")
+    async def _spliced(
+        self, splicing: Coroutine[Any, Any, Spliced | Refused], request: Request, adapter: StreamAdapter
+    ) -> Response:
+        """The answer to who asks for another protocol; the log has it when both sides have ended."""
         try:
-            out = await self.fetches.tunnel(host, port, body)
+            found = await splicing
         except Exception as problem:
             failed = trouble(problem)
             if failed is None:
                 raise
             self.troubles += 1
             return self._page(request, adapter, failed.status, failed.detail, [proxy_status(failed)])
-        self.tunnels += 1
-        return self._finished(request, adapter, 200, [], out)
+        if isinstance(found, Refused):
+            error = "http_request_denied" if found.status == 403 else ""
+            return self._refusal(request, adapter, found.status, found.detail, error)
+        return self._finished(request, adapter, found.status, found.headers, found.source)
 
 
-def _is_fat(request: Request) -> bool:
-    return request.has_body and request.method in (b"GET", b"HEAD")
+def _until_left(response: Response, admitted: Admitted) -> Response:
+    """The response, whose end is the end of the client's use of the proxy."""
+    if response.source is None and response.body and admitted.paces:
+        body, response.body = response.body, b""
+        if not any(name == b"content-length" for name, _ in response.headers):
+            response.headers = [*response.headers, (b"content-length", b"%d" % len(body))]
+        response.source = Joined([body[at : at + _PACED] for at in range(0, len(body), _PACED)])
+    if response.source is None:
+        admitted.leave()
+    else:
+        response.source = Counted(admitted.paced(response.source), lambda _: admitted.leave())
+    return response

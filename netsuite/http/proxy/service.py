@@ -63,6 +63,8 @@ class ProxyService(NetsuiteService):
 
     def open(self) -> None:
         """Bind and listen on all addresses."""
+        if self.server.gate is not None:
+            self.server.gate.open()
         for listener in self._listeners:
             listener.open()
 
@@ -151,7 +153,7 @@ class ProxyService(NetsuiteService):
                 ("collapsed",): server.collapsed,
                 ("refused",): server.refusals,
                 ("failed",): server.troubles,
-                ("tunnel",): server.tunnels,
+                ("tunnel",): server.tunnels.opened,
             },
             labels=("outcome",),
         )
@@ -169,6 +171,21 @@ class ProxyService(NetsuiteService):
             lambda: {("in",): factory.bytes_in, ("out",): factory.bytes_out},
             labels=("direction",),
         )
+        tunnels, gate = server.tunnels, server.gate
+        add(
+            "netsuite_proxy_tunnel_bytes",
+            "Bytes that clients sent through tunnels.",
+            "counter",
+            lambda: tunnels.bytes_up,
+        )
+        if gate is not None:
+            add(
+                "netsuite_proxy_gate",
+                "Requests that the gate did not let pass.",
+                "counter",
+                lambda: {("asked to log in",): gate.challenges, ("refused",): gate.refusals},
+                labels=("what",),
+            )
         client = server.client
         add(
             "netsuite_proxy_fetches",

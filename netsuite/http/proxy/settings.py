@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BeforeValidator,
@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from netsuite.common.settings import AccessRules, Table
+from netsuite.http.proxy.gatesettings import LimitSettings, RuleSettings
 from netsuite.http.upstream.settings import OriginUrl, PoolSettings, RouteSettings
 
 __all__ = ["ProxyPeer", "ProxySettings", "targets_of"]
@@ -98,6 +99,16 @@ class ProxySettings(Table):
     allow: AccessRules = Field(
         ["any"], description='Who may ask: networks, addresses, or "loopback", "private", "any".'
     )
+    users: bool | Literal["except-loopback"] = Field(
+        False,
+        description="Whether clients must log in as users of the site (Basic, under TLS or from this machine); "
+        '"except-loopback" leaves out those on this machine.',
+    )
+    rule: list[RuleSettings] = Field([], description="The access list; the first rule that fits a request decides.")
+    otherwise: Literal["allow", "deny"] = Field(
+        "allow", description="What happens to a request that no rule of the access list fits."
+    )
+    limits: LimitSettings = Field(LimitSettings.model_validate({}), description="What each client may use.")
     internal_targets: bool | None = Field(
         None,
         description="Whether clients may reach loopback, private and link-local targets. Not set: only while all "
@@ -173,6 +184,14 @@ class ProxySettings(Table):
         for pool in self.pool:
             if pool.name not in asked and (self.route or self.origin is not None or len(self.pool) > 1):
                 raise ValueError(f"pool {pool.name!r} is never asked; add a [[proxy.route]] with pool = {pool.name!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _logged_in_where(self) -> ProxySettings:
+        named = next((rule.name or f"[{number}]" for number, rule in enumerate(self.rule) if rule.users), None)
+        if self.reverse and (self.users or named is not None):
+            where = "users" if self.users else f"users of rule {named}"
+            raise ValueError(f"{where}: clients of a reverse proxy log in at the origin; leave this out, or the origin")
         return self
 
 

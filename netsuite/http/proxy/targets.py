@@ -18,7 +18,7 @@ from netsuite.http.upstream.origins import OriginPool
 from netsuite.http.upstream.routes import Routes
 from netsuite.http.wire.messages import Request
 
-__all__ = ["Refused", "ReverseTargets", "Target", "forward_target", "tunnel_target"]
+__all__ = ["Refused", "ReverseTargets", "Target", "forward_target", "split_authority", "tunnel_target"]
 
 _PORTS: Final = {"http": 80, "https": 443}
 
@@ -60,7 +60,7 @@ class Refused(NamedTuple):
     detail: str
 
 
-def _split(authority: bytes, default: int) -> tuple[str, int] | None:
+def split_authority(authority: bytes, default: int) -> tuple[str, int] | None:
     """Host (an IPv6 literal without brackets) and port; None if the port is none."""
     host, colon, port = authority.rpartition(b":")
     if not colon or host.endswith(b":") or b"]" in port:
@@ -80,7 +80,7 @@ def forward_target(request: Request) -> Target | Refused:
     """The target that a forward proxy's client names."""
     if request.version < (2, 0) and (request.target[:1] == b"/" or request.target == b"*"):
         return Refused(400, "This is a proxy: ask it for absolute URIs, http://host/path.")
-    found = _split(request.authority, _PORTS[request.scheme])
+    found = split_authority(request.authority, _PORTS[request.scheme])
     if found is None:
         return Refused(400, "The target's port is none.")
     key = target_key(request.scheme, request.authority, request.path, request.query)
@@ -89,7 +89,7 @@ def forward_target(request: Request) -> Target | Refused:
 
 def tunnel_target(request: Request) -> tuple[str, int] | Refused:
     """Host and port that CONNECT names."""
-    return _split(request.authority, 0) or Refused(400, "The target's port is none.")
+    return split_authority(request.authority, 0) or Refused(400, "The target's port is none.")
 
 
 def _relative(value: bytes, owned: tuple[bytes, ...]) -> bytes:

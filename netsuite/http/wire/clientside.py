@@ -12,6 +12,7 @@ from netsuite.http.wire.framing import OWN_FIELDS, Http1Limits, Http1Machine
 from netsuite.http.wire.heads import UNTIL_CLOSE, Refused, ResponseHeads, fault_of
 from netsuite.http.wire.lines import field_block, prefixes, request_line
 from netsuite.http.wire.messages import Ready, Request
+from netsuite.http.wire.tunnel import HALF_OPEN_TIME
 from netsuite.sansio.connection import (
     NEED_DATA,
     UNLIMITED,
@@ -19,6 +20,7 @@ from netsuite.sansio.connection import (
     Close,
     Drain,
     Finish,
+    HalfClose,
     Part,
     StateError,
 )
@@ -45,6 +47,7 @@ class ClientConnection(Http1Machine):
         "_keep",
         "_method",
         "_parts",
+        "_tunnel",
         "_upgrade",
         "_waiting",
         "_whole",
@@ -57,6 +60,7 @@ class ClientConnection(Http1Machine):
         self._heads = ResponseHeads(limits.fields)
         self._method = b""
         self._upgrade = False
+        self._tunnel = False
         self._waiting = False  # for a response, or the rest of it
         self._keep = True
         self._parts = False  # the request's body moved since the last tick
@@ -93,8 +97,14 @@ class ClientConnection(Http1Machine):
 
     def _arrived(self) -> None:
         self.heard = True
-        if self._write == self._write_raw:
-            self._deadline = self._now + self._limits.tunnel_time
+        if self._tunnel:
+            self._moved()
+
+    def _moved(self) -> None:
+        """Something passed through the tunnel."""
+        most = self._limits.tunnel_time
+        half = self._write is None or not self._waiting
+        self._deadline = self._now + (min(most, HALF_OPEN_TIME) if half else most)
 
     def _read_head(self) -> Any:
         if not self._waiting:
@@ -133,15 +143,16 @@ class ClientConnection(Http1Machine):
             response.has_body = True
             self._got = 0
             self._read = self._read_until_close
-            self._deadline = self._now + self._limits.tunnel_time
+            self._tunnel = True
             self._write = self._write_raw
+            self._moved()
             return response
         if self._write == self._write_tunnel_early:
             self._write = self._write_away
         if self._method == b"HEAD" or status == 204 or status == 304 or not length:
             self._body_ended()
             return response
-        if 0 < length <= self._whole and len(self._buffer) >= length:
+        if 0 < length <= self._whole and len(self._buffer) >= length and not self._upgrade:
             response.body = self._take(length)
             self._body_ended()
             return response
@@ -154,7 +165,10 @@ class ClientConnection(Http1Machine):
     def _body_ended(self) -> None:
         self._waiting = False
         self._read = self._read_head
-        if self._write is None and self._keep:
+        if self._tunnel and self._write is not None:
+            self._read = self._read_nothing
+            self._moved()
+        elif self._write is None and self._keep:
             self._ready()
         else:
             # a request that is still being sent cannot be taken back
@@ -185,7 +199,9 @@ class ClientConnection(Http1Machine):
         deadline = self._deadline
         if deadline is None or now < deadline or self.closed:
             return
-        if not self._waiting:
+        if self._tunnel:
+            self._lost("the tunnel was silent for too long")
+        elif not self._waiting:
             self._shut(Close("the connection was not used for too long"))
         elif self._read == self._read_head:
             if self._write is not None and self._parts:
@@ -193,8 +209,6 @@ class ClientConnection(Http1Machine):
                 self._deadline = now + self._limits.answer_time
             else:
                 self._lost("the server did not answer in time")
-        elif self._write == self._write_raw and self._method == b"CONNECT":
-            self._lost("the tunnel was silent for too long")
         elif self._handed or self._got >= self._limits.body_progress:
             self._got = 0
             self._deadline = now + self._limits.body_time
@@ -220,14 +234,12 @@ class ClientConnection(Http1Machine):
         elif kind is Part:
             self._send_part(item.data)
             self._parts = True
-            if self._write == self._write_raw:
-                self._deadline = now + self._limits.tunnel_time
+            if self._tunnel:
+                self._moved()
         elif kind is Finish:
-            tunnel = self._write == self._write_raw
             self._end_body(item.trailers)
-            if tunnel:
-                self._waiting = False
-                self._fail("the tunnel has ended")
+            if self._tunnel:
+                self._half_closed()
             elif self._waiting and self._read == self._read_head:
                 self._deadline = now + self._limits.answer_time
         elif kind is Abandon:
@@ -235,6 +247,14 @@ class ClientConnection(Http1Machine):
             self._fail(item.reason)
         else:
             raise StateError(f"a client does not send {item!r}")
+
+    def _half_closed(self) -> None:
+        """Nothing more is sent into the tunnel."""
+        if self._waiting:
+            self._events.append(HalfClose())
+            self._moved()
+        else:
+            self._shut(Close("both sides of the tunnel have ended"))
 
     def _write_tunnel_early(self, data: bytes) -> None:
         raise StateError("nothing of a tunnel goes before its answer")

@@ -71,7 +71,7 @@ class Parents(HierarchyCase):
         client.data = b""
         client.transport.write(b"GET /inside HTTP/1.1\r\nHost: a\r\n\r\n")
         await client.until(lambda c: c.data.endswith(b"hello"))
-        self.assertEqual(parent.server.tunnels, 1)
+        self.assertEqual(parent.server.tunnels.opened, 1)
         client.transport.loseConnection()
         await client.until(lambda c: c.closed)
 
