@@ -6,6 +6,7 @@ Implements: RFC 9111 sections 3.1, 3.2, 4.2, 4.3.4
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Final
 
 from netsuite.http.cache.cachecontrol import CacheControl, parse_cache_control
@@ -104,7 +105,8 @@ class StoredResponse:
     """One stored response: never changed once made, a 304 makes a new one around the same content.
 
     ``alive`` turns false when it is evicted, replaced or invalidated; whoever kept it must not use it any more.
-    ``heads`` are the requests that the hot path answers from it.
+    ``heads`` are the requests that the hot path answers from it. ``key``, ``tags`` and ``survived`` (the number of the
+    last purge that it is known to have survived) are the store's to set.
     """
 
     __slots__ = (
@@ -124,12 +126,16 @@ class StoredResponse:
         "response_time",
         "selection",
         "status",
+        "survived",
+        "tags",
         "vary",
     )
 
     def __init__(self, response: Response, content: Content, selection: tuple[bytes | None, ...]) -> None:
         self.alive = True
         self.key = b""
+        self.tags: tuple[bytes, ...] = ()
+        self.survived = 0
         self.heads: set[bytes] = set()
         self.status = response.status
         self.content = content
@@ -154,6 +160,16 @@ class StoredResponse:
     def age(self, now: float) -> float:
         """Seconds since its origin made it or last validated it (RFC 9111 section 4.2.3)."""
         return self.initial_age + max(0.0, now - self.response_time)
+
+    def stale_from(self, now: float) -> StoredResponse | None:
+        """The same response, fresh up to this moment and no longer; None if it is stale already."""
+        age = self.age(now)
+        if age >= self.lifetime.seconds:
+            return None
+        stale = copy(self)
+        stale.heads = set()
+        stale.lifetime = Lifetime(age, "a soft purge", "RFC 9111 4.2.4")
+        return stale
 
     def selected_by(self, request: Request) -> bool:
         """Whether the request's fields are those that Vary asks for."""

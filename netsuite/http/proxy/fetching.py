@@ -18,13 +18,15 @@ from netsuite.common.stream import StreamAdapter
 from netsuite.http.cache.cache import Cache
 from netsuite.http.cache.content import InMemory
 from netsuite.http.cache.decision import Action, Decision, Failure, may_serve_stale
+from netsuite.http.cache.purges import Purge
 from netsuite.http.cache.store import Key
 from netsuite.http.cache.stored import Field
 from netsuite.http.cache.stored import Request as Asked
+from netsuite.http.cache.tags import tags_of
 from netsuite.http.cache.uncacheable import Uncacheable
 from netsuite.http.cache.variants import secondary_key
 from netsuite.http.client import ClientLimits, Fetched, HttpClient
-from netsuite.http.proxy.flight import Flight
+from netsuite.http.proxy.flight import Flight, Landing
 from netsuite.http.proxy.passage import Arrival, interim_passage, upstream_request
 from netsuite.http.proxy.settings import ProxySettings
 from netsuite.http.proxy.targets import Target
@@ -89,11 +91,18 @@ class Fetches:
         """The fetch for a target that others may join."""
         return self._flights.get(key)
 
-    def _purged(self, key: Key) -> None:
+    def _purged(self, purge: Purge) -> None:
         """What is on its way for a purged target is for those who asked before."""
-        flight = self._flights.pop(key, None)
-        if flight is not None:
-            flight.joinable = False
+        if purge.key is not None:
+            meant = [purge.key] if purge.key in self._flights else []
+        else:
+            meant = [
+                key
+                for key, flight in self._flights.items()
+                if purge.covers(key, tags_of(flight.response.lines) if flight.landing is Landing.READ else None)
+            ]
+        for key in meant:
+            self._flights.pop(key).joinable = False
 
     def depart(
         self,
