@@ -145,6 +145,7 @@ class Store:
         if not self._entries.put((key, stored.vary, stored.selection), stored, size):
             return False
         stored.key = key
+        stored.cost = size
         stored.survived = self._log.number
         self._targets.setdefault(key, []).append(stored)
         self._tags.add(stored)

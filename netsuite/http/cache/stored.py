@@ -105,14 +105,15 @@ class StoredResponse:
     """One stored response: never changed once made, a 304 makes a new one around the same content.
 
     ``alive`` turns false when it is evicted, replaced or invalidated; whoever kept it must not use it any more.
-    ``heads`` are the requests that the hot path answers from it. ``key``, ``tags`` and ``survived`` (the number of the
-    last purge that it is known to have survived) are the store's to set.
+    ``heads`` are the requests that the hot path answers from it. ``key``, ``tags``, ``cost`` (bytes of the budget) and
+    ``survived`` (the number of the last purge that it is known to have survived) are the store's to set.
     """
 
     __slots__ = (
         "alive",
         "content",
         "control",
+        "cost",
         "date",
         "etag",
         "fields",
@@ -135,6 +136,7 @@ class StoredResponse:
         self.alive = True
         self.key = b""
         self.tags: tuple[bytes, ...] = ()
+        self.cost = 0
         self.survived = 0
         self.heads: set[bytes] = set()
         self.status = response.status

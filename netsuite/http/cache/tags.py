@@ -10,9 +10,10 @@ Implements: RFC 9875 section 2
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
 from typing import Final, Generic, Protocol, TypeVar
+
+from netsuite.sansio.structured import Item, parse_list
 
 __all__ = ["EVERY_TAG", "TAGS_AT_MOST", "TagIndex", "Tagged", "origin_of", "tags_of"]
 
@@ -25,10 +26,6 @@ EVERY_TAG: Final = b""
 LINK_COST: Final = 320
 """Bytes that one name of one response costs here, beside the name's own length."""
 
-_STRING: Final = rb'"(?:[ !#-\[\]-~]|\\["\\])*"'
-_BARE: Final = rb"(?:" + _STRING + rb"|[A-Za-z*][!#$%&'*+\-.^_`|~0-9A-Za-z:/]*|-?[0-9]+(?:\.[0-9]+)?|\?[01]|:[A-Za-z0-9+/=]*:|@-?[0-9]+)"  # fmt: skip
-_MEMBER: Final = re.compile(rb"(" + _STRING + rb")(?:; *[a-z*][a-z0-9_\-.*]*(?:=" + _BARE + rb")?)*[ \t]*(,[ \t]*|\Z)")
-_ESCAPED: Final = re.compile(rb"\\(.)")
 _NAMING: Final = (b"surrogate-key", b"cache-tag", b"cache-groups")
 
 
@@ -60,16 +57,12 @@ def tags_of(lines: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, ...]:
 
 
 def _strings(value: bytes) -> list[bytes]:
-    value = value.strip(b" ")
-    found: list[bytes] = []
-    at = 0
-    while match := _MEMBER.match(value, at):
-        found.append(_ESCAPED.sub(rb"\1", match[1][1:-1]))
-        at = match.end()
-        if not match[2]:
-            # an empty string names nothing, and stands for something else here
-            return [each for each in found if each]
-    return []
+    members = parse_list(value) or []
+    values = [member.value if isinstance(member, Item) else None for member in members]
+    if not all(type(each) is str for each in values):
+        return []
+    # an empty string names nothing, and stands for something else here
+    return [str(each).encode() for each in values if each]
 
 
 class Tagged(Protocol):

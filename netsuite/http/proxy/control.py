@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from zope.interface import implementer
 
 from netsuite.common.errors import StartError
-from netsuite.http.cache.explain import explain, told
+from netsuite.http.proxy.inventory import counted, listed
 from netsuite.http.proxy.server import ProxyServer
-from netsuite.http.proxy.targets import Refused
-from netsuite.http.wire.messages import Request
 from netsuite.interfaces import IControlled
-from netsuite.sansio.fields import is_field_value, is_token
 
 __all__ = ["CacheControl"]
 
@@ -33,15 +29,23 @@ class CacheControl:
             raise StartError(f"ask for {', '.join(_VERBS)}")
         return await verb(self, request)
 
-    async def explain(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Why ``method`` on ``url`` with ``headers`` (each ``Name: value``) is answered as it is."""
-        asked = _request(request)
-        explanation = self._server.explained(asked)
-        if isinstance(explanation, Refused):
-            raise StartError(f"{explanation.status}: {explanation.detail}")
-        return {"explanation": explanation, "lines": told(explanation)}
+    async def purge(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Purge what the request names (see :meth:`netsuite.http.proxy.purging.Purging.everywhere`)."""
+        purging = self._server.purging
+        alone = request.get("alone")
+        return {"purged": await (purging.here(request) if alone else purging.everywhere(request))}
+
+    async def list(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What is stored under a ``prefix``, at most ``limit`` of it, in all processes."""
+        return await listed(self._server.cache.store, self._server.clock, self._server.sharing, request)
+
+    async def stats(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What the cache did, and what other policies and sizes would have done, summed over all processes."""
+        return await counted(self._server, request)
 
 
 _VERBS: Final[dict[str, Callable[[CacheControl, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]]] = {
-    "explain": CacheControl.explain,
+    "list": CacheControl.list,
+    "purge": CacheControl.purge,
+    "stats": CacheControl.stats,
 }

@@ -18,6 +18,7 @@ from netsuite.common.stream import StreamAdapter
 from netsuite.http.cache.cache import Cache
 from netsuite.http.cache.content import InMemory
 from netsuite.http.cache.decision import Action, Decision, Failure, may_serve_stale
+from netsuite.http.cache.negative import grant
 from netsuite.http.cache.purges import Purge
 from netsuite.http.cache.store import Key
 from netsuite.http.cache.stored import Field
@@ -47,7 +48,8 @@ Resolve = Callable[[str], Awaitable[list[str]]]
 class Fetches:
     """What is under way to origins.
 
-    ``guarded`` refuses internal addresses; ``broke`` is told of exceptions that are our own fault.
+    ``guarded`` refuses internal addresses; ``broke`` is told of exceptions that are our own fault. ``on_shared`` may be
+    set to be told of every response that others may have too.
     """
 
     def __init__(
@@ -71,6 +73,8 @@ class Fetches:
         self._broke = broke
         self._flights: dict[Key, Flight] = {}
         self._keeping: set[Flight] = set()
+        self._negative = {int(status): seconds for status, seconds in settings.negative_times.items()}
+        self.on_shared: Callable[[Asked, Key, Arrival], object] = lambda asked, key, arrived: None
         self.cache = cache
         cache.store.on_purge = self._purged
         self.uncacheable = Uncacheable()
@@ -113,15 +117,24 @@ class Fetches:
         asked: Asked,
         decision: Decision,
         shared: bool,
+        ended: Callable[[], None] = lambda: None,
     ) -> Flight:
-        """Begin a fetch; others may join it if it is ``shared`` and the target's answers usually are."""
+        """Begin a fetch; others may join it if it is ``shared`` and the target's answers usually are.
+
+        ``ended`` is told when it is over, however that came.
+        """
         key = target.key
         flight = Flight(self._clock, _WINDOW)
         flight.joinable = shared and key not in self._flights and not self.uncacheable.knows(key, self._seconds())
         if flight.joinable:
             self._flights[key] = flight
         fetching = self._fetch(flight, request, body, adapter, target, asked, decision)
-        job = run(fetching, lambda _: None, lambda problem: self._fell(flight, problem))
+
+        def fell(problem: BaseException) -> None:
+            self._fell(flight, problem)
+            ended()
+
+        job = run(fetching, lambda _: ended(), fell)
         flight.cancelled_by(job.cancel)
         return flight
 
@@ -146,6 +159,7 @@ class Fetches:
                 fetched = await self.client.fetch(upstream, target.origin, interim=interim_passage(request, adapter))
                 arrived = Arrival(fetched, began, self._seconds(), self._pseudonym)
                 if arrived.status != 304 or not validators:
+                    grant(arrived, self._negative, instead=decision.stored is not None)
                     break
                 await fetched.body.aclose()
                 fresh = self.cache.validated(target.key, asked, decision.stored, arrived, generation)
@@ -203,6 +217,7 @@ class Fetches:
             self.uncacheable.add(key, self._seconds())
         arrived.selection = secondary_key(arrived.vary, asked.fields)
         flight.share(arrived, length, joinable)
+        self.on_shared(asked, key, arrived)
         self._keeping.add(flight)
         try:
             async for chunk in fetched.body:

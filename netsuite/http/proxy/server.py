@@ -23,14 +23,19 @@ from netsuite.http.cache.cache import Cache
 from netsuite.http.cache.content import InMemory
 from netsuite.http.cache.decision import Action, Decision, Failure, fresh_until, may_serve_stale
 from netsuite.http.cache.hits import StoredAnswer, hit_marks, is_plain
+from netsuite.http.cache.shadow import Shadows
 from netsuite.http.cache.store import Key, Store
 from netsuite.http.cache.stored import Field, StoredResponse
 from netsuite.http.cache.stored import Request as Asked
-from netsuite.http.hotpath import HotPath, Prepared, teachable
+from netsuite.http.cache.uses import Uses
+from netsuite.http.hotpath import HotPath, teachable
 from netsuite.http.proxy.fetching import Fetches, Resolve
 from netsuite.http.proxy.flight import Flight, Landing
 from netsuite.http.proxy.hops import loops
 from netsuite.http.proxy.passage import TRACING, Arrival, Counted
+from netsuite.http.proxy.prefetch import Prefetch
+from netsuite.http.proxy.purgedoor import PurgeDoor
+from netsuite.http.proxy.purging import Purging
 from netsuite.http.proxy.settings import ProxySettings
 from netsuite.http.proxy.targets import Refused, ReverseTargets, Target, forward_target, tunnel_target
 from netsuite.http.proxy.troubles import Trouble, trouble
@@ -72,6 +77,8 @@ class ProxyServer:
         concurrency: ConcurrencyLimit | None = None,
     ) -> None:
         self._settings = settings
+        self.clock = commons.clock
+        self.sharing = commons.sharing
         self._seconds = commons.clock.seconds
         self._rng = commons.rng
         self._pseudonym = pseudonym
@@ -81,13 +88,22 @@ class ProxyServer:
             ReverseTargets(settings.origin, pass_host=settings.pass_host) if settings.origin is not None else None
         )
         self.cache = Cache(Store(settings.cache_bytes, settings.object_limit))
-        self.cache.store.on_end = self._ended
+        store = self.cache.store
+        store.on_end = self._ended
+        self._uses = Uses(store.use)
+        store.before_put = self._uses.settle
+        self.shadow = Shadows(settings.cache_bytes, settings.shadow_sample) if settings.shadow_sample else None
+        store.on_use = self.shadow.used if self.shadow is not None else None
         self.fetches = Fetches(
             settings, commons, self.cache, resolve, pseudonym=pseudonym, guarded=guarded, broke=self._broke
         )
         self.client = self.fetches.client
+        self.prefetch = Prefetch(self, settings.prefetch)
+        self.fetches.on_shared = self.prefetch.seen
+        self.purge_door: PurgeDoor | None = None
         self._record = commons.journal.kind("proxy", LOGGED, combined)
         self.hot = HotPath(self._seconds, settings.cache_bytes // 4, self._hot_answered)
+        self.purging = Purging(store, commons.clock, commons.sharing, self.hot.forget)
         limits = Http1Limits(idle_time=settings.idle_time, tunnel_time=settings.tunnel_time)
         versions = Versions(self._seconds, limits, self.hot)
         self.factory = StreamFactory(
@@ -107,6 +123,16 @@ class ProxyServer:
         """Forget every variant of a target; how many there were."""
         return self.cache.store.purge(key)
 
+    def close(self) -> None:
+        """Close what is open to origins, and begin nothing more."""
+        self.prefetch.close()
+        self.purging.close()
+        self.client.close()
+
+    def target(self, request: Request) -> Target | Refused:
+        """Where a request leads."""
+        return forward_target(request) if self._reverse is None else self._reverse(request)
+
     def _broke(self, problem: BaseException) -> None:
         self.factory.broke(problem)
 
@@ -116,9 +142,11 @@ class ProxyServer:
         self.requests += 1
         if request.method == b"CONNECT":
             return self._tunnel(request, body, adapter)
-        target = forward_target(request) if self._reverse is None else self._reverse(request)
+        target = self.target(request)
         if isinstance(target, Refused):
             return self._refusal(request, adapter, target.status, target.detail)
+        if request.method == b"PURGE" and self.purge_door is not None:
+            return self._purged(request, adapter, self.purge_door, target.key)
         if loops(request.headers, self._pseudonym):
             return self._refusal(request, adapter, 508, "This request has passed here before.")
         if request.method in TRACING and request.header(b"max-forwards") == b"0":
@@ -158,7 +186,7 @@ class ProxyServer:
             and teachable(request)
             and len(stored.heads) < _HEADS_AT_MOST
         ):
-            hot = StoredAnswer(stored, stored.content.body, self.cache.store.use)
+            hot = StoredAnswer(stored, stored.content.body)
             stored.heads.add(self.hot.teach(request, hot, adapter.channel, said(request)))
         return self._finished(request, adapter, made.status, made.headers, made.source or made.body)
 
@@ -316,8 +344,15 @@ class ProxyServer:
         source = Counted(content, lambda size: record(client, line, status, size, referer, agent))
         return Response(status, headers, source=source, stream=request.stream)
 
-    def _hot_answered(self, note: tuple[str, str, str], prepared: Prepared, channel: Channel) -> None:
+    def _hot_answered(self, note: tuple[str, str, str], prepared: Any, channel: Channel) -> None:
+        self._uses.count(prepared)
         self._record(channel.peer[0], note[0], prepared.status, prepared.size, note[1], note[2])
+
+    async def _purged(self, request: Request, adapter: StreamAdapter, door: PurgeDoor, key: Key) -> Response:
+        channel = adapter.channel
+        status, headers, text = await door.answer(request, key, channel.peer[0], secure=channel.tls is not None)
+        headers.append((b"date", format_date(self._seconds())))
+        return self._finished(request, adapter, status, headers, text)
 
     # -- tunnels and addresses
 

@@ -10,9 +10,11 @@ from twisted.internet.defer import Deferred
 from netsuite.common.commons import Commons
 from netsuite.common.listen import StreamListener
 from netsuite.common.service import NetsuiteService
+from netsuite.http.proxy.control import CacheControl
+from netsuite.http.proxy.purgedoor import PurgeDoor, read_token
 from netsuite.http.proxy.server import ProxyServer
 from netsuite.http.proxy.settings import ProxySettings
-from netsuite.interfaces import Address, Health, INameResolver, IOffers, LookupFailed
+from netsuite.interfaces import Address, Health, IControlled, INameResolver, IOffers, IPrefetcher, LookupFailed
 
 __all__ = ["ProxyService", "build"]
 
@@ -45,8 +47,17 @@ class ProxyService(NetsuiteService):
         """Take the resolver of the site."""
         self._resolver = offers.find(INameResolver)
 
+    def register(self, offers: IOffers) -> None:
+        """Let the ``netsuite`` command ask, and applications have things fetched."""
+        offers.provide(IControlled, CacheControl(self.server), "cache")
+        offers.provide(IPrefetcher, self.server.prefetch, "proxy")
+
     def open(self) -> None:
         """Bind and listen on all addresses."""
+        settings, commons = self.settings, self.commons
+        if settings.purge_allow:
+            token = read_token(commons.data, settings.purge_token, b"%064x" % commons.rng.getrandbits(256))
+            self.server.purge_door = PurgeDoor(self.server.purging, commons.access.rule(settings.purge_allow), token)
         for listener in self._listeners:
             listener.open()
 
@@ -59,7 +70,7 @@ class ProxyService(NetsuiteService):
     def stopService(self) -> Deferred[None] | None:
         """Close what is open to origins."""
         super().stopService()
-        self.server.client.close()
+        self.server.close()
         return None
 
     def addresses(self) -> Sequence[Address]:
@@ -90,6 +101,7 @@ class ProxyService(NetsuiteService):
             ("stored responses", len(server.cache.store)),
             ("stored bytes", server.cache.store.size),
             ("connections", len(server.factory.adapters)),
+            *(server.shadow.figures() if server.shadow is not None else ()),
         )
 
     def drain(self, deadline: float) -> Awaitable[None]:
@@ -131,6 +143,30 @@ class ProxyService(NetsuiteService):
             labels=("outcome",),
         )
         store = server.cache.store
+        add("netsuite_proxy_purges", "Purges, of targets, prefixes and tags.", "counter", lambda: store.purges)
+        add("netsuite_proxy_prefetches", "Fetches that no client asked for.", "counter", lambda: server.prefetch.fetched)
+        add(
+            "netsuite_proxy_uncacheable_bytes",
+            "Memory for targets whose answers are not for sharing.",
+            "gauge",
+            lambda: server.fetches.uncacheable.size,
+        )
+        shadow = server.shadow
+        if shadow is not None:
+            add(
+                "netsuite_proxy_shadow_requests",
+                "Requests for sampled targets, and how many of them each policy and part of the budget would answer.",
+                "counter",
+                shadow.requests_by_policy,
+                labels=("policy", "budget", "outcome"),
+            )
+            add(
+                "netsuite_proxy_shadow_bytes",
+                "Bytes of responses for sampled targets, and how many of them each policy and part of the budget holds.",
+                "counter",
+                shadow.bytes_by_policy,
+                labels=("policy", "budget", "outcome"),
+            )
         add("netsuite_proxy_stored", "Stored responses.", "gauge", lambda: len(store))
         add("netsuite_proxy_stored_bytes", "Bytes of stored responses.", "gauge", lambda: store.size)
         add("netsuite_proxy_evictions", "Responses forgotten for want of room.", "counter", lambda: store.evictions)

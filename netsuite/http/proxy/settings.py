@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
 from netsuite.common.settings import AccessRules, Table
 
@@ -75,3 +75,39 @@ class ProxySettings(Table):
         10.0, description="Seconds that a request waits for another's answer before it asks for itself."
     )
     collapse_limit: PositiveInt = Field(20000, description="Requests that wait for one answer; more ask by themselves.")
+    purge_allow: AccessRules = Field(
+        [],
+        description="Who may use the method PURGE, if they bring the token. Not set: nobody, and PURGE is passed on to "
+        "origins like any other method. `netsuite cache purge` needs neither.",
+        examples=[["loopback", "10.0.0.0/8"]],
+    )
+    purge_token: str = Field(
+        "purge.token",
+        pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$",
+        description="The file in the data directory that holds the token for PURGE, mode 600; it is made if there is "
+        "none.",
+    )
+    negative_times: dict[str, Annotated[float, Field(gt=0, le=3600)]] = Field(
+        {},
+        description="For how many seconds (at most 3600) errors without freshness of their own may be given again, by "
+        "status.",
+        examples=[{"404": 10, "410": 60, "503": 2}],
+    )
+    prefetch: NonNegativeInt = Field(
+        0,
+        description="Fetches at once of what responses link to (`Link: <URL>; rel=preload` or `prefetch`) or "
+        "applications ask for; 0 is none.",
+    )
+    shadow_sample: NonNegativeInt = Field(
+        16,
+        description="Of how many targets one is looked at to tell what other policies and sizes of the cache would "
+        "have answered; 0 is none.",
+    )
+
+    @field_validator("negative_times")
+    @classmethod
+    def _statuses(cls, value: dict[str, float]) -> dict[str, float]:
+        for status in value:
+            if not (status.isascii() and status.isdigit() and 400 <= int(status) < 600):
+                raise ValueError(f"{status!r} is no status of an error: write one from 400 to 599")
+        return value
