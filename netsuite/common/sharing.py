@@ -102,7 +102,7 @@ class Crew(Protocol):
         """What each has counted, by its index; what those had that are gone is under GONE."""
 
     def control(self, word: str, request: Mapping[str, Any]) -> Awaitable[Mapping[int, Mapping[str, Any]]]:
-        """What each answers to a request as the ``netsuite`` command makes them (``ok``, or ``error``), by its index."""
+        """What each answers to a request like the ``netsuite`` command's (``ok``, or ``error``), by its index."""
 
     def health(self) -> Health:
         """Whether all of them accept."""

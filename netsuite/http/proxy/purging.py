@@ -34,7 +34,7 @@ def key_of(url: str) -> Key:
     """What a URL is stored under; raises BadOrder."""
     parts = split_target(b"GET", url.partition("#")[0].encode())
     if parts is None or parts.scheme is None or parts.authority is None:
-        raise BadOrder(f"{url[:80]!r} is no URL: write http://HOST/PATH, percent-encoded, as the proxy's clients ask it")
+        raise BadOrder(f"{url[:80]!r} is no URL: write http://HOST/PATH, percent-encoded, as clients ask for it")
     return target_key(parts.scheme, parts.authority, parts.path, parts.query)
 
 
@@ -47,7 +47,8 @@ def purges_of(order: Mapping[str, Any], now: float) -> list[Purge]:
     if tags:
         origin = order.get("origin")
         whose = None if origin is None else origin_of(key_of(str(origin)))
-        purges.append(Purge(tags=frozenset(tag.encode("utf-8", "surrogateescape") for tag in tags), origin=whose, soft_at=soft_at))
+        named = frozenset(tag.encode("utf-8", "surrogateescape") for tag in tags)
+        purges.append(Purge(tags=named, origin=whose, soft_at=soft_at))
     if order.get("all"):
         purges.append(Purge(prefix=b"", soft_at=soft_at))
     if not purges:

@@ -144,7 +144,8 @@ class ProxyService(NetsuiteService):
         )
         store = server.cache.store
         add("netsuite_proxy_purges", "Purges, of targets, prefixes and tags.", "counter", lambda: store.purges)
-        add("netsuite_proxy_prefetches", "Fetches that no client asked for.", "counter", lambda: server.prefetch.fetched)
+        prefetch = server.prefetch
+        add("netsuite_proxy_prefetches", "Fetches that no client asked for.", "counter", lambda: prefetch.fetched)
         add(
             "netsuite_proxy_uncacheable_bytes",
             "Memory for targets whose answers are not for sharing.",
@@ -162,7 +163,7 @@ class ProxyService(NetsuiteService):
             )
             add(
                 "netsuite_proxy_shadow_bytes",
-                "Bytes of responses for sampled targets, and how many of them each policy and part of the budget holds.",
+                "Bytes of sampled responses, and how many of them each policy and part of the budget would answer.",
                 "counter",
                 shadow.bytes_by_policy,
                 labels=("policy", "budget", "outcome"),
