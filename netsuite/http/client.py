@@ -302,6 +302,7 @@ class HttpClient:
                 late = isinstance(failed.__cause__, error.TimeoutError)
                 kind = "timeout" if late else "tls" if "TLS failed" in str(failed) else "connect"
                 problem = FetchFailed(kind, str(failed))
+                problem.__cause__ = failed.__cause__
         raise problem
 
     def _release(self, adapter: StreamAdapter) -> None:

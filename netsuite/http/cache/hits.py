@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from netsuite.http.cache.cachecontrol import NO_DIRECTIVES
 from netsuite.http.cache.decision import fresh_until
+from netsuite.http.cache.status import NAME, hit_field
 from netsuite.http.cache.stored import Field, Request, StoredResponse
 from netsuite.http.wire.fieldblock import field_lines, status_field
 from netsuite.http.wire.http2frames import Framed, answer_frames
@@ -18,10 +19,8 @@ _ONE_PIECE = 16 * 1024
 
 
 def hit_marks(stored: StoredResponse, now: float, detail: bytes = b"") -> list[Field]:
-    """Age and Cache-Status of an answer from the store."""
-    age = int(stored.age(now))
-    status = b"netsuite; hit; ttl=%d" % (stored.lifetime.seconds - age)
-    return [(b"age", b"%d" % age), (b"cache-status", status + detail)]
+    """Age and Cache-Status of an answer from the store; ``detail`` is a token."""
+    return [(b"age", b"%d" % stored.age(now)), hit_field(stored, now, detail)]
 
 
 def is_plain(request: Request) -> bool:
@@ -81,9 +80,10 @@ class StoredAnswer:
         if not self._head:
             self._compose()
         age = int(stored.age(now))
-        head = b"%b\r\nAge: %d\r\nCache-Status: netsuite; hit; ttl=%d%b" % (
+        head = b"%b\r\nAge: %d\r\nCache-Status: %b; hit; ttl=%d%b" % (
             self._head,
             age,
+            NAME,
             stored.lifetime.seconds - age,
             self._tail,
         )

@@ -1,6 +1,6 @@
 """A stored response with all that later decisions need, computed once when it is stored.
 
-Implements: RFC 9111 sections 3.1, 3.2, 4.2, 4.3.4
+Implements: RFC 9111 sections 3.1, 3.2, 4.2, 4.3.4; RFC 9213 section 2.2
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ from typing import Final
 from netsuite.http.cache.cachecontrol import CacheControl, parse_cache_control
 from netsuite.http.cache.content import Content
 from netsuite.http.cache.freshness import Lifetime, initial_age, lenient_date, lifetime
+from netsuite.http.cache.groups import groups_of
+from netsuite.http.cache.search import Variance, variance_of
 from netsuite.http.cache.storability import Storability, storability, stored_fields
+from netsuite.http.cache.targeted import targeted_control
 from netsuite.http.cache.variants import secondary_key, vary_names
 from netsuite.sansio.dates import format_date
 
@@ -55,7 +58,11 @@ class Request:
 
 
 class Response:
-    """A response as it arrived (its end-to-end fields), with its freshness worked out."""
+    """A response as it arrived (its end-to-end fields), with its freshness worked out.
+
+    ``targets`` are the fields that take the place of Cache-Control for this cache, the strongest first; ``ruled_by`` is
+    the one that does. ``trailers`` are set once the body is there.
+    """
 
     __slots__ = (
         "age",
@@ -66,19 +73,39 @@ class Response:
         "lines",
         "request_time",
         "response_time",
+        "ruled_by",
+        "ruling",
         "status",
+        "targets",
+        "trailers",
         "vary",
     )
 
-    def __init__(self, status: int, lines: Sequence[Field], request_time: float, response_time: float) -> None:
+    def __init__(
+        self,
+        status: int,
+        lines: Sequence[Field],
+        request_time: float,
+        response_time: float,
+        targets: Sequence[bytes] = (),
+    ) -> None:
         self.status = status
         self.lines = lines
         self.fields = by_name(lines)
         self.request_time = request_time
         self.response_time = response_time
-        self.control = parse_cache_control(b", ".join(self.fields.get(b"cache-control", ())))
+        self.targets = targets
+        self.trailers: tuple[Field, ...] = ()
         self.age, self.date = initial_age(self.fields, request_time, response_time)
-        self.lifetime: Lifetime = lifetime(status, self.fields, self.control, self.date, response_time)
+        targeted = targeted_control(self.fields, targets) if targets else None
+        if targeted is None:
+            self.ruled_by = b"cache-control"
+            self.ruling: Mapping[bytes, Sequence[bytes]] = self.fields
+            self.control = parse_cache_control(b", ".join(self.fields.get(b"cache-control", ())))
+        else:
+            self.ruled_by, self.control = targeted
+            self.ruling = {name: values for name, values in self.fields.items() if name != b"expires"}
+        self.lifetime: Lifetime = lifetime(status, self.ruling, self.control, self.date, response_time)
         self.vary = vary_names(self.fields.get(b"vary", ()))
 
     @property
@@ -91,7 +118,7 @@ class Response:
         return storability(
             request.method,
             self.status,
-            self.fields,
+            self.ruling,
             self.control,
             request.control,
             authorized=request.authorized,
@@ -105,8 +132,9 @@ class StoredResponse:
     """One stored response: never changed once made, a 304 makes a new one around the same content.
 
     ``alive`` turns false when it is evicted, replaced or invalidated; whoever kept it must not use it any more.
-    ``heads`` are the requests that the hot path answers from it. ``key``, ``tags``, ``cost`` (bytes of the budget) and
-    ``survived`` (the number of the last purge that it is known to have survived) are the store's to set.
+    ``heads`` are the requests that the hot path answers from it. ``groups`` are those of Cache-Groups, ``search`` is
+    what No-Vary-Search says. ``key``, ``tags``, ``cost`` (bytes of the budget) and ``survived`` (the number of the last
+    purge that it is known to have survived) are the store's to set.
     """
 
     __slots__ = (
@@ -117,6 +145,7 @@ class StoredResponse:
         "date",
         "etag",
         "fields",
+        "groups",
         "heads",
         "initial_age",
         "key",
@@ -125,10 +154,14 @@ class StoredResponse:
         "modified",
         "request_time",
         "response_time",
+        "ruled_by",
+        "search",
         "selection",
         "status",
         "survived",
         "tags",
+        "targets",
+        "trailers",
         "vary",
     )
 
@@ -147,8 +180,13 @@ class StoredResponse:
         self.lifetime = response.lifetime
         self.request_time = response.request_time
         self.response_time = response.response_time
+        self.ruled_by = response.ruled_by
+        self.targets = response.targets
+        self.trailers = response.trailers
         self.vary = response.vary
         self.selection = selection
+        self.groups = groups_of(response.fields.get(b"cache-groups", ()))
+        self.search: Variance | None = variance_of(response.fields.get(b"no-vary-search", ()))
         fields = stored_fields(response.lines, response.control)
         if b"date" not in response.fields:
             fields += ((b"date", format_date(response.response_time)),)
@@ -187,5 +225,6 @@ class StoredResponse:
         if b"date" not in replaced:
             replaced.add(b"date")
         merged = [field for field in self.fields if field[0] not in replaced] + update
-        response = Response(self.status, merged, request_time, response_time)
+        response = Response(self.status, merged, request_time, response_time, self.targets)
+        response.trailers = self.trailers
         return StoredResponse(response, self.content, secondary_key(response.vary, request.fields))

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Final, Generic, Protocol, TypeVar
 
-from netsuite.sansio.structured import Item, parse_list
+from netsuite.http.cache.groups import groups_of
 
 __all__ = ["EVERY_TAG", "TAGS_AT_MOST", "TagIndex", "Tagged", "origin_of", "tags_of"]
 
@@ -37,32 +37,23 @@ def origin_of(key: bytes) -> bytes:
 def tags_of(lines: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, ...]:
     """The names in a message's fields, each once; ``(EVERY_TAG,)`` if they are too many or too long.
 
-    A Cache-Groups that is no list of strings counts as absent (RFC 9651 section 4.2).
+    A Cache-Groups that is no list of strings counts as absent, as do its members beyond the first 128.
     """
     found: dict[bytes, None] = {}
-    groups = b""
+    groups: list[bytes] = []
     for name, value in lines:
         if name not in _NAMING:
             continue
         if name == b"cache-groups":
-            groups += b", " + value if groups else value
+            groups.append(value)
         else:
             words = value.split() if name == b"surrogate-key" else [word.strip() for word in value.split(b",")]
             found.update((word, None) for word in words if word)
-    if groups:
-        found.update((group, None) for group in _strings(groups))
+    # an empty string names nothing, and stands for something else here
+    found.update((group, None) for group in groups_of(groups) if group)
     if len(found) > TAGS_AT_MOST or any(len(tag) > LONGEST_TAG for tag in found):
         return (EVERY_TAG,)
     return tuple(found)
-
-
-def _strings(value: bytes) -> list[bytes]:
-    members = parse_list(value) or []
-    values = [member.value if isinstance(member, Item) else None for member in members]
-    if not all(type(each) is str for each in values):
-        return []
-    # an empty string names nothing, and stands for something else here
-    return [str(each).encode() for each in values if each]
 
 
 class Tagged(Protocol):

@@ -29,7 +29,7 @@ from netsuite.http.cache.variants import secondary_key
 from netsuite.http.client import ClientLimits, Fetched, HttpClient
 from netsuite.http.proxy.flight import Flight, Landing
 from netsuite.http.proxy.passage import Arrival, interim_passage, upstream_request
-from netsuite.http.proxy.settings import ProxySettings
+from netsuite.http.proxy.settings import ProxySettings, targets_of
 from netsuite.http.proxy.targets import Target
 from netsuite.http.proxy.troubles import Forbidden, Trouble, trouble
 from netsuite.http.wire.messages import Request
@@ -68,6 +68,7 @@ class Fetches:
         self._resolve = resolve
         self._pseudonym = pseudonym
         self._reverse = settings.origin is not None
+        self._targets = targets_of(settings)
         self._guarded = guarded and not self._reverse
         self._budget = settings.cache_bytes
         self._broke = broke
@@ -138,6 +139,21 @@ class Fetches:
         flight.cancelled_by(job.cancel)
         return flight
 
+    def _upstream(
+        self, request: Request, body: Body | None, target: Target, decision: Decision, validators: Sequence[Field]
+    ) -> Request:
+        return upstream_request(
+            request, body, target, decision, validators, pseudonym=self._pseudonym, reverse=self._reverse
+        )
+
+    def upstream_lines(self, request: Request, target: Target, decision: Decision) -> list[str]:
+        """What an origin would be asked: the request line and the fields; nothing if it would not."""
+        if decision.action in (Action.HIT, Action.TIMEOUT):
+            return []
+        sent = self._upstream(request, None, target, decision, decision.validators)
+        lines = [(sent.method + b" " + sent.target).decode("latin-1")]
+        return lines + [f"{name.decode('latin-1')}: {value.decode('latin-1')}" for name, value in sent.headers]
+
     async def _fetch(
         self,
         flight: Flight,
@@ -153,11 +169,9 @@ class Fetches:
             while True:
                 generation = self.cache.store.generation(target.key)
                 began = self._seconds()
-                upstream = upstream_request(
-                    request, body, target, decision, validators, pseudonym=self._pseudonym, reverse=self._reverse
-                )
+                upstream = self._upstream(request, body, target, decision, validators)
                 fetched = await self.client.fetch(upstream, target.origin, interim=interim_passage(request, adapter))
-                arrived = Arrival(fetched, began, self._seconds(), self._pseudonym)
+                arrived = Arrival(fetched, began, self._seconds(), self._pseudonym, self._targets)
                 if arrived.status != 304 or not validators:
                     grant(arrived, self._negative, instead=decision.stored is not None)
                     break
@@ -201,10 +215,18 @@ class Fetches:
         collapsing = self._flights.get(key) is flight
         length = arrived.length
         limit = self.cache.store.object_limit
-        keep = decision.action is not Action.FORWARD or asked.method == b"POST"
-        keep = keep and self.cache.may_store(key, asked, arrived) and (length is None or length <= limit)
-        keep = keep and sum(each.retained for each in self._keeping) + (length or 0) <= self._budget
-        if not keep:
+        if decision.action is Action.FORWARD and asked.method != b"POST":
+            arrived.unstored = decision.reason
+        else:
+            verdict = self.cache.storability(key, asked, arrived)
+            if not verdict.allowed:
+                arrived.unstored = verdict.reason
+                self.cache.superseded(asked, stored, arrived)
+            elif length is not None and length > limit:
+                arrived.unstored = "it is too large"
+            elif sum(each.retained for each in self._keeping) + (length or 0) > self._budget:
+                arrived.unstored = "too much else is arriving"
+        if arrived.unstored:
             if collapsing:
                 self.uncacheable.add(key, self._seconds())
             if not flight.hand_over(arrived, fetched.body):
@@ -239,6 +261,7 @@ class Fetches:
             await fetched.body.aclose()
         content = flight.content() if flight.keeping else None
         if content is not None:
+            arrived.trailers = fetched.body.trailers
             self.cache.keep(key, asked, arrived, InMemory(content), generation)
         flight.end(fetched.body.trailers, content)
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 from netsuite.common.body import Body
 from netsuite.common.stream import StreamAdapter
 from netsuite.http.cache.decision import Action, Decision
+from netsuite.http.cache.status import readable
 from netsuite.http.cache.stored import Field
 from netsuite.http.cache.stored import Request as Asked
 from netsuite.http.cache.stored import Response as Arrived
@@ -70,18 +71,29 @@ def upstream_request(
 
 
 class Arrival(Arrived):
-    """A response from an origin; ``selection`` is set where others may read it."""
+    """A response from an origin; ``selection`` is set where others may read it, ``unstored`` says why it is not stored.
 
-    __slots__ = ("selection",)
+    ``targets`` as for every response.
+    """
 
-    def __init__(self, fetched: Fetched, request_time: float, response_time: float, pseudonym: bytes) -> None:
+    __slots__ = ("selection", "unstored")
+
+    def __init__(
+        self,
+        fetched: Fetched,
+        request_time: float,
+        response_time: float,
+        pseudonym: bytes,
+        targets: Sequence[bytes] = (),
+    ) -> None:
         response = fetched.response
-        lines = end_to_end(response.headers)
+        lines = readable(end_to_end(response.headers))
         if not any(name == b"date" for name, _ in lines):
             lines.append((b"date", format_date(response_time)))
         lines.append((b"via", via_element(response.version, pseudonym)))
-        super().__init__(response.status, lines, request_time, response_time)
+        super().__init__(response.status, lines, request_time, response_time, targets)
         self.selection: tuple[bytes | None, ...] = ()
+        self.unstored = ""
 
     @property
     def length(self) -> int | None:

@@ -14,9 +14,9 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from netsuite.common.errors import StartError
 from netsuite.common.sharing import Sharing
-from netsuite.http.cache.cache import target_key
+from netsuite.http.cache.cache import Cache, target_key
 from netsuite.http.cache.purges import Purge
-from netsuite.http.cache.store import Key, Store, Sweep
+from netsuite.http.cache.store import Key, Sweep
 from netsuite.http.cache.tags import origin_of
 from netsuite.http.wire.target import split_target
 
@@ -64,10 +64,11 @@ def _texts(order: Mapping[str, Any], name: str) -> Sequence[str]:
 
 
 class Purging:
-    """The purges of one process's store, and through ``sharing`` of all others'."""
+    """The purges of one process's cache, and through ``sharing`` of all others'; ``began`` is told of long ones."""
 
-    def __init__(self, store: Store, clock: IReactorTime, sharing: Sharing, began: Callable[[], object]) -> None:
-        self._store = store
+    def __init__(self, cache: Cache, clock: IReactorTime, sharing: Sharing, began: Callable[[], object]) -> None:
+        self._cache = cache
+        self._store = store = cache.store
         self._clock = clock
         self._sharing = sharing
         self._began = began
@@ -117,7 +118,7 @@ class Purging:
         sweeps: list[Sweep] = []
         for purge in purges:
             if purge.key is not None:
-                gone += self._store.purge(purge.key, purge.soft_at)
+                gone += self._cache.purge(purge.key, None, purge.soft_at)
             elif purge.prefix is None:
                 gone += self._store.purge_tags(purge.origin, purge.tags, purge.soft_at)
             else:

@@ -22,8 +22,10 @@ from netsuite.http.cache.answers import answer, is_not_modified, ranges_of
 from netsuite.http.cache.cache import Cache
 from netsuite.http.cache.content import InMemory
 from netsuite.http.cache.decision import Action, Decision, Failure, fresh_until, may_serve_stale
+from netsuite.http.cache.explain import explain
 from netsuite.http.cache.hits import StoredAnswer, hit_marks, is_plain
 from netsuite.http.cache.shadow import Shadows
+from netsuite.http.cache.status import forward_field
 from netsuite.http.cache.store import Key, Store
 from netsuite.http.cache.stored import Field, StoredResponse
 from netsuite.http.cache.stored import Request as Asked
@@ -38,7 +40,7 @@ from netsuite.http.proxy.purgedoor import PurgeDoor
 from netsuite.http.proxy.purging import Purging
 from netsuite.http.proxy.settings import ProxySettings
 from netsuite.http.proxy.targets import Refused, ReverseTargets, Target, forward_target, tunnel_target
-from netsuite.http.proxy.troubles import Trouble, trouble
+from netsuite.http.proxy.troubles import Trouble, proxy_status, trouble
 from netsuite.http.versions import Versions
 from netsuite.http.wire.framing import Http1Limits
 from netsuite.http.wire.messages import REASONS, Request, Response
@@ -53,7 +55,7 @@ _HEADS_AT_MOST: Final = 256
 """Sorts of requests for one stored response that the hot path learns; they are forgotten with it at once."""
 
 _WITH_BODY: Final = Decision(
-    Action.FORWARD, "request", "the request has a body, which is no part of the key", "RFC 9110 9.3.1"
+    Action.FORWARD, "bypass", "the request has a body, which is no part of the key", "RFC 9110 9.3.1"
 )
 
 
@@ -103,7 +105,7 @@ class ProxyServer:
         self.purge_door: PurgeDoor | None = None
         self._record = commons.journal.kind("proxy", LOGGED, combined)
         self.hot = HotPath(self._seconds, settings.cache_bytes // 4, self._hot_answered)
-        self.purging = Purging(store, commons.clock, commons.sharing, self.hot.forget)
+        self.purging = Purging(self.cache, commons.clock, commons.sharing, self.hot.forget)
         limits = Http1Limits(idle_time=settings.idle_time, tunnel_time=settings.tunnel_time)
         versions = Versions(self._seconds, limits, self.hot)
         self.factory = StreamFactory(
@@ -121,7 +123,24 @@ class ProxyServer:
 
     def purge(self, key: Key) -> int:
         """Forget every variant of a target; how many there were."""
-        return self.cache.store.purge(key)
+        return self.cache.purge(key)
+
+    def explained(self, request: Request) -> dict[str, Any] | Refused:
+        """What would be done with a request, and why; nothing is done (see :mod:`netsuite.http.cache.explain`)."""
+        target = self.target(request)
+        if isinstance(target, Refused):
+            return target
+        asked, now = Asked(request.method, request.headers), self._seconds()
+        decision = self._decide(request, target, asked, now)
+        explanation = explain(self.cache, target.key, asked, now, decision)
+        explanation["origin"] = target.next_hop
+        explanation["upstream"] = self.fetches.upstream_lines(request, target, decision)
+        explanation["under way"] = self.fetches.under_way(target.key) is not None
+        return explanation
+
+    def _decide(self, request: Request, target: Target, asked: Asked, now: float) -> Decision:
+        # a body is not part of the key, so what depends on one is not stored
+        return _WITH_BODY if _is_fat(request) else self.cache.decide(target.key, asked, now)
 
     def close(self) -> None:
         """Close what is open to origins, and begin nothing more."""
@@ -155,8 +174,7 @@ class ProxyServer:
             return self._finished(request, adapter, 200, [(b"allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS")], b"")
         asked = Asked(request.method, request.headers)
         now = self._seconds()
-        # a body is not part of the key, so what depends on one is not stored
-        decision = _WITH_BODY if _is_fat(request) else self.cache.decide(target.key, asked, now)
+        decision = self._decide(request, target, asked, now)
         action = decision.action
         if action is Action.HIT:
             self.hits += 1
@@ -180,6 +198,7 @@ class ProxyServer:
         if (
             made.status == stored.status
             and stored.content.body is not None
+            and not stored.trailers
             and decision.action is Action.HIT
             and now < fresh_until(stored)
             and is_plain(asked)
@@ -208,6 +227,7 @@ class ProxyServer:
             and not asked.control.no_store
             and (decision.stored is not None or b"range" not in asked.fields)
         )
+        waited = False
         for attempt in range(_ATTEMPTS):
             flight = self.fetches.under_way(key) if shared and not attempt else None
             own = flight is None or not flight.joinable or flight.waiters >= self._settings.collapse_limit
@@ -216,19 +236,22 @@ class ProxyServer:
             landing = await flight.landed(own, None if own else self._settings.collapse_time)
             if landing is Landing.READ and (own or flight.response.vary_fits(asked)):
                 self.collapsed += not own
-                return self._from_flight(request, adapter, flight, asked, decision, own)
+                collapsed = True if not own else False if waited else None
+                return self._from_flight(request, adapter, flight, asked, decision, collapsed)
             if landing is Landing.TAKE:
-                return self._handed(request, adapter, flight, decision)
+                return self._handed(request, adapter, flight, decision, False if waited else None)
             if landing is Landing.STORED and own:
                 self.validations += 1
                 now = self._seconds()
-                mark = b"netsuite; fwd=%b; fwd-status=304; stored" % decision.forward.encode()
                 stored = flight.response
-                marks = [(b"age", b"%d" % stored.age(now)), (b"cache-status", mark)]
+                left = stored.lifetime.seconds - stored.age(now)
+                mark = forward_field(decision.forward, 304, ttl=left, stored=stored.alive)
+                marks = [(b"age", b"%d" % stored.age(now)), mark]
                 made = self._made(request, asked, stored, now, marks)
                 return self._finished(request, adapter, made.status, made.headers, made.source or made.body)
             if landing is Landing.FAILED:
-                return self._without_origin(request, adapter, asked, decision, flight.trouble)
+                return self._without_origin(request, adapter, target, asked, decision, flight.trouble)
+            waited = waited or not own
             # somebody else's fetch brought what is not for us: look again, then ask ourselves
             decision = self.cache.decide(key, asked, self._seconds())
             if decision.action in (Action.HIT, Action.STALE_HIT):
@@ -250,23 +273,27 @@ class ProxyServer:
         stored.heads.clear()
 
     def _from_flight(
-        self, request: Request, adapter: StreamAdapter, flight: Flight, asked: Asked, decision: Decision, own: bool
+        self,
+        request: Request,
+        adapter: StreamAdapter,
+        flight: Flight,
+        asked: Asked,
+        decision: Decision,
+        collapsed: bool | None,
     ) -> Response:
         arrived: Arrival = flight.response
         now = self._seconds()
+        own = collapsed is not True
         self.misses += own
-        mark = b"netsuite; fwd=%b; fwd-status=%d; stored%b" % (
-            decision.forward.encode(),
-            arrived.status,
-            b"" if own else b"; collapsed",
-        )
+        left = arrived.lifetime.seconds - arrived.age - (now - arrived.response_time)
+        mark = forward_field(decision.forward, arrived.status, ttl=left, stored=flight.keeping, collapsed=collapsed)
         seen = StoredResponse(arrived, InMemory(b""), ())
         # who joined gets what a cache may share, which leaves out the fields that private and no-cache name
-        headers = [*(arrived.lines if own else seen.fields), (b"cache-status", mark)]
+        headers = [*(arrived.lines if own else seen.fields), mark]
         reader = flight.reader()
         if is_not_modified(request.method, asked.fields, seen, now):
             run(reader.aclose(), lambda _: None, self.factory.broke)
-            made = self._made(request, asked, seen, now, [(b"cache-status", mark)])
+            made = self._made(request, asked, seen, now, [mark])
             return self._finished(request, adapter, 304, made.headers, b"")
         status = arrived.status
         if flight.length is not None:
@@ -280,35 +307,49 @@ class ProxyServer:
                 headers.append((b"content-length", b"%d" % (stop - first)))
             elif spans is not None and not spans:
                 run(reader.aclose(), lambda _: None, self.factory.broke)
-                headers = [(b"content-range", content_range(None, flight.length)), (b"cache-status", mark)]
+                headers = [(b"content-range", content_range(None, flight.length)), mark]
                 return self._finished(request, adapter, 416, headers, b"")
         return self._finished(request, adapter, status, headers, reader)
 
-    def _handed(self, request: Request, adapter: StreamAdapter, flight: Flight, decision: Decision) -> Response:
+    def _handed(
+        self, request: Request, adapter: StreamAdapter, flight: Flight, decision: Decision, collapsed: bool | None
+    ) -> Response:
         """What is for this client alone, as it comes."""
         arrived: Arrival = flight.response
         self.passes += 1
-        reason = decision.forward or "request"
-        mark = b"netsuite; fwd=%b; fwd-status=%d" % (reason.encode(), arrived.status)
-        return self._finished(request, adapter, arrived.status, [*arrived.lines, (b"cache-status", mark)], flight.body)
+        mark = forward_field(decision.forward, arrived.status, collapsed=collapsed, detail=arrived.unstored)
+        return self._finished(request, adapter, arrived.status, [*arrived.lines, mark], flight.body)
 
     def _without_origin(
-        self, request: Request, adapter: StreamAdapter, asked: Asked, decision: Decision, failed: Trouble
+        self,
+        request: Request,
+        adapter: StreamAdapter,
+        target: Target,
+        asked: Asked,
+        decision: Decision,
+        failed: Trouble,
     ) -> Response:
         """A stored response in place of the origin's, where it may; else what failed."""
         stored, now = decision.stored, self._seconds()
         failure = Failure.UNREACHABLE if failed.error else Failure.ERROR
         if stored is not None and failed.status != 403 and may_serve_stale(asked, stored, now, failure):
             self.stale_hits += 1
-            marks = hit_marks(stored, now, b"; detail=%b" % (b"origin-error" if not failed.error else b"no-origin"))
+            told = proxy_status(failed._replace(error=""), received=None if failed.error else failed.status)
+            if failed.error:
+                marks = [*hit_marks(stored, now, b"no-origin"), told]
+            else:
+                left = stored.lifetime.seconds - int(stored.age(now))
+                mark = forward_field(decision.forward, failed.status, ttl=left, detail="stale-if-error")
+                marks = [(b"age", b"%d" % stored.age(now)), mark, told]
             made = self._made(request, asked, stored, now, marks)
             return self._finished(request, adapter, made.status, made.headers, made.source or made.body)
         self.troubles += 1
         if stored is not None and failed.status == 502:
             # RFC 9111 section 5.2.2.2: what may not be used without validation, and cannot be validated, is a 504
             failed = failed._replace(status=504)
-        status = b'netsuite; error=%b; details="%b"' % (failed.error.encode(), _quotable(failed.detail))
-        headers = [(b"proxy-status", status), (b"cache-status", b"netsuite; fwd=%b" % decision.forward.encode())]
+        # where a reverse proxy fetches from is nobody's business on the network; a forward proxy's client said it
+        known = "" if self._reverse is not None and self._on_network else target.next_hop
+        headers = [proxy_status(failed, next_hop=known)]
         return self._page(
             request, adapter, failed.status, f"The origin's answer cannot be had: {failed.detail}.", headers
         )
@@ -373,17 +414,10 @@ class ProxyServer:
             if failed is None:
                 raise
             self.troubles += 1
-            status = b'netsuite; error=%b; details="%b"' % (failed.error.encode(), _quotable(failed.detail))
-            return self._page(request, adapter, failed.status, failed.detail, [(b"proxy-status", status)])
+            return self._page(request, adapter, failed.status, failed.detail, [proxy_status(failed)])
         self.tunnels += 1
         return self._finished(request, adapter, 200, [], out)
 
 
 def _is_fat(request: Request) -> bool:
     return request.has_body and request.method in (b"GET", b"HEAD")
-
-
-def _quotable(text: str) -> bytes:
-    """A sentence as the inside of a Structured Field's string."""
-    plain = "".join(char if " " <= char <= "~" else "?" for char in text)
-    return plain.replace("\\", "\\\\").replace('"', '\\"').encode()

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from netsuite.common.commons import Commons
 from netsuite.common.listen import StreamListener
 from netsuite.common.service import NetsuiteService
-from netsuite.http.proxy.control import CacheControl
+from netsuite.http.proxy.control import CacheControls
 from netsuite.http.proxy.purgedoor import PurgeDoor, read_token
 from netsuite.http.proxy.server import ProxyServer
 from netsuite.http.proxy.settings import ProxySettings
@@ -49,7 +49,7 @@ class ProxyService(NetsuiteService):
 
     def register(self, offers: IOffers) -> None:
         """Let the ``netsuite`` command ask, and applications have things fetched."""
-        offers.provide(IControlled, CacheControl(self.server), "cache")
+        offers.provide(IControlled, CacheControls(self.server), "cache")
         offers.provide(IPrefetcher, self.server.prefetch, "proxy")
 
     def open(self) -> None:

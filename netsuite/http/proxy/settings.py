@@ -5,11 +5,19 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    StringConstraints,
+    field_validator,
+)
 
 from netsuite.common.settings import AccessRules, Table
 
-__all__ = ["ProxySettings"]
+__all__ = ["ProxySettings", "targets_of"]
 
 
 def _origin(value: str) -> str:
@@ -40,6 +48,12 @@ class ProxySettings(Table):
         False, description="As a reverse proxy: whether the origin sees the client's Host instead of its own."
     )
     verify: bool = Field(True, description="Whether the certificates of https origins are verified.")
+    targeted: list[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]+$")]] | None = Field(
+        None,
+        description="Fields that take the place of Cache-Control and Expires for this cache, the strongest first (RFC "
+        "9213). Not set: CDN-Cache-Control for a reverse proxy, none for a forward proxy.",
+        examples=[["example-cache-control", "cdn-cache-control"]],
+    )
     cache_bytes: NonNegativeInt = Field(256 << 20, description="Bytes of memory for stored responses.")
     object_limit: PositiveInt = Field(16 << 20, description="The largest body that is stored or shared, in bytes.")
     allow: AccessRules = Field(
@@ -111,3 +125,11 @@ class ProxySettings(Table):
             if not (status.isascii() and status.isdigit() and 400 <= int(status) < 600):
                 raise ValueError(f"{status!r} is no status of an error: write one from 400 to 599")
         return value
+
+
+def targets_of(settings: ProxySettings) -> tuple[bytes, ...]:
+    """The target list: a reverse proxy stands before an origin, as a CDN does; a forward proxy works for its clients."""
+    names = settings.targeted
+    if names is None:
+        names = ["cdn-cache-control"] if settings.origin is not None else []
+    return tuple(name.lower().encode("ascii") for name in names)

@@ -30,6 +30,12 @@ class Target(NamedTuple):
     path: bytes
     authority: bytes
 
+    @property
+    def next_hop(self) -> str:
+        """Host and port of the origin."""
+        host = f"[{self.origin.host}]" if ":" in self.origin.host else self.origin.host
+        return f"{host}:{self.origin.port}"
+
     def relative(self, lines: Sequence[Field]) -> list[Field]:
         """Fields of the origin's response, where Location speaks of the origin's own URLs as paths.
 

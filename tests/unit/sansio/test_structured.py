@@ -99,7 +99,9 @@ def test_dictionaries():
     assert list(parse_dictionary(b"a=1, b=2, a=3")) == ["a", "b"]
 
 
-@pytest.mark.parametrize("text", [b"Max-age=1", b"a =1", b"a= 1", b"a=1,", b"a=1 b=2", b"a=1,,b", b"=1", b"1=a", b"&&&"])
+@pytest.mark.parametrize(
+    "text", [b"Max-age=1", b"a =1", b"a= 1", b"a=1,", b"a=1 b=2", b"a=1,,b", b"=1", b"1=a", b"&&&"]
+)
 def test_no_dictionaries(text):
     assert parse_dictionary(text) is None
 
