@@ -128,7 +128,7 @@ class ProxySettings(Table):
 
 
 def targets_of(settings: ProxySettings) -> tuple[bytes, ...]:
-    """The target list: a reverse proxy stands before an origin, as a CDN does; a forward proxy works for its clients."""
+    """The target list: a reverse proxy stands before an origin, as a CDN does; a forward one works for its clients."""
     names = settings.targeted
     if names is None:
         names = ["cdn-cache-control"] if settings.origin is not None else []
