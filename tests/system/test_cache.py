@@ -175,7 +175,8 @@ class OneProcess(CacheCase):
         token = (self.home / "data" / "purge.token").read_text().strip()
         self.ask("/b")
         done = subprocess.run(
-            ["curl", "-sS", "-X", "PURGE", "-H", f"Authorization: Bearer {token}", "-H", "Purge: prefix", self.url("/")],
+            ["curl", "-sS", "-X", "PURGE", "-H", f"Authorization: Bearer {token}", "-H", "Purge: prefix",
+             self.url("/")],
             capture_output=True, text=True, timeout=20, check=True,
         )  # fmt: skip
         self.assertEqual(json.loads(done.stdout), {"purged": 1, "soft": False})

@@ -97,7 +97,7 @@ class Store:
         """How many names of groups are indexed."""
         return len(self._tags)
 
-    def keys(self) -> list[Key]:
+    def targets(self) -> list[Key]:
         """The targets of which something is stored."""
         return list(self._targets)
 

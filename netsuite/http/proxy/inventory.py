@@ -33,7 +33,7 @@ async def listed(store: Store, clock: Any, sharing: Sharing, request: Mapping[st
         raise StartError(f"limit is a number up to {_MOST}")
     entries: list[dict[str, Any]] = []
     count = 0
-    keys = store.keys()
+    keys = store.targets()
     for start in range(0, len(keys), _SLICE):
         if start:
             turn: Deferred[None] = Deferred()

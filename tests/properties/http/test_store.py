@@ -98,7 +98,7 @@ class StoreMachine(RuleBasedStateMachine):
     @invariant()
     def found(self):
         keys = {key for key, _ in self.model}
-        for key in keys | set(self.store.keys()):
+        for key in keys | set(self.store.targets()):
             variants = self.store.lookup(key)
             assert all(each.alive for each in variants)
             self.alive.update(variants)
