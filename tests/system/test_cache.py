@@ -158,7 +158,7 @@ class OneProcess(CacheCase):
         self.assertEqual(status, 0)
         self.assertRegex(said, r"(?m)^requests +80$")
         self.assertRegex(said, r"(?m)^hits +40$")
-        self.assertRegex(said, r"S3-FIFO +0.5x +50.0 +50.0|no request for a sampled target")
+        self.assertRegex(said, r"s3-fifo +0.5x +50.0 +50.0|no request for a sampled target")
 
     def test_the_door(self):
         token = (self.home / "data" / "purge.token").read_text().strip()

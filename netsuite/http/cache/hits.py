@@ -39,7 +39,7 @@ class StoredAnswer:
     ``body`` is the whole. ``uses`` is for :class:`netsuite.http.cache.uses.Uses` to count in.
     """
 
-    __slots__ = ("_block", "_body", "_head", "_tail", "_whole", "size", "status", "stored", "until", "uses")
+    __slots__ = ("_block", "_head", "_whole", "size", "status", "stored", "until", "uses")
 
     def __init__(self, stored: StoredResponse, body: bytes) -> None:
         self.status = stored.status
@@ -48,7 +48,7 @@ class StoredAnswer:
         self.uses = 0
         self._whole = body
         self.until = fresh_until(stored)
-        self._head = self._tail = self._body = self._block = b""
+        self._head = self._block = b""
 
     def frames(self, now: float) -> Framed | None:
         """The same for HTTP/2."""
@@ -68,9 +68,6 @@ class StoredAnswer:
         if stored.status != 204:
             lines.append(b"Content-Length: %d" % self.size)
         self._head = status_line(stored.status) + b"\r\n".join(lines)
-        whole = self.size <= _ONE_PIECE
-        self._tail = b"\r\n\r\n" + self._whole if whole else b"\r\n\r\n"
-        self._body = b"" if whole else self._whole
 
     def render(self, now: float) -> bytes | tuple[bytes, ...] | None:
         """The response with this second's Age; None once it is stale, replaced or purged."""
@@ -80,11 +77,12 @@ class StoredAnswer:
         if not self._head:
             self._compose()
         age = int(stored.age(now))
-        head = b"%b\r\nAge: %d\r\nCache-Status: %b; hit; ttl=%d%b" % (
+        whole = self.size <= _ONE_PIECE
+        head = b"%b\r\nAge: %d\r\nCache-Status: %b; hit; ttl=%d\r\n\r\n%b" % (
             self._head,
             age,
             NAME,
             stored.lifetime.seconds - age,
-            self._tail,
+            self._whole if whole else b"",
         )
-        return (head, self._body) if self._body else head
+        return head if whole else (head, self._whole)

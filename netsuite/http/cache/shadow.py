@@ -24,12 +24,13 @@ from netsuite.sansio.sieve import Sieve
 
 __all__ = ["FACTORS", "POLICIES", "Shadows"]
 
-POLICIES: Final[dict[str, Callable[[int], BudgetedMap[int, None]]]] = {
-    "S3-FIFO": S3Fifo,
-    "LRU": Lru,
-    "SIEVE": Sieve,
-    "GDSF": Gdsf,
+POLICIES: Final[dict[str, Callable[..., BudgetedMap[Any, Any]]]] = {
+    "gdsf": Gdsf,
+    "s3-fifo": S3Fifo,
+    "sieve": Sieve,
+    "lru": Lru,
 }
+"""By the names that settings give them."""
 
 FACTORS: Final = (0.5, 1.0, 2.0)
 """Budgets, as parts of the real one."""

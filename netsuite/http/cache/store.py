@@ -1,21 +1,22 @@
 """The memory store: responses by target and variant, within a budget of bytes; what is purged from it, and how.
 
-What is kept and what goes is S3-FIFO's choice, variant by variant. A purge holds from the moment it is asked for, for
-what is stored and for what is being fetched (:mod:`netsuite.http.cache.purges`). A target goes at once with all its
-variants, what has a tag at once by the index of tags. A prefix, or a tag of more than a thousand responses, becomes a
-:class:`Sweep`: while one is under way, a look-up also compares what it finds with the sweeps that are pending, of which
-there are at most 64 and to each response once; :meth:`Store.sweep` ends them in slices. A *soft* purge makes stale
-instead of forgetting.
+What is kept and what goes is the choice of a policy, variant by variant. A purge holds from the moment it is asked
+for, for what is stored and for what is being fetched (:mod:`netsuite.http.cache.purges`). A target goes at once with
+all its variants, what has a tag at once by the index of tags. A prefix, or a tag of more than a thousand responses,
+becomes a :class:`Sweep`: while one is under way, a look-up also compares what it finds with the sweeps that are
+pending, of which there are at most 64 and to each response once; :meth:`Store.sweep` ends them in slices. A *soft*
+purge makes stale instead of forgetting.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 from netsuite.http.cache.purges import Purge, PurgeLog
 from netsuite.http.cache.stored import StoredResponse
 from netsuite.http.cache.tags import TagIndex, tags_of
+from netsuite.sansio.budgeted import BudgetedMap
 from netsuite.sansio.s3fifo import S3Fifo
 
 __all__ = ["Key", "Store", "Sweep"]
@@ -26,7 +27,7 @@ Key = bytes
 VariantKey = tuple[Key, tuple[bytes, ...], tuple["bytes | None", ...]]
 
 _VARIANTS_AT_MOST: Final = 64
-_COST_OF_ONE: Final = 1200
+_COST_OF_ONE: Final = 1250
 """Bytes that an entry costs beside its body, fields and key."""
 
 _AT_ONCE: Final = 1000
@@ -55,13 +56,18 @@ class Sweep:
 class Store:
     """Stored responses.
 
-    ``budget`` is in bytes, as is ``object_limit``, the largest body that is kept. ``purges`` and ``stores`` count.
-    ``on_purge`` may be set to be told of every purge, ``on_sweep`` of one that goes on in slices, ``on_end`` of every
-    response whose use has ended, ``on_use`` of uses (a new response's first included), and ``before_put`` to bring in
-    uses that were counted elsewhere before anything is evicted.
+    ``budget`` is in bytes, as is ``object_limit``, the largest body that is kept; ``policy`` makes the map that chooses
+    what to forget. ``purges`` and ``stores`` count. ``on_purge`` may be set to be told of every purge, ``on_sweep`` of
+    one that goes on in slices, ``on_end`` of every response whose use has ended, ``on_use`` of uses (a new response's
+    first included), and ``before_put`` to bring in uses that were counted elsewhere before anything is evicted.
     """
 
-    def __init__(self, budget: int, object_limit: int) -> None:
+    def __init__(
+        self,
+        budget: int,
+        object_limit: int,
+        policy: Callable[[int, Callable[[Any, Any], object]], BudgetedMap[Any, Any]] = S3Fifo,
+    ) -> None:
         self.budget = budget
         self.object_limit = min(object_limit, budget // 2)
         self.on_purge: Callable[[Purge], object] = lambda purge: None
@@ -72,7 +78,7 @@ class Store:
         self.purges = 0
         self.stores = 0
         self._targets: dict[Key, list[StoredResponse]] = {}
-        self._entries: S3Fifo[VariantKey, StoredResponse] = S3Fifo(budget, self._evicted)
+        self._entries: BudgetedMap[VariantKey, StoredResponse] = policy(budget, self._evicted)
         self._tags: TagIndex[StoredResponse] = TagIndex()
         self._log = PurgeLog()
         self._sweeps: list[Sweep] = []
@@ -108,9 +114,7 @@ class Store:
 
     def use(self, stored: StoredResponse, times: int = 1) -> None:
         """Count uses, for the eviction."""
-        entry = self._entries.find((stored.key, stored.vary, stored.selection))
-        if entry is not None:
-            entry.uses += times
+        self._entries.touch((stored.key, stored.vary, stored.selection), times)
         if self.on_use is not None:
             self.on_use(stored, times)
 
@@ -129,7 +133,7 @@ class Store:
         if stored.content.cost > self.object_limit:
             return False
         self.before_put()
-        fields = sum(len(name) + len(value) + 130 for name, value in stored.fields)
+        fields = sum(len(name) + len(value) + 2 for name, value in stored.fields)
         size = _COST_OF_ONE + len(key) + stored.content.cost + fields + self._tags.cost(stored.tags)
         variants = self._targets.get(key)
         if variants is not None:
@@ -220,11 +224,8 @@ class Store:
         """Forget everything at once."""
         self._noted(Purge(prefix=b""))
         gone = [stored for variants in self._targets.values() for stored in variants]
-        self._targets.clear()
-        self._entries.clear()
-        self._tags = TagIndex()
         for stored in gone:
-            self._end(stored)
+            self._drop(stored.key, [stored])
 
     def _noted(self, purge: Purge) -> int:
         number = self._log.note(purge)
@@ -259,10 +260,9 @@ class Store:
         if stale is None:
             return False
         stale.survived = self._log.number
-        entry = self._entries.find((stored.key, stored.vary, stored.selection))
         variants = self._targets[stored.key]
-        assert entry is not None
-        entry.value = variants[variants.index(stored)] = stale
+        variants[variants.index(stored)] = stale
+        self._entries.put((stored.key, stored.vary, stored.selection), stale, stored.cost)
         self._tags.discard(stored)
         self._tags.add(stale)
         self._end(stored)

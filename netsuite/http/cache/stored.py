@@ -132,19 +132,19 @@ class StoredResponse:
     """One stored response: never changed once made, a 304 makes a new one around the same content.
 
     ``alive`` turns false when it is evicted, replaced or invalidated; whoever kept it must not use it any more.
-    ``heads`` are the requests that the hot path answers from it. ``groups`` are those of Cache-Groups, ``search`` is
-    what No-Vary-Search says. ``key``, ``tags``, ``cost`` (bytes of the budget) and ``survived`` (the number of the last
-    purge that it is known to have survived) are the store's to set.
+    ``heads`` are the requests that the hot path answers from it, None if there are none. ``groups`` are those of
+    Cache-Groups, ``search`` is what No-Vary-Search says. ``key``, ``tags``, ``cost`` (bytes of the budget) and
+    ``survived`` (the number of the last purge that it is known to have survived) are the store's to set.
     """
 
     __slots__ = (
+        "_packed",
         "alive",
         "content",
         "control",
         "cost",
         "date",
         "etag",
-        "fields",
         "groups",
         "heads",
         "initial_age",
@@ -171,7 +171,7 @@ class StoredResponse:
         self.tags: tuple[bytes, ...] = ()
         self.cost = 0
         self.survived = 0
-        self.heads: set[bytes] = set()
+        self.heads: set[bytes] | None = None
         self.status = response.status
         self.content = content
         self.control = response.control
@@ -190,12 +190,22 @@ class StoredResponse:
         fields = stored_fields(response.lines, response.control)
         if b"date" not in response.fields:
             fields += ((b"date", format_date(response.response_time)),)
-        self.fields: tuple[Field, ...] = fields
+        self.fields = fields
         etags = response.fields.get(b"etag", ())
         self.etag: bytes | None = etags[0] if etags else None
         modified = response.fields.get(b"last-modified", ())
         self.last_modified: bytes | None = modified[0] if modified else None
         self.modified = lenient_date(modified[0], response.response_time) if modified else None
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """What is kept of its header fields, by lower-case name, in order; unpacked anew each time."""
+        return tuple((name, value) for name, _, value in (line.partition(b":") for line in self._packed.split(b"\n")))
+
+    @fields.setter
+    def fields(self, fields: Sequence[Field]) -> None:
+        # a kilobyte of small objects otherwise; no value holds a line break
+        self._packed = b"\n".join([name + b":" + value for name, value in fields])
 
     def age(self, now: float) -> float:
         """Seconds since its origin made it or last validated it (RFC 9111 section 4.2.3)."""
@@ -207,7 +217,7 @@ class StoredResponse:
         if age >= self.lifetime.seconds:
             return None
         stale = copy(self)
-        stale.heads = set()
+        stale.heads = None
         stale.lifetime = Lifetime(age, "a soft purge", "RFC 9111 4.2.4")
         return stale
 

@@ -24,7 +24,7 @@ from netsuite.http.cache.content import InMemory
 from netsuite.http.cache.decision import Action, Decision, Failure, fresh_until, may_serve_stale
 from netsuite.http.cache.explain import explain
 from netsuite.http.cache.hits import StoredAnswer, hit_marks, is_plain
-from netsuite.http.cache.shadow import Shadows
+from netsuite.http.cache.shadow import POLICIES, Shadows
 from netsuite.http.cache.status import forward_field
 from netsuite.http.cache.store import Key, Store
 from netsuite.http.cache.stored import Field, StoredResponse
@@ -89,7 +89,7 @@ class ProxyServer:
         self._reverse = (
             ReverseTargets(settings.origin, pass_host=settings.pass_host) if settings.origin is not None else None
         )
-        self.cache = Cache(Store(settings.cache_bytes, settings.object_limit))
+        self.cache = Cache(Store(settings.cache_bytes, settings.object_limit, POLICIES[settings.policy]))
         store = self.cache.store
         store.on_end = self._ended
         self._uses = Uses(store.use)
@@ -104,7 +104,7 @@ class ProxyServer:
         self.fetches.on_shared = self.prefetch.seen
         self.purge_door: PurgeDoor | None = None
         self._record = commons.journal.kind("proxy", LOGGED, combined)
-        self.hot = HotPath(self._seconds, settings.cache_bytes // 4, self._hot_answered)
+        self.hot = HotPath(self._seconds, settings.cache_bytes // 8, self._hot_answered)
         self.purging = Purging(self.cache, commons.clock, commons.sharing, self.hot.forget)
         limits = Http1Limits(idle_time=settings.idle_time, tunnel_time=settings.tunnel_time)
         versions = Versions(self._seconds, limits, self.hot)
@@ -203,9 +203,11 @@ class ProxyServer:
             and now < fresh_until(stored)
             and is_plain(asked)
             and teachable(request)
-            and len(stored.heads) < _HEADS_AT_MOST
+            and (stored.heads is None or len(stored.heads) < _HEADS_AT_MOST)
         ):
             hot = StoredAnswer(stored, stored.content.body)
+            if stored.heads is None:
+                stored.heads = set()
             stored.heads.add(self.hot.teach(request, hot, adapter.channel, said(request)))
         return self._finished(request, adapter, made.status, made.headers, made.source or made.body)
 
@@ -268,9 +270,9 @@ class ProxyServer:
         return b"%032x" % self._rng.getrandbits(128)
 
     def _ended(self, stored: StoredResponse) -> None:
-        for head in stored.heads:
+        for head in stored.heads or ():
             self.hot.forget(head)
-        stored.heads.clear()
+        stored.heads = None
 
     def _from_flight(
         self,

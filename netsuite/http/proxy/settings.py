@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -111,6 +111,11 @@ class ProxySettings(Table):
         0,
         description="Fetches at once of what responses link to (`Link: <URL>; rel=preload` or `prefetch`) or "
         "applications ask for; 0 is none.",
+    )
+    policy: Literal["gdsf", "s3-fifo", "sieve", "lru"] = Field(
+        "gdsf",
+        description="How the memory store chooses what to forget. `gdsf` weighs uses against size and answers most "
+        "requests; `s3-fifo` answers most bytes. `netsuite cache stats` tells what each would answer.",
     )
     shadow_sample: NonNegativeInt = Field(
         16,
