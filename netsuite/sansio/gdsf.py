@@ -5,7 +5,9 @@ what was popular once does not stay for ever. Many small objects are kept in pla
 answered, fewer bytes are. (Cherkasova: "Improving WWW proxies performance with Greedy-Dual-Size-Frequency caching
 policy", 1998.)
 
-A use costs a push on a heap; overtaken places are passed over, and swept out when they are as many as the entries.
+A use costs two additions. Every entry has one place in a heap, by what it was worth when it was put there: since it is
+worth more with every use, what comes up first is put back with its present worth, until one comes up that is worth no
+more than that. Places of entries that were discarded are swept out when they are as many as the entries.
 """
 
 from __future__ import annotations
@@ -23,9 +25,9 @@ _TOLERATED: Final = 64
 
 
 class _Entry(Generic[K, V]):
-    """What is held; ``place`` is the number of its valid place in the heap."""
+    """What is held; ``used`` numbers its last use."""
 
-    __slots__ = ("key", "place", "size", "uses", "value", "worth")
+    __slots__ = ("key", "size", "used", "uses", "value", "worth")
 
     def __init__(self, key: K, value: V, size: int, uses: int) -> None:
         self.key = key
@@ -33,20 +35,20 @@ class _Entry(Generic[K, V]):
         self.size = size
         self.uses = uses
         self.worth = 0.0
-        self.place = 0
+        self.used = 0
 
 
 class Gdsf(Generic[K, V]):
     """See :class:`netsuite.sansio.budgeted.BudgetedMap`. Of entries that are worth the same, the older use goes."""
 
-    __slots__ = ("_age", "_entries", "_heap", "_on_evict", "_places", "budget", "bytes", "evictions")
+    __slots__ = ("_age", "_entries", "_heap", "_on_evict", "_uses", "budget", "bytes", "evictions")
 
     def __init__(self, budget: int, on_evict: Callable[[K, V], object] | None = None) -> None:
         self.budget = budget
         self.bytes = 0
         self.evictions = 0
         self._age = 0.0
-        self._places = 0
+        self._uses = 0
         self._entries: dict[K, _Entry[K, V]] = {}
         self._heap: list[tuple[float, int, _Entry[K, V]]] = []
         self._on_evict = on_evict
@@ -67,7 +69,7 @@ class Gdsf(Generic[K, V]):
         if entry is None:
             return False
         entry.uses += times
-        self._place(entry)
+        self._value(entry)
         return True
 
     def put(self, key: K, value: V, size: int) -> bool:
@@ -79,18 +81,27 @@ class Gdsf(Generic[K, V]):
         if size > self.budget:
             return False
         while self.bytes + size > self.budget:
-            worth, place, entry = heappop(self._heap)
-            if self._entries.get(entry.key) is entry and entry.place == place:
-                self._age = worth
-                del self._entries[entry.key]
-                self.bytes -= entry.size
-                self.evictions += 1
-                if self._on_evict is not None:
-                    self._on_evict(entry.key, entry.value)
+            _, used, entry = heappop(self._heap)
+            if self._entries.get(entry.key) is not entry:
+                continue
+            if entry.used != used:
+                heappush(self._heap, (entry.worth, entry.used, entry))
+                continue
+            self._age = entry.worth
+            del self._entries[entry.key]
+            self.bytes -= entry.size
+            self.evictions += 1
+            if self._on_evict is not None:
+                self._on_evict(entry.key, entry.value)
         made = _Entry(key, value, size, 1 if known is None else known.uses)
         self._entries[key] = made
         self.bytes += size
-        self._place(made)
+        self._value(made)
+        if len(self._heap) > 2 * len(self._entries) + _TOLERATED:
+            self._heap = [(each.worth, each.used, each) for each in self._entries.values()]
+            heapify(self._heap)
+        else:
+            heappush(self._heap, (made.worth, made.used, made))
         return True
 
     def discard(self, key: K) -> bool:
@@ -101,12 +112,7 @@ class Gdsf(Generic[K, V]):
         self.bytes -= entry.size
         return True
 
-    def _place(self, entry: _Entry[K, V]) -> None:
-        self._places += 1
-        entry.place = self._places
+    def _value(self, entry: _Entry[K, V]) -> None:
+        self._uses += 1
+        entry.used = self._uses
         entry.worth = self._age + entry.uses / entry.size
-        if len(self._heap) > 2 * len(self._entries) + _TOLERATED:
-            self._heap = [(each.worth, each.place, each) for each in self._entries.values()]
-            heapify(self._heap)
-        else:
-            heappush(self._heap, (entry.worth, entry.place, entry))

@@ -24,16 +24,21 @@ __all__ = ["Key", "Store", "Sweep"]
 Key = bytes
 """A target: ``scheme://authority/path?query``, host in lower case, the default port left out."""
 
-VariantKey = tuple[Key, tuple[bytes, ...], tuple["bytes | None", ...]]
+VariantKey = Key | tuple[Key, tuple[bytes, ...], tuple["bytes | None", ...]]
+"""A target, with what selects where its responses vary."""
 
 _VARIANTS_AT_MOST: Final = 64
-_COST_OF_ONE: Final = 1250
+_COST_OF_ONE: Final = 1000
 """Bytes that an entry costs beside its body, fields and key."""
 
 _AT_ONCE: Final = 1000
 """Responses that a purge by tag ends while its caller waits; it takes some 3 microseconds for each."""
 
 _SWEEPS_AT_MOST: Final = 64
+
+
+def _variant(key: Key, stored: StoredResponse) -> VariantKey:
+    return (key, stored.vary, stored.selection) if stored.vary else key
 
 
 class Sweep:
@@ -77,7 +82,7 @@ class Store:
         self.before_put: Callable[[], object] = lambda: None
         self.purges = 0
         self.stores = 0
-        self._targets: dict[Key, list[StoredResponse]] = {}
+        self._targets: dict[Key, tuple[StoredResponse, ...]] = {}
         self._entries: BudgetedMap[VariantKey, StoredResponse] = policy(budget, self._evicted)
         self._tags: TagIndex[StoredResponse] = TagIndex()
         self._log = PurgeLog()
@@ -114,7 +119,7 @@ class Store:
 
     def use(self, stored: StoredResponse, times: int = 1) -> None:
         """Count uses, for the eviction."""
-        self._entries.touch((stored.key, stored.vary, stored.selection), times)
+        self._entries.touch(_variant(stored.key, stored), times)
         if self.on_use is not None:
             self.on_use(stored, times)
 
@@ -146,12 +151,12 @@ class Store:
                 self._ended(key, replaced)
             else:
                 self._drop(key, variants[: max(0, len(variants) - _VARIANTS_AT_MOST + 1)])
-        if not self._entries.put((key, stored.vary, stored.selection), stored, size):
+        if not self._entries.put(_variant(key, stored), stored, size):
             return False
         stored.key = key
         stored.cost = size
         stored.survived = self._log.number
-        self._targets.setdefault(key, []).append(stored)
+        self._targets[key] = (*self._targets.get(key, ()), stored)
         self._tags.add(stored)
         self.stores += 1
         if self.on_use is not None:
@@ -167,7 +172,7 @@ class Store:
     def purge(self, key: Key, soft_at: float | None = None) -> int:
         """Forget every variant of a target, and whatever is being fetched for it; how many there were."""
         self._noted(Purge(key=key, soft_at=soft_at))
-        return sum(self._strike(each, soft_at) for each in list(self.lookup(key)))
+        return sum(self._strike(each, soft_at) for each in self.lookup(key))
 
     def purge_tags(self, origin: bytes | None, tags: Collection[bytes], soft_at: float | None = None) -> int:
         """Forget what an origin (``scheme://authority``; or any, if None) gave one of these names; how many."""
@@ -240,7 +245,7 @@ class Store:
     def _swept(self, key: Key) -> Sequence[StoredResponse]:
         """What is left of a target's variants by the sweeps that are pending."""
         newest = self._sweeps[-1].number
-        for stored in list(self._targets.get(key, ())):
+        for stored in self._targets.get(key, ()):
             if stored.survived >= newest:
                 continue
             meant = [each for each in self._sweeps if stored.survived < each.number and each.covers(stored)]
@@ -260,9 +265,8 @@ class Store:
         if stale is None:
             return False
         stale.survived = self._log.number
-        variants = self._targets[stored.key]
-        variants[variants.index(stored)] = stale
-        self._entries.put((stored.key, stored.vary, stored.selection), stale, stored.cost)
+        self._targets[stored.key] = tuple(stale if each is stored else each for each in self._targets[stored.key])
+        self._entries.put(_variant(stored.key, stored), stale, stored.cost)
         self._tags.discard(stored)
         self._tags.add(stale)
         self._end(stored)
@@ -271,11 +275,11 @@ class Store:
     def _drop(self, key: Key, stored: Sequence[StoredResponse]) -> None:
         for each in stored:
             if each.alive:
-                self._entries.discard((key, each.vary, each.selection))
+                self._entries.discard(_variant(key, each))
                 self._ended(key, each)
 
     def _evicted(self, variant: VariantKey, stored: StoredResponse) -> None:
-        self._ended(variant[0], stored)
+        self._ended(stored.key, stored)
 
     def _ended(self, key: Key, stored: StoredResponse) -> None:
         """A response that holds no place any more."""
@@ -283,9 +287,10 @@ class Store:
         self._tags.discard(stored)
         variants = self._targets.get(key)
         if variants is not None:
-            if stored in variants:
-                variants.remove(stored)
-            if not variants:
+            left = tuple(each for each in variants if each is not stored)
+            if left:
+                self._targets[key] = left
+            else:
                 del self._targets[key]
 
     def _end(self, stored: StoredResponse) -> None:

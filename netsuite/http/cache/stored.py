@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
+from functools import lru_cache
 from typing import Final
 
 from netsuite.http.cache.cachecontrol import CacheControl, parse_cache_control
@@ -128,6 +129,12 @@ class Response:
         )
 
 
+@lru_cache(maxsize=1024)
+def _one_of_all(lifetime: Lifetime) -> Lifetime:
+    """The same value for all that are equal: most responses of a site are fresh for as long."""
+    return lifetime
+
+
 class StoredResponse:
     """One stored response: never changed once made, a 304 makes a new one around the same content.
 
@@ -177,7 +184,7 @@ class StoredResponse:
         self.control = response.control
         self.date = response.date
         self.initial_age = response.age
-        self.lifetime = response.lifetime
+        self.lifetime = _one_of_all(response.lifetime)
         self.request_time = response.request_time
         self.response_time = response.response_time
         self.ruled_by = response.ruled_by

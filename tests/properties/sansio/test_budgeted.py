@@ -206,4 +206,6 @@ def test_gdsf_sweeps_its_heap():
         made.put(number, number, 10)
     for number in range(10_000):
         made.touch(number % 10)
+        made.put(number % 7, number, 10)
+    assert len(made) == 10
     assert len(made._heap) <= 100
