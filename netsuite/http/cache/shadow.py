@@ -52,10 +52,14 @@ class _Shadow:
 
 
 class Shadows:
-    """All policies at all sizes, of a store with this budget; one in ``sample`` targets is looked at."""
+    """All policies at all sizes, of a store with this budget; one in ``sample`` targets is looked at.
 
-    def __init__(self, budget: int, sample: int) -> None:
+    ``settle`` is called before anything is told, for uses that have been counted elsewhere.
+    """
+
+    def __init__(self, budget: int, sample: int, settle: Callable[[], object] = lambda: None) -> None:
         self.sample = sample
+        self._settle = settle
         self.requests = 0
         self.bytes = 0
         self._largest = max(1, int(budget * FACTORS[0]) // sample // _SHARE_OF_ONE)
@@ -89,6 +93,7 @@ class Shadows:
 
     def figures(self) -> list[tuple[str, float]]:
         """For the page of people: what each would answer with the budget that there is, in per cent."""
+        self._settle()
         return [
             (f"shadow {shadow.policy}, hits in per cent", round(100 * shadow.hits / self.requests, 1))
             for shadow in self._shadows
@@ -97,10 +102,12 @@ class Shadows:
 
     def requests_by_policy(self) -> dict[tuple[str, str, str], int]:
         """By policy, part of the budget, and ``hit`` or ``miss``."""
+        self._settle()
         return self._by_policy([shadow.hits for shadow in self._shadows], self.requests)
 
     def bytes_by_policy(self) -> dict[tuple[str, str, str], int]:
         """By policy, part of the budget, and ``hit`` or ``miss``."""
+        self._settle()
         return self._by_policy([shadow.hit_bytes for shadow in self._shadows], self.bytes)
 
     def _by_policy(self, hits: Sequence[int], total: int) -> dict[tuple[str, str, str], int]:
@@ -112,6 +119,7 @@ class Shadows:
 
     def report(self) -> list[dict[str, Any]]:
         """A row for each policy and size: requests and bytes of the sample, and how many of these were hits."""
+        self._settle()
         return [
             {
                 "policy": shadow.policy,

@@ -94,7 +94,8 @@ class ProxyServer:
         store.on_end = self._ended
         self._uses = Uses(store.use)
         store.before_put = self._uses.settle
-        self.shadow = Shadows(settings.cache_bytes, settings.shadow_sample) if settings.shadow_sample else None
+        sample = settings.shadow_sample
+        self.shadow = Shadows(settings.cache_bytes, sample, self._uses.settle) if sample else None
         store.on_use = self.shadow.used if self.shadow is not None else None
         self.fetches = Fetches(
             settings, commons, self.cache, resolve, pseudonym=pseudonym, guarded=guarded, broke=self._broke

@@ -1,4 +1,4 @@
-"""What the hit-ratio benchmark is made of: traces from seeds, and policies that are compared with the best there can be."""
+"""What the hit-ratio benchmark is made of: traces from seeds, and policies beside the best there can be."""
 
 from __future__ import annotations
 
