@@ -63,7 +63,7 @@ class Cache:
     def candidates(self, key: Key) -> Sequence[StoredResponse]:
         """What is stored for a target, and for others whose No-Vary-Search makes them equivalent."""
         found = self.store.lookup(key)
-        if not self.searches:
+        if not self.searches.used:
             return found
         others = [
             stored

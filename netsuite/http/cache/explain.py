@@ -8,6 +8,7 @@ Implements: RFC 9111 section 4
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -61,7 +62,7 @@ def _variant(
         "lifetime": int(each.lifetime.seconds),
         "by": _source(each),
         "section": each.lifetime.section,
-        "fresh for": int(each.lifetime.seconds - age),
+        "fresh for": math.floor(each.lifetime.seconds - age),
         "validated each time": control.no_cache,
         "stale-while-revalidate": control.stale_while_revalidate,
         "stale-if-error": control.stale_if_error,

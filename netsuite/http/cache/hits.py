@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from netsuite.http.cache.cachecontrol import NO_DIRECTIVES
 from netsuite.http.cache.decision import fresh_until
-from netsuite.http.cache.status import NAME, hit_field
+from netsuite.http.cache.status import HIT, hit_field
 from netsuite.http.cache.stored import Field, Request, StoredResponse
 from netsuite.http.wire.fieldblock import field_lines, status_field
 from netsuite.http.wire.http2frames import Framed, answer_frames
@@ -16,11 +16,13 @@ from netsuite.http.wire.lines import prefixes, status_line
 __all__ = ["StoredAnswer", "hit_marks", "is_plain"]
 
 _ONE_PIECE = 16 * 1024
+_WHOLE = b"%b\r\nAge: %d\r\nCache-Status: " + HIT + b"%d\r\n\r\n%b"
 
 
 def hit_marks(stored: StoredResponse, now: float, detail: bytes = b"") -> list[Field]:
     """Age and Cache-Status of an answer from the store; ``detail`` is a token."""
-    return [(b"age", b"%d" % stored.age(now)), hit_field(stored, now, detail)]
+    age = int(stored.age(now))
+    return [(b"age", b"%d" % age), hit_field(stored.lifetime.seconds - age, detail)]
 
 
 def is_plain(request: Request) -> bool:
@@ -78,11 +80,5 @@ class StoredAnswer:
             self._compose()
         age = int(stored.age(now))
         whole = self.size <= _ONE_PIECE
-        head = b"%b\r\nAge: %d\r\nCache-Status: %b; hit; ttl=%d\r\n\r\n%b" % (
-            self._head,
-            age,
-            NAME,
-            stored.lifetime.seconds - age,
-            self._whole if whole else b"",
-        )
+        head = _WHOLE % (self._head, age, stored.lifetime.seconds - age, self._whole if whole else b"")
         return head if whole else (head, self._whole)

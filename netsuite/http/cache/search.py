@@ -102,13 +102,15 @@ def _names(member: Member) -> frozenset[str] | None:
 class SearchIndex:
     """Targets that are stored under one query and good for others; at most ``limit`` of them are remembered.
 
-    It only proposes: whoever asks looks whether the target is still stored, and by the same rule.
+    It only proposes: whoever asks looks whether the target is still stored, and by the same rule. ``used`` is false as
+    long as there is nothing to propose.
     """
 
-    __slots__ = ("_limit", "_rules", "_targets")
+    __slots__ = ("_limit", "_rules", "_targets", "used")
 
     def __init__(self, limit: int = 16384) -> None:
         self._limit = limit
+        self.used = False
         self._rules: OrderedDict[bytes, tuple[Variance, ...]] = OrderedDict()
         self._targets: OrderedDict[int, bytes] = OrderedDict()
 
@@ -120,6 +122,7 @@ class SearchIndex:
         path, _, query = key.partition(b"?")
         if len(query) > _LONGEST_QUERY:
             return
+        self.used = True
         others = [each for each in self._rules.pop(path, ()) if each != rule]
         self._rules[path] = (rule, *others)[:_RULES_OF_A_PATH]
         mark = hash((path, rule, rule.normal(query)))

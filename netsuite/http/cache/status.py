@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
-from netsuite.http.cache.stored import Field, StoredResponse
+from netsuite.http.cache.stored import Field
 from netsuite.sansio.structured import Item, parse_list, serialise_item
 
-__all__ = ["NAME", "forward_field", "hit_field", "printable", "readable"]
+__all__ = ["HIT", "NAME", "forward_field", "hit_field", "printable", "readable"]
 
 NAME: Final = b"netsuite"
 """What this software calls itself in Cache-Status and Proxy-Status."""
@@ -33,9 +33,13 @@ def _quoted(text: str) -> bytes:
     return serialise_item(Item(printable(text)))
 
 
-def hit_field(stored: StoredResponse, now: float, detail: bytes = b"") -> Field:
+HIT: Final = NAME + b"; hit; ttl="
+"""What a hit says before its seconds."""
+
+
+def hit_field(ttl: float, detail: bytes = b"") -> Field:
     """The request was satisfied from the store; ``detail`` is a token that says more."""
-    told = b"%b; hit; ttl=%d" % (NAME, stored.lifetime.seconds - int(stored.age(now)))
+    told = b"%b%d" % (HIT, ttl)
     return (b"cache-status", told + b"; detail=" + detail if detail else told)
 
 

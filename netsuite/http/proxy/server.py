@@ -247,7 +247,7 @@ class ProxyServer:
                 self.validations += 1
                 now = self._seconds()
                 stored = flight.response
-                left = stored.lifetime.seconds - stored.age(now)
+                left = stored.lifetime.seconds - int(stored.age(now))
                 mark = forward_field(decision.forward, 304, ttl=left, stored=stored.alive)
                 marks = [(b"age", b"%d" % stored.age(now)), mark]
                 made = self._made(request, asked, stored, now, marks)
@@ -288,9 +288,9 @@ class ProxyServer:
         now = self._seconds()
         own = collapsed is not True
         self.misses += own
-        left = arrived.lifetime.seconds - arrived.age - (now - arrived.response_time)
-        mark = forward_field(decision.forward, arrived.status, ttl=left, stored=flight.keeping, collapsed=collapsed)
         seen = StoredResponse(arrived, InMemory(b""), ())
+        left = arrived.lifetime.seconds - int(seen.age(now))
+        mark = forward_field(decision.forward, arrived.status, ttl=left, stored=flight.keeping, collapsed=collapsed)
         # who joined gets what a cache may share, which leaves out the fields that private and no-cache name
         headers = [*(arrived.lines if own else seen.fields), mark]
         reader = flight.reader()
@@ -320,7 +320,8 @@ class ProxyServer:
         """What is for this client alone, as it comes."""
         arrived: Arrival = flight.response
         self.passes += 1
-        mark = forward_field(decision.forward, arrived.status, collapsed=collapsed, detail=arrived.unstored)
+        why = "" if decision.forward == "method" else arrived.unstored
+        mark = forward_field(decision.forward, arrived.status, collapsed=collapsed, detail=why)
         return self._finished(request, adapter, arrived.status, [*arrived.lines, mark], flight.body)
 
     def _without_origin(

@@ -254,7 +254,7 @@ class Faults(ProxyCase):
         await self.origin.stop()
         answer = await self.ask("/down")
         self.assertEqual(answer.status, 502)
-        self.assertIn("destination_unavailable", answer.header("proxy-status"))
+        self.assertIn("connection_refused", answer.header("proxy-status"))
 
     async def test_stale_when_the_origin_goes_down(self):
         self.script = lambda side, head, body: side.say(reply(b"old", "Cache-Control: max-age=1", "Age: 5"))

@@ -10,6 +10,7 @@ from netsuite.http.cache.content import InMemory
 from netsuite.http.cache.decision import Action, Failure, may_serve_stale
 from netsuite.http.cache.store import Store
 from netsuite.http.cache.stored import Request, Response
+from netsuite.http.proxy.hops import end_to_end
 from netsuite.sansio.dates import format_date
 
 START = 1_800_000_000.0
@@ -20,7 +21,12 @@ Fields = Sequence[tuple[str, str]]
 
 
 class Seen:
-    """What came back: the answer, how it came about (``hit``, ``stale``, ``validated`` ...), and what was asked."""
+    """What came back: the answer, how it came about (``hit``, ``stale``, ``validated`` ...), and what was asked.
+
+    ``interim`` is None: a cache without a network has no interim responses.
+    """
+
+    interim = None
 
     def __init__(self, how, status, headers, body, upstream):
         self.how, self.status, self.headers, self.body, self.upstream = how, status, headers, body, upstream
@@ -36,7 +42,10 @@ class Seen:
 
 
 class Scenario:
-    """One cache; ``origin`` is the next answer: (status, fields, body), a function of the request's fields, or DOWN."""
+    """One cache of a reverse proxy.
+
+    ``origin`` is the next answer: (status, fields, body), a function of the request's fields, or DOWN.
+    """
 
     def __init__(self, budget=1 << 20, object_limit=1 << 18):
         self.now = START
@@ -84,8 +93,8 @@ class Scenario:
             if got is DOWN:
                 return Seen("502", 504 if decision.stored else 502, [], b"", upstream)
         status, lines, body = got
-        lines = [(n.lower().encode(), v.encode("latin-1")) for n, v in lines]
-        response = Response(status, lines, asked_at, self.now)
+        lines = end_to_end([(n.lower().encode(), v.encode("latin-1")) for n, v in lines])
+        response = Response(status, lines, asked_at, self.now, (b"cdn-cache-control",))
         if status == 304 and conditions:
             fresh = self.cache.validated(key, request, decision.stored, response, generation)
             if fresh is not None:
@@ -100,6 +109,7 @@ class Scenario:
                 how = "fetched, stored"
         else:
             how = "fetched"
+            self.cache.superseded(request, decision.stored, response)
         return Seen(how, status, [(n.decode(), v.decode("latin-1")) for n, v in lines], body, upstream)
 
     def _stored(self, how, request, stored, upstream):
