@@ -118,7 +118,7 @@ class ProxySettings(Table):
         "requests; `s3-fifo` answers most bytes. `netsuite cache stats` tells what each would answer.",
     )
     shadow_sample: NonNegativeInt = Field(
-        16,
+        64,
         description="Of how many targets one is looked at to tell what other policies and sizes of the cache would "
         "have answered; 0 is none.",
     )
