@@ -104,7 +104,7 @@ class StoredResponse:
     """One stored response: never changed once made, a 304 makes a new one around the same content.
 
     ``alive`` turns false when it is evicted, replaced or invalidated; whoever kept it must not use it any more.
-    ``heads`` are the requests that the hot path answers from it.
+    ``heads`` are the requests that the hot path answers from it. ``filed`` is its name in the tier below, if any.
     """
 
     __slots__ = (
@@ -114,6 +114,7 @@ class StoredResponse:
         "date",
         "etag",
         "fields",
+        "filed",
         "heads",
         "initial_age",
         "key",
@@ -130,6 +131,7 @@ class StoredResponse:
     def __init__(self, response: Response, content: Content, selection: tuple[bytes | None, ...]) -> None:
         self.alive = True
         self.key = b""
+        self.filed = b""
         self.heads: set[bytes] = set()
         self.status = response.status
         self.content = content
