@@ -39,11 +39,11 @@ class Checkpoint(NamedTuple):
     standing: Sequence[Mark]
     open: int
     rows: bytes
-    index: tuple[bytes, bytes]
+    dump: tuple[bytes, bytes]
 
     def encoded(self) -> bytes:
         """The file's bytes."""
-        lengths, rows = self.index
+        lengths, rows = self.dump
         facts = {
             "sequence": self.sequence,
             "segments": self.segments,
@@ -78,4 +78,4 @@ class Checkpoint(NamedTuple):
 
     def loaded(self) -> Index:
         """The index."""
-        return Index.load(*self.index)
+        return Index.load(*self.dump)

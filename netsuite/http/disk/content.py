@@ -80,9 +80,7 @@ class OnDisk:
         start = self.offset + number * PIECE
         stop = min(start + PIECE, self.offset + self.size)
         # the segment goes along, so that its file stays open until the thread is done
-        return self._threads.run(_read, self.segment, start, stop).addCallback(
-            lambda data: self._checked(number, data)
-        )
+        return self._threads.run(_read, self.segment, start, stop).addCallback(lambda data: self._checked(number, data))
 
     def _checked(self, number: int, data: bytes) -> bytes:
         if len(data) != min(PIECE, self.size - number * PIECE):

@@ -31,9 +31,7 @@ _AT_ONCE: Final = 4 << 20
 class Eviction:
     """Evicts until there is room; ``done`` is called once at the end."""
 
-    def __init__(
-        self, log: Log, threads: Threads, call_later: Callable[..., Any], done: Callable[[], object]
-    ) -> None:
+    def __init__(self, log: Log, threads: Threads, call_later: Callable[..., Any], done: Callable[[], object]) -> None:
         self._log = log
         self._threads = threads
         self._call_later = call_later
@@ -46,13 +44,16 @@ class Eviction:
 
     def _begin(self) -> None:
         if self._job is None:
-            self._job = run(self._work(), lambda _: self._done(), self._fell)
+            self._job = run(self._work(), self._over, self._fell)
 
     def stop(self) -> None:
         """Give it up; what is done stays done."""
         job, self._job = self._job, self
         if job is not None:
             job.cancel()
+
+    def _over(self, _: object) -> None:
+        self._done()
 
     def _fell(self, problem: BaseException) -> None:
         if not isinstance(problem, CancelledError):
@@ -95,7 +96,7 @@ class Eviction:
             size = 0
             for name, place in footer[at : at + _SLICE]:
                 row = log.index.get(name)
-                if row is None or Place.unpacked(row.place).segment != segment.number and not row.uses:
+                if row is None or (Place.unpacked(row.place).segment != segment.number and not row.uses):
                     continue
                 length = Place.unpacked(place).length
                 if row.uses and allowance >= length and size + length <= _AT_ONCE:

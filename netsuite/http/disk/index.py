@@ -74,8 +74,9 @@ class Place(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One stored response: its name, its packed place, how often it was used lately (3 at most), and whether its body
-    was found to be whole since the start.
+    """One stored response: its name and packed place, and what is known of it.
+
+    ``uses`` are those of late, 3 at most; ``verified`` says that its body was found to be whole since the start.
     """
 
     name: bytes

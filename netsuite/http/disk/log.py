@@ -76,8 +76,8 @@ class Entry:
 class Log:
     """Segments, the queue before them, and the index of what is in them.
 
-    ``written`` is told of each record that is there, ``wanted`` that room is. ``segments`` are in the order in which they
-    will be evicted. ``drops`` counts what was not admitted, ``writes`` and ``written_bytes`` what was written;
+    ``written`` is told of each record that is there, ``wanted`` that room is. ``segments`` are in the order in which
+    they will be evicted. ``drops`` counts what was not admitted, ``writes`` and ``written_bytes`` what was written;
     ``problem`` says why nothing is written at present.
     """
 
@@ -171,7 +171,9 @@ class Log:
     def cancel_target(self, target: bytes) -> bool:
         """The same for all variants of a target."""
         names = [name for name in self._pending if name.startswith(target)]
-        return any([self.cancel(name) for name in names])
+        for name in names:
+            self.cancel(name)
+        return bool(names)
 
     def settled(self) -> Deferred[None]:
         """Fires when nothing waits to be written."""
@@ -220,8 +222,10 @@ class Log:
             run.append(entry)
             segment.end += entry.size
             segment.oldest = min(segment.oldest, entry.head.sequence)
+            segment.rows += FOOTER_ROW.pack(entry.head.name, self._place(entry, segment))
         if not batch:
-            return self._rest()
+            self._rest()
+            return
         self._writing = True
         if self.crowded:
             self.wanted()
@@ -258,6 +262,16 @@ class Log:
         self.last_number += 1
         return Segment(self.folder.path, self.last_number, name=b"?")
 
+    @staticmethod
+    def _place(entry: Entry, segment: Segment) -> int:
+        length = entry.head.length + (0 if segment.own else len(entry.body))
+        return Place(segment.number, entry.offset, length).packed()
+
+    def adopt(self, segment: Segment) -> None:
+        """A spooled body is complete; it counts from now on, and is found once it is referred to."""
+        self.segments[segment.number] = segment
+        self.used += segment.size
+
     def _done(self, _: object, batch: list[Entry]) -> None:
         for entry in batch:
             segment = entry.segment
@@ -266,10 +280,7 @@ class Log:
             self.written_bytes += entry.size
             self._since_checkpoint += entry.size
             head = entry.head
-            length = head.length + (0 if head.segment or segment.own else head.size)
-            place = Place(segment.number, entry.offset, length).packed()
-            if not segment.own:
-                segment.rows += FOOTER_ROW.pack(head.name, place)
+            place = self._place(entry, segment)
             if self._pending.get(head.name) is entry:
                 del self._pending[head.name]
             if entry.unless is not None:
@@ -330,7 +341,7 @@ class Log:
         self._not_before = self._seconds() + _PAUSE
         if not self.problem:
             self._log.error(
-                "the cache goes on in memory, for its disk fails: {why}; see to {folder}, or set another with proxy.disk",
+                "the cache goes on in memory, for its disk fails: {why}; see to {folder}, or change proxy.disk",
                 why=why,
                 folder=str(self.folder.path),
             )

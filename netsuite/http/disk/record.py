@@ -80,20 +80,22 @@ class Head(NamedTuple):
     def encoded(self) -> bytes:
         """The head as it is written."""
         one = self.size <= PIECE
-        rest = b"".join((
-            _MORE.pack(
-                self.request_time,
-                self.response_time,
-                self.initial_age,
-                len(self.key),
-                len(self.lines),
-                len(self.selection),
-            ),
-            self.key,
-            self.lines,
-            self.selection,
-            b"" if one else b"".join(map(_PART.pack, self.checks)),
-        ))
+        rest = b"".join(
+            (
+                _MORE.pack(
+                    self.request_time,
+                    self.response_time,
+                    self.initial_age,
+                    len(self.key),
+                    len(self.lines),
+                    len(self.selection),
+                ),
+                self.key,
+                self.lines,
+                self.selection,
+                b"" if one else b"".join(map(_PART.pack, self.checks)),
+            )
+        )
         fixed = _HEAD.pack(
             _MAGIC,
             0,
@@ -138,9 +140,7 @@ def head_of(key: bytes, stored: StoredResponse, name: bytes, sequence: int) -> H
         stored.response_time,
         stored.initial_age,
         b"\r\n".join([prefixes[field] + value for field, value in stored.fields]),
-        b"".join(
-            _PART.pack(_NONE) if part is None else _PART.pack(len(part)) + part for part in stored.selection
-        ),
+        b"".join(_PART.pack(_NONE) if part is None else _PART.pack(len(part)) + part for part in stored.selection),
         stored.content.size,
         0,
         0,

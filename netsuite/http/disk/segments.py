@@ -35,7 +35,7 @@ _BUFFERS: Final = 512
 _SCAN: Final = 4 << 20
 
 
-def write_all(descriptor: int, buffers: Sequence[bytes], offset: int) -> None:
+def write_all(descriptor: int, buffers: Sequence[bytes | memoryview], offset: int) -> None:
     """Write buffers one after the other; raises OSError unless all of it was taken."""
     for at in range(0, len(buffers), _BUFFERS):
         some = buffers[at : at + _BUFFERS]

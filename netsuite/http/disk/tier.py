@@ -121,6 +121,7 @@ class DiskTier:
         head = head_of(key, stored, name, self.log.next_sequence())
         kept = False
         if isinstance(content, OnDisk):
+            content.broken = lambda why: self._broken(name, why)
             kept = self.log.refer(head._replace(checks=content.checks), content, stored)
         elif isinstance(content, Held) and content.size >= _REFER_FROM and content.segment.number in self.log.segments:
             kept = self.log.refer(head._replace(checks=content.checks), content, stored)
@@ -227,7 +228,7 @@ class DiskTier:
                 self.index.verify(row.name)
         else:
             content = OnDisk(
-                self.readers, segment, head.offset, head.size, head.checks, lambda why: self._unusable(row, why)
+                self.readers, segment, head.offset, head.size, head.checks, lambda why: self._broken(row.name, why)
             )
         stored = head.stored(content)
         for mark in self.log.standing:
@@ -251,6 +252,12 @@ class DiskTier:
             self.log.trouble(verdict.removeprefix("unreadable: "))
         elif verdict != "gone":
             self.damaged += 1
+
+    def _broken(self, name: bytes, why: str) -> None:
+        """A body turned out to be damaged while it was sent: nobody else shall get it."""
+        row = self.index.get(name)
+        if row is not None:
+            self._unusable(row, why)
 
     # -- writing
 

@@ -9,6 +9,7 @@ Implements: RFC 9110 sections 7.6, 9.3.6 and 15.2; RFC 9111 sections 3, 4 and 5.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from html import escape
 from typing import Any, Final
 
@@ -26,6 +27,7 @@ from netsuite.http.cache.hits import StoredAnswer, hit_marks, is_plain
 from netsuite.http.cache.store import Key, Store
 from netsuite.http.cache.stored import Field, StoredResponse
 from netsuite.http.cache.stored import Request as Asked
+from netsuite.http.disk.cabinet import Cabinet
 from netsuite.http.hotpath import HotPath, Prepared, teachable
 from netsuite.http.proxy.fetching import Fetches, Resolve
 from netsuite.http.proxy.flight import Flight, Landing
@@ -56,7 +58,7 @@ class ProxyServer:
     """A forward proxy, or with ``settings.origin`` a reverse one; ``resolve`` finds addresses of hosts.
 
     ``pseudonym`` is its name in Via: another proxy must not have the same. ``guarded`` refuses internal
-    targets; ``on_network`` says that others than this machine may reach it.
+    targets; ``on_network`` says that others than this machine may reach it. ``disk`` is what lies below memory, if any.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class ProxyServer:
         on_network: bool,
         rule: Rule | None = None,
         concurrency: ConcurrencyLimit | None = None,
+        disk: Cabinet | None = None,
     ) -> None:
         self._settings = settings
         self._seconds = commons.clock.seconds
@@ -82,8 +85,17 @@ class ProxyServer:
         )
         self.cache = Cache(Store(settings.cache_bytes, settings.object_limit))
         self.cache.store.on_end = self._ended
+        if disk is not None:
+            self.cache.store.lower = disk.tier
         self.fetches = Fetches(
-            settings, commons, self.cache, resolve, pseudonym=pseudonym, guarded=guarded, broke=self._broke
+            settings,
+            commons,
+            self.cache,
+            resolve,
+            pseudonym=pseudonym,
+            guarded=guarded,
+            broke=self._broke,
+            spool=disk.spool if disk is not None else None,
         )
         self.client = self.fetches.client
         self._record = commons.journal.kind("proxy", LOGGED, combined)
@@ -126,6 +138,26 @@ class ProxyServer:
                 return self._refusal(request, adapter, 405, "This proxy does not show what was sent to it.")
             return self._finished(request, adapter, 200, [(b"allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS")], b"")
         asked = Asked(request.method, request.headers)
+        waiting = self.cache.store.prepare(target.key)
+        if waiting is not None:
+            return self._prepared(waiting, request, body, adapter, target, asked)
+        return self._decided(request, body, adapter, target, asked)
+
+    async def _prepared(
+        self,
+        waiting: Awaitable[object],
+        request: Request,
+        body: Body,
+        adapter: StreamAdapter,
+        target: Target,
+        asked: Asked,
+    ) -> Response:
+        """The same, once what lies on disk has been read."""
+        await waiting
+        answer = self._decided(request, body, adapter, target, asked)
+        return answer if isinstance(answer, Response) else await answer
+
+    def _decided(self, request: Request, body: Body, adapter: StreamAdapter, target: Target, asked: Asked) -> Any:
         now = self._seconds()
         # a body is not part of the key, so what depends on one is not stored
         decision = _WITH_BODY if _is_fat(request) else self.cache.decide(target.key, asked, now)

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from netsuite.common.commons import Commons
 from netsuite.common.listen import StreamListener
 from netsuite.common.service import NetsuiteService
+from netsuite.http.disk.cabinet import Cabinet
 from netsuite.http.proxy.server import ProxyServer
 from netsuite.http.proxy.settings import ProxySettings
 from netsuite.interfaces import Address, Health, INameResolver, IOffers, LookupFailed
@@ -26,6 +27,11 @@ class ProxyService(NetsuiteService):
         self._resolver: INameResolver | None = None
         on_network = commons.access.guards_private(settings.listen)
         guarded = on_network if settings.internal_targets is None else not settings.internal_targets
+        self.disk = (
+            Cabinet(commons, settings.disk, settings.disk_bytes, settings.disk_object_limit)
+            if settings.disk_bytes
+            else None
+        )
         self.server = ProxyServer(
             settings,
             commons,
@@ -35,6 +41,7 @@ class ProxyService(NetsuiteService):
             on_network=on_network,
             rule=commons.access.rule(settings.allow),
             concurrency=commons.access.concurrency(settings.connections, settings.connections_per_address),
+            disk=self.disk,
         )
         self._listeners = [
             StreamListener(text, self.server.factory, commons, "proxy.listen") for text in settings.listen
@@ -46,7 +53,9 @@ class ProxyService(NetsuiteService):
         self._resolver = offers.find(INameResolver)
 
     def open(self) -> None:
-        """Bind and listen on all addresses."""
+        """Find what is on disk; bind and listen on all addresses."""
+        if self.disk is not None:
+            self.disk.open()
         for listener in self._listeners:
             listener.open()
 
@@ -57,10 +66,10 @@ class ProxyService(NetsuiteService):
             listener.accept()
 
     def stopService(self) -> Deferred[None] | None:
-        """Close what is open to origins."""
+        """Close what is open to origins, and the disk."""
         super().stopService()
         self.server.client.close()
-        return None
+        return Deferred.fromCoroutine(self.disk.close()) if self.disk is not None else None
 
     def addresses(self) -> Sequence[Address]:
         """Where it listens, each with a line to try."""
@@ -73,7 +82,10 @@ class ProxyService(NetsuiteService):
         """Well while it runs and can find its origins."""
         if not self.running:
             return Health(False, "not running")
-        return Health(True) if self._resolver is not None else Health(False, "there is no resolver")
+        if self._resolver is None:
+            return Health(False, "there is no resolver")
+        problem = self.disk.problem if self.disk is not None else ""
+        return Health(True, f"the cache is in memory only, for its disk fails: {problem}" if problem else "")
 
     def figures(self) -> Sequence[tuple[str, float]]:
         """What was asked, and how much of it the store answered."""
@@ -90,6 +102,7 @@ class ProxyService(NetsuiteService):
             ("stored responses", len(server.cache.store)),
             ("stored bytes", server.cache.store.size),
             ("connections", len(server.factory.adapters)),
+            *(self.disk.figures() if self.disk is not None else ()),
         )
 
     def drain(self, deadline: float) -> Awaitable[None]:
@@ -134,6 +147,8 @@ class ProxyService(NetsuiteService):
         add("netsuite_proxy_stored", "Stored responses.", "gauge", lambda: len(store))
         add("netsuite_proxy_stored_bytes", "Bytes of stored responses.", "gauge", lambda: store.size)
         add("netsuite_proxy_evictions", "Responses forgotten for want of room.", "counter", lambda: store.evictions)
+        if self.disk is not None:
+            self.disk.measure(self.commons.metrics)
         factory = server.factory
         add("netsuite_proxy_connections", "Open connections of clients.", "gauge", lambda: len(factory.adapters))
         add(
