@@ -53,7 +53,7 @@ class Checkpoint(NamedTuple):
         }
         text = json.dumps(facts).encode()
         body = b"".join((text, self.rows, lengths, rows))
-        return _FRAME.pack(_MAGIC, crc32(body), len(text)) + body
+        return _FRAME.pack(_MAGIC, crc32(body, len(text)), len(text)) + body
 
     @classmethod
     def decoded(cls, data: bytes) -> Checkpoint | None:
@@ -62,7 +62,7 @@ class Checkpoint(NamedTuple):
             return None
         magic, check, length = _FRAME.unpack_from(data)
         body = memoryview(data)[_FRAME.size :]
-        if magic != _MAGIC or crc32(body) != check:
+        if magic != _MAGIC or crc32(body, length) != check:
             return None
         facts = json.loads(bytes(body[:length]))
         first, second, third = facts["sizes"]

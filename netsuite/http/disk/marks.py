@@ -44,8 +44,8 @@ class MarkLog:
     def _numbers(self) -> list[int]:
         return sorted(int(path.stem) for path in self._folder.glob("*.marks") if path.stem.isdigit())
 
-    def read(self) -> list[Mark]:
-        """All marks that are there; what a crash left unfinished at the end of a file is passed over."""
+    def read(self) -> list[Mark] | None:
+        """All marks that are there; None if a file is not whole, so that one may be missing."""
         found = []
         for number in self._numbers():
             data = self._path(number).read_bytes()
@@ -54,9 +54,11 @@ class MarkLog:
                 check, sequence, kind, length = _MARK.unpack_from(data, at)
                 stop = at + _MARK.size + length
                 if stop > len(data) or crc32(data[at + 4 : stop]) != check:
-                    break
+                    return None
                 found.append(Mark(sequence, kind, data[at + _MARK.size : stop]))
                 at = stop
+            if at != len(data):
+                return None
         return found
 
     def begin(self) -> int:

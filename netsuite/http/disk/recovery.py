@@ -20,14 +20,15 @@ Later = list[tuple[Head, Place]]
 def recover(log: Log) -> None:
     """Fill a log from its folder, which is made if it is not there; raises StartError.
 
-    Where no checkpoint is whole, what is in the folder is removed.
+    Where the checkpoint or the marks are not whole, what is in the folder is removed.
     """
     folder: DataDirectory = log.folder
     path = folder.folder()
     data = folder.read(CHECKPOINT)
     known = Checkpoint.decoded(data) if data is not None else None
     log.marks = MarkLog(path)
-    if known is None:
+    found = log.marks.read()
+    if known is None or found is None:
         for stray in (*path.glob("*.seg"), *path.glob("*.marks")):
             stray.unlink()
         log.marks = MarkLog(path)
@@ -37,7 +38,7 @@ def recover(log: Log) -> None:
     log.sequence = known.sequence
     log.index = known.loaded()
     later = _segments(log, known)
-    marks = [mark for mark in log.marks.read() if mark.sequence > known.sequence]
+    marks = [mark for mark in found if mark.sequence > known.sequence]
     log.standing = [*known.standing, *(mark for mark in marks if mark.kind not in (TARGET, VARIANT))]
     _replay(log, later, marks)
     if log.active is not None:

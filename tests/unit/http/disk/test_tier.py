@@ -144,3 +144,53 @@ def test_a_million_rows_take_little_memory_each(cabinet):
     assert len(again) == 50_000
     assert all(again.remove(target_of(b"%d" % n) + b"..") for n in range(50_000))
     assert len(again) == 0
+
+
+class TestFailingDisks:
+    """Whatever the disk does, answers are right, and the operator is told once."""
+
+    @pytest.fixture
+    def full(self, cabinet, monkeypatch):
+        from netsuite.http.disk import segments
+
+        def refuse(*_):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(segments.os, "pwritev", refuse)
+        return monkeypatch
+
+    def test_a_full_disk_leaves_the_memory_cache(self, cabinet, full):
+        for n in range(20):
+            assert cabinet.put(b"http://a.test/%d" % n, b"body")
+            assert cabinet.bodies(b"http://a.test/%d" % n) == [b"body"]
+        assert "No space left" in cabinet.log.problem
+        assert len(cabinet.log.index) == 0
+        assert cabinet.log.drops == 20
+
+    def test_it_works_again_once_there_is_room(self, cabinet, full):
+        cabinet.put(KEY, b"lost")
+        full.undo()
+        cabinet.put(KEY, b"too early")
+        cabinet.clock.advance(31)
+        cabinet.put(KEY, b"kept")
+        assert cabinet.log.problem == ""
+        cabinet.crash()
+        assert cabinet.bodies(KEY) == [b"kept"]
+
+    def test_a_purge_holds_even_where_it_cannot_be_written(self, cabinet, monkeypatch):
+        cabinet.put(KEY, b"body")
+        cabinet.log.checkpoint()
+        monkeypatch.setattr(cabinet.log.marks, "_descriptor", -1)
+        cabinet.store.purge(KEY)
+        assert cabinet.log.problem
+        cabinet.crash()
+        assert cabinet.bodies(KEY) == []
+
+    def test_a_file_that_vanished_is_a_miss(self, cabinet):
+        cabinet.put(KEY, b"body")
+        cabinet.stop()
+        for path in cabinet.folder.glob("*.seg"):
+            path.unlink()
+        cabinet.crash()
+        assert cabinet.bodies(KEY) == []
+        assert len(cabinet.log.index) == 0
