@@ -25,7 +25,7 @@ from netsuite.http.cache.stored import Field, Response, StoredResponse
 from netsuite.http.disk.index import UNIT
 from netsuite.http.wire.lines import prefixes
 
-__all__ = ["FIXED", "PIECE", "Head", "aligned", "checks_of", "head_of", "read_head"]
+__all__ = ["FIXED", "PIECE", "Head", "aligned", "checks_of", "head_of", "quick_head", "read_head"]
 
 PIECE: Final = 256 * 1024
 """Bytes of a body that have a checksum of their own."""
@@ -130,6 +130,9 @@ class Head(NamedTuple):
 
 def head_of(key: bytes, stored: StoredResponse, name: bytes, sequence: int) -> Head:
     """The head of a stored response, its body taken to follow it; ``checks`` are still to be filled in."""
+    lines = [prefixes[field] + value for field, value in stored.fields if field != b"content-length"]
+    if stored.status != 204:
+        lines.append(b"Content-Length: %d" % stored.content.size)
     return Head(
         sequence,
         name,
@@ -139,7 +142,7 @@ def head_of(key: bytes, stored: StoredResponse, name: bytes, sequence: int) -> H
         stored.request_time,
         stored.response_time,
         stored.initial_age,
-        b"\r\n".join([prefixes[field] + value for field, value in stored.fields]),
+        b"\r\n".join(lines),
         b"".join(_PART.pack(_NONE) if part is None else _PART.pack(len(part)) + part for part in stored.selection),
         stored.content.size,
         0,
@@ -180,6 +183,23 @@ def read_head(data: bytes | memoryview) -> Head | None:
         offset,
         checks,
     )
+
+
+def quick_head(data: memoryview, name: bytes, key: bytes) -> tuple[int, float, float, bytes, int, int] | None:
+    """Of a record that was checked before, with its body behind it: what an answer needs; None if it is not plain.
+
+    The status, when it becomes stale, the moment when its age was 0, its lines, and where its body begins and how
+    long it is.
+    """
+    if len(data) < FIXED + _MORE.size:
+        return None
+    magic, _, _, found, rest, _, size, _, segment, status, _, until = _HEAD.unpack_from(data)
+    _, answered, age, length, lines, selection = _MORE.unpack_from(data, FIXED)
+    at = FIXED + _MORE.size
+    if magic != _MAGIC or found != name or segment or selection or data[at : at + length] != key:
+        return None
+    at += length
+    return status, until, answered - age, bytes(data[at : at + lines]), FIXED + rest, size
 
 
 def _selection(data: bytes) -> tuple[bytes | None, ...]:

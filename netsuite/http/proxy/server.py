@@ -28,6 +28,7 @@ from netsuite.http.cache.store import Key, Store
 from netsuite.http.cache.stored import Field, StoredResponse
 from netsuite.http.cache.stored import Request as Asked
 from netsuite.http.disk.cabinet import Cabinet
+from netsuite.http.disk.hits import DiskHits
 from netsuite.http.hotpath import HotPath, Prepared, teachable
 from netsuite.http.proxy.fetching import Fetches, Resolve
 from netsuite.http.proxy.flight import Flight, Landing
@@ -100,6 +101,10 @@ class ProxyServer:
         self.client = self.fetches.client
         self._record = commons.journal.kind("proxy", LOGGED, combined)
         self.hot = HotPath(self._seconds, settings.cache_bytes // 4, self._hot_answered)
+        # a forward proxy's clients name another origin in each target, which is a matter for the rules of access
+        self.disk_hits = (
+            DiskHits(disk.tier, self._seconds, self._record) if disk is not None and self._reverse is not None else None
+        )
         limits = Http1Limits(idle_time=settings.idle_time, tunnel_time=settings.tunnel_time)
         versions = Versions(self._seconds, limits, self.hot)
         self.factory = StreamFactory(
@@ -107,7 +112,7 @@ class ProxyServer:
             "proxy",
             versions.http1,
             self._answer,
-            shortcut=self.hot.shortcut,
+            shortcut=self.hot.shortcut if self.disk_hits is None else self._shortcut,
             rule=rule,
             concurrency=concurrency,
             alpn=versions.alpn,
@@ -191,7 +196,10 @@ class ProxyServer:
             and len(stored.heads) < _HEADS_AT_MOST
         ):
             hot = StoredAnswer(stored, stored.content.body, self.cache.store.use)
-            stored.heads.add(self.hot.teach(request, hot, adapter.channel, said(request)))
+            note = said(request)
+            stored.heads.add(self.hot.teach(request, hot, adapter.channel, note))
+            if self.disk_hits is not None:
+                self.disk_hits.teach(request, adapter.channel, note)
         return self._finished(request, adapter, made.status, made.headers, made.source or made.body)
 
     async def _fetched(
@@ -350,6 +358,16 @@ class ProxyServer:
 
     def _hot_answered(self, note: tuple[str, str, str], prepared: Prepared, channel: Channel) -> None:
         self._record(channel.peer[0], note[0], prepared.status, prepared.size, note[1], note[2])
+
+    def _shortcut(self, data: bytes, channel: Channel) -> bytes | tuple[bytes, ...] | None:
+        assert self.disk_hits is not None
+        found = self.hot.shortcut(data, channel)
+        return self.disk_hits.shortcut(data, channel) if found is None else found
+
+    @property
+    def quick_hits(self) -> int:
+        """Hits that went no long way: from memory, and from disk."""
+        return self.hot.hits + (self.disk_hits.hits if self.disk_hits is not None else 0)
 
     # -- tunnels and addresses
 

@@ -90,8 +90,8 @@ class ProxyService(NetsuiteService):
     def figures(self) -> Sequence[tuple[str, float]]:
         """What was asked, and how much of it the store answered."""
         server = self.server
-        hits = server.hits + server.hot.hits
-        asked = server.requests + server.hot.hits
+        hits = server.hits + server.quick_hits
+        asked = server.requests + server.quick_hits
         return (
             ("requests", asked),
             ("hits", hits),
@@ -131,7 +131,7 @@ class ProxyService(NetsuiteService):
             "Requests, by what became of them.",
             "counter",
             lambda: {
-                ("hit",): server.hits + server.hot.hits,
+                ("hit",): server.hits + server.quick_hits,
                 ("stale",): server.stale_hits,
                 ("miss",): server.misses,
                 ("validated",): server.validations,
