@@ -29,7 +29,8 @@ def main() -> int:
     """Run what is named on the command line."""
     runs = (
         DnsAuth(), DnsSigned(), DnsOptions(), DnsTls(), DnsMillion(), DnsLoad(), DnsCache(), HttpHit(),
-        HttpHit(tls=True), HttpHitDisk(), Idle(), SmtpAccept(), ImapAppend(), ImapFetch(), PeerLoopback(), TrackerUdp(), TrackerHttp(),
+        HttpHit(tls=True), HttpHitDisk(), Idle(), SmtpAccept(), ImapAppend(), ImapFetch(), PeerLoopback(), TrackerUdp(),
+        TrackerHttp(),
     )  # fmt: skip
     known = {run.name: run for run in runs}
     parser = argparse.ArgumentParser(

@@ -1,4 +1,4 @@
-"""``http-hit-disk``: fresh objects from a proxy's cache on disk, beside nginx proxy_cache, whose cache always lies there."""
+"""``http-hit-disk``: fresh objects from a proxy's cache on disk, beside nginx proxy_cache."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class HttpHitDisk(HttpHit):
         self.name = "http-hit-disk"
         self.title = "HTTP cache hits from disk"
         self.notes = (
-            "One worker each; access logs off; nginx as the origin of both. Ours may hold 1 MiB in memory, so that nearly "
-            "every object is read from its segment files; nginx reads each from a file of its own. All files are in the "
-            "kernel's page cache. Varnish keeps nothing on disk and is left out."
+            "One worker each; access logs off; nginx as the origin of both. Ours may hold 1 MiB in memory, so that "
+            "nearly every object is read from its segment files; nginx reads each from its own file. All files are "
+            "in the kernel's page cache. Varnish keeps nothing on disk and is left out."
         )
 
     def contenders(self) -> Sequence[Contender[Objects]]:

@@ -3,8 +3,8 @@
 Requests of one client differ in little but their target. So what follows the target (its version and all its fields) is
 learnt from a request that the proxy answered from its store in the ordinary way, if nothing in it bears on the answer;
 another request with the same bytes there may be answered at once from a record that is whole, fresh, and not selected
-by Vary. Whatever is not plain goes the long way, as does every sixty-fourth of what could be answered here, so
-that what is asked for often comes to lie in memory.
+by Vary. Whatever is not plain goes the long way, as does one in 256 of what could be answered here, so that
+what is asked for often comes to lie in memory.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Callable
 from hashlib import blake2b
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from netsuite.http.cache.cache import target_key
 from netsuite.http.disk.index import Place
@@ -29,7 +29,7 @@ _SHAPES: Final = 4096
 _LONGEST: Final = 256 * 1024
 _PLAIN: Final = re.compile(rb"/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]{0,2000}")
 _NO_WAIT: Final = getattr(os, "RWF_NOWAIT", 0)
-_LONG_WAY: Final = 63
+_LONG_WAY: Final = 255
 _ONE_PIECE: Final = 16 * 1024
 
 
@@ -85,13 +85,14 @@ class DiskHits:
         key = shape.origin + target
         tier = self._tier
         log = tier.log
-        row = log.index.get(blake2b(key, digest_size=8).digest())
-        if row is None or not row.verified or log.standing:
+        name = blake2b(key, digest_size=8).digest()
+        packed, uses, verified = log.index.peek(name)
+        if not verified or log.standing:
             return None
         self._count += 1
         if not self._count & _LONG_WAY:
             return None
-        number, offset, length = Place.unpacked(row.place)
+        number, offset, length = Place.unpacked(packed)
         segment = log.segments.get(number)
         if segment is None or length > _LONGEST:
             return None
@@ -99,7 +100,7 @@ class DiskHits:
             count = os.preadv(segment.descriptor, [self._view[:length]], offset, _NO_WAIT)
         except OSError:
             return None
-        head = quick_head(self._view[:count], row.name, key)
+        head = quick_head(self._buffer, name, key)
         if head is None:
             return None
         status, until, base, lines, start, size = head
@@ -114,12 +115,14 @@ class DiskHits:
             int(until - base + 0.001) - age,
         )
         tier.reads += 1
-        if row.uses < 3:
-            log.index.use(row.name)
+        if uses < 3:
+            log.index.use(name)
         self.hits += 1
         self._record(
             channel.peer[0], f"GET {target.decode('ascii')} HTTP/1.1", status, size, shape.referer, shape.agent
         )
+        body = self._view[start : start + size]
         if size <= _ONE_PIECE:
-            return b"".join((line, self._view[start : start + size]))
-        return line, bytes(self._view[start : start + size])
+            return b"".join((line, body))
+        # it is written, or what the socket does not take is copied, before anything else is read into the buffer
+        return line, cast(bytes, body) if channel.tls is None else bytes(body)

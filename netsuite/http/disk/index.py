@@ -131,6 +131,19 @@ class Index:
         at = _seek(bucket, name)
         return None if at < 0 else _row(bucket, at)
 
+    def peek(self, name: bytes) -> tuple[int, int, bool]:
+        """Packed place (0 if the name is not there), uses and whether it is verified, as cheaply as can be."""
+        number = int.from_bytes(name[:4], "little")
+        at = number & self._mask
+        bucket = self._buckets[number & (self._mask << 1 | 1) if at < self._split else at]
+        at = bucket.find(name)
+        while at % _ROW:
+            if at < 0:
+                return 0, 0, False
+            at = bucket.find(name, at + 1)
+        place, flags = _REST.unpack_from(bucket, at + _NAME)
+        return place, flags & _USES, flags >= _VERIFIED
+
     def put(self, name: bytes, place: int, *, uses: int = 0, verified: bool = False) -> None:
         """Hold a place under a name, in place of what was there."""
         bucket = self._bucket(name)

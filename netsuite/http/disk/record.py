@@ -34,6 +34,8 @@ FIXED: Final = 64
 _MAGIC: Final = b"nsR1"
 _HEAD: Final = Struct("<4sIQ8sIIQQIHHd")
 _MORE: Final = Struct("<dddIII")
+_KEY: Final = FIXED + _MORE.size
+_QUICK: Final = Struct("<4s12x8sI4xQ8xIH2xd8xddIII")
 _PART: Final = Struct("<I")
 _LONGEST_REST: Final = 8 << 20
 _NONE: Final = 0xFFFFFFFF
@@ -185,20 +187,16 @@ def read_head(data: bytes | memoryview) -> Head | None:
     )
 
 
-def quick_head(data: memoryview, name: bytes, key: bytes) -> tuple[int, float, float, bytes, int, int] | None:
-    """Of a record that was checked before, with its body behind it: what an answer needs; None if it is not plain.
+def quick_head(data: bytearray, name: bytes, key: bytes) -> tuple[int, float, float, bytes, int, int] | None:
+    """What an answer needs of a record that was checked before, at the beginning of a buffer; None if it is not plain.
 
-    The status, when it becomes stale, the moment when its age was 0, its lines, and where its body begins and how
+    Its body must follow it. The status, when it becomes stale, the moment when its age was 0, its lines, and where its body begins and how
     long it is.
     """
-    if len(data) < FIXED + _MORE.size:
+    magic, found, rest, size, segment, status, until, answered, age, length, lines, selection = _QUICK.unpack_from(data)
+    if magic != _MAGIC or found != name or segment or selection or length != len(key) or not data.startswith(key, _KEY):
         return None
-    magic, _, _, found, rest, _, size, _, segment, status, _, until = _HEAD.unpack_from(data)
-    _, answered, age, length, lines, selection = _MORE.unpack_from(data, FIXED)
-    at = FIXED + _MORE.size
-    if magic != _MAGIC or found != name or segment or selection or data[at : at + length] != key:
-        return None
-    at += length
+    at = _KEY + length
     return status, until, answered - age, bytes(data[at : at + lines]), FIXED + rest, size
 
 
