@@ -8,6 +8,7 @@ import sys
 
 from benchmarks import report
 from benchmarks.contest import Benchmark, Disagreement, contest
+from benchmarks.disk_proxies import HttpHitDisk
 from benchmarks.hit_ratio import HitRatio
 from benchmarks.idle import Idle
 from benchmarks.load import LoadFailed
@@ -29,7 +30,8 @@ def main() -> int:
     """Run what is named on the command line."""
     runs = (
         DnsAuth(), DnsSigned(), DnsOptions(), DnsTls(), DnsMillion(), DnsLoad(), DnsCache(), HttpHit(),
-        HttpHit(tls=True), HitRatio(), Idle(), SmtpAccept(), ImapAppend(), ImapFetch(), PeerLoopback(), TrackerUdp(),
+        HttpHit(tls=True), HttpHitDisk(), HitRatio(), Idle(), SmtpAccept(), ImapAppend(), ImapFetch(), PeerLoopback(),
+        TrackerUdp(),
         TrackerHttp(),
     )  # fmt: skip
     known = {run.name: run for run in runs}

@@ -9,7 +9,9 @@ Implements: RFC 9111 section 4.4; RFC 9875 section 2.2
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
+from functools import lru_cache
 from typing import Final, NamedTuple, TypeVar
 
 from netsuite.http.cache.tags import EVERY_TAG, origin_of
@@ -25,6 +27,14 @@ _PREFIXES: Final = 256
 _ANY_ORIGIN: Final = b""
 
 
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("latin-1")
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else text.encode("latin-1")
+
+
 class Purge(NamedTuple):
     """One purge: of a target, of all targets with a prefix (all there are, if it is empty), or of tags of an origin.
 
@@ -37,6 +47,19 @@ class Purge(NamedTuple):
     tags: frozenset[bytes] = frozenset()
     origin: bytes | None = None
     soft_at: float | None = None
+
+    def dump(self) -> bytes:
+        """As bytes, for a journal."""
+        tags = sorted(tag.decode("latin-1") for tag in self.tags)
+        return json.dumps([_text(self.key), _text(self.prefix), tags, _text(self.origin), self.soft_at]).encode()
+
+    @classmethod
+    @lru_cache(maxsize=1024)
+    def load(cls, text: bytes) -> Purge:
+        """What was dumped."""
+        key, prefix, tags, origin, soft_at = json.loads(text)
+        named = frozenset(tag.encode("latin-1") for tag in tags)
+        return cls(_bytes(key), _bytes(prefix), named, _bytes(origin), soft_at)
 
     def covers(self, key: bytes, tags: Collection[bytes] | None) -> bool:
         """Whether a response is meant; ``tags`` is None where nobody knows yet what it will have."""

@@ -1,4 +1,4 @@
-"""The memory store: responses by target and variant, within a budget of bytes; what is purged from it, and how.
+"""The store: responses by target and variant, in memory within a budget of bytes, and in a tier below it; its purges.
 
 What is kept and what goes is the choice of a policy, variant by variant. A purge holds from the moment it is asked
 for, for what is stored and for what is being fetched (:mod:`netsuite.http.cache.purges`). A target goes at once with
@@ -10,8 +10,8 @@ purge makes stale instead of forgetting.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from typing import Any, Final, Protocol
 
 from netsuite.http.cache.purges import Purge, PurgeLog
 from netsuite.http.cache.stored import StoredResponse
@@ -19,7 +19,7 @@ from netsuite.http.cache.tags import TagIndex, tags_of
 from netsuite.sansio.budgeted import BudgetedMap
 from netsuite.sansio.s3fifo import S3Fifo
 
-__all__ = ["Key", "Store", "Sweep"]
+__all__ = ["Key", "LowerTier", "Store", "Sweep"]
 
 Key = bytes
 """A target: ``scheme://authority/path?query``, host in lower case, the default port left out."""
@@ -58,6 +58,36 @@ class Sweep:
         return self.purge.covers(stored.key, ()) if self.members is None else stored in self.members
 
 
+class LowerTier(Protocol):
+    """A larger and slower store: it is told of all that is stored, and asked for what memory does not hold."""
+
+    def find(self, key: Key, present: Sequence[StoredResponse]) -> Sequence[StoredResponse]:
+        """The variants of a target that lie there and are not among those present, waited for if need be."""
+
+    def fetch(
+        self, key: Key, present: Sequence[StoredResponse], adopt: Callable[[StoredResponse], object]
+    ) -> Awaitable[object] | None:
+        """Hand over the same; None if nothing has to be waited for."""
+
+    def keep(self, key: Key, stored: StoredResponse) -> None:
+        """Something was stored."""
+
+    def drop(self, stored: StoredResponse) -> None:
+        """One variant must not be used any more."""
+
+    def purge(self, key: Key) -> int:
+        """A whole target must not, now and after a crash; how many variants lay there."""
+
+    def purged(self, purge: Purge) -> None:
+        """What a purge covers, of what is there now, must not, or is stale; now and after a crash."""
+
+    def use(self, stored: StoredResponse) -> None:
+        """Something was used."""
+
+    def clear(self) -> None:
+        """Nothing must be used any more."""
+
+
 class Store:
     """Stored responses.
 
@@ -65,6 +95,7 @@ class Store:
     what to forget. ``purges`` and ``stores`` count. ``on_purge`` may be set to be told of every purge, ``on_sweep`` of
     one that goes on in slices, ``on_end`` of every response whose use has ended, ``on_use`` of uses (a new response's
     first included), and ``before_put`` to bring in uses that were counted elsewhere before anything is evicted.
+    ``lower`` may be set to a tier below; how many responses of a prefix or a tag lie only there, no purge tells.
     """
 
     def __init__(
@@ -79,6 +110,7 @@ class Store:
         self.on_sweep: Callable[[], object] = lambda: None
         self.on_end: Callable[[StoredResponse], object] = lambda stored: None
         self.on_use: Callable[[StoredResponse, int], object] | None = None
+        self.lower: LowerTier | None = None
         self.before_put: Callable[[], object] = lambda: None
         self.purges = 0
         self.stores = 0
@@ -113,13 +145,29 @@ class Store:
         return list(self._targets)
 
     def lookup(self, key: Key) -> Sequence[StoredResponse]:
-        """All variants of a target."""
-        variants = self._targets.get(key, ())
-        return self._swept(key) if self._sweeps and variants else variants
+        """All variants of a target; see :meth:`prepare`."""
+        variants: Sequence[StoredResponse] = self._held(key)
+        if self.lower is not None:
+            found = self.lower.find(key, variants)
+            if found:
+                # those for which memory has no room are used once
+                variants = [*variants, *found]
+                for stored in found:
+                    self._adopt(stored)
+                variants = [each for each in variants if each.alive]
+        return variants
+
+    def prepare(self, key: Key) -> Awaitable[object] | None:
+        """Bring what lies below to where :meth:`lookup` finds it at once; None if nothing has to be waited for."""
+        if self.lower is None:
+            return None
+        return self.lower.fetch(key, self._held(key), self._adopt)
 
     def use(self, stored: StoredResponse, times: int = 1) -> None:
         """Count uses, for the eviction."""
         self._entries.touch(_variant(stored.key, stored), times)
+        if self.lower is not None:
+            self.lower.use(stored)
         if self.on_use is not None:
             self.on_use(stored, times)
 
@@ -137,28 +185,27 @@ class Store:
             return False
         if stored.content.cost > self.object_limit:
             return False
-        self.before_put()
-        fields = sum(len(name) + len(value) + 2 for name, value in stored.fields)
-        size = _COST_OF_ONE + len(key) + stored.content.cost + fields + self._tags.cost(stored.tags)
-        variants = self._targets.get(key)
-        if variants is not None:
+        variants = self.lookup(key)
+        replaced: StoredResponse | None = None
+        if variants:
             if variants[-1].vary != stored.vary:
                 # the origin changed what selects: older variants would be found by rules that hold no more
                 self._drop(key, [each for each in variants if each.vary != stored.vary])
-            replaced = next((each for each in variants if each.selection == stored.selection), None)
+            like = (each for each in variants if each.selection == stored.selection and each.vary == stored.vary)
+            replaced = next(like, None)
             if replaced is not None:
                 # its place in the queues stays, with the uses that it has earned
                 self._ended(key, replaced)
             else:
                 self._drop(key, variants[: max(0, len(variants) - _VARIANTS_AT_MOST + 1)])
-        if not self._entries.put(_variant(key, stored), stored, size):
-            return False
         stored.key = key
-        stored.cost = size
-        stored.survived = self._log.number
-        self._targets[key] = (*self._targets.get(key, ()), stored)
-        self._tags.add(stored)
+        if not self._enter(stored):
+            if replaced is not None and self.lower is not None:
+                self.lower.drop(replaced)
+            return False
         self.stores += 1
+        if self.lower is not None:
+            self.lower.keep(key, stored)
         if self.on_use is not None:
             self.on_use(stored, 1)
         return True
@@ -171,13 +218,21 @@ class Store:
 
     def purge(self, key: Key, soft_at: float | None = None) -> int:
         """Forget every variant of a target, and whatever is being fetched for it; how many there were."""
-        self._noted(Purge(key=key, soft_at=soft_at))
-        return sum(self._strike(each, soft_at) for each in self.lookup(key))
+        purge = Purge(key=key, soft_at=soft_at)
+        self._noted(purge)
+        below = 0
+        if self.lower is not None and soft_at is None:
+            below = self.lower.purge(key)
+        elif self.lower is not None:
+            self.lower.purged(purge)
+        return max(below, sum(self._strike(each, soft_at) for each in self._held(key)))
 
     def purge_tags(self, origin: bytes | None, tags: Collection[bytes], soft_at: float | None = None) -> int:
         """Forget what an origin (``scheme://authority``; or any, if None) gave one of these names; how many."""
         purge = Purge(tags=frozenset(tags), origin=origin, soft_at=soft_at)
         number = self._noted(purge)
+        if self.lower is not None:
+            self.lower.purged(purge)
         if self._sweeps:
             for key in {stored.key for stored in self._tags.members(origin, purge.tags)}:
                 self._swept(key)
@@ -200,6 +255,8 @@ class Store:
             return None
         purge = Purge(prefix=prefix, soft_at=soft_at)
         sweep = Sweep(purge, self._noted(purge), None)
+        if self.lower is not None:
+            self.lower.purged(purge)
         self._begin(sweep)
         return sweep
 
@@ -229,8 +286,10 @@ class Store:
         """Forget everything at once."""
         self._noted(Purge(prefix=b""))
         gone = [stored for variants in self._targets.values() for stored in variants]
+        if self.lower is not None:
+            self.lower.clear()
         for stored in gone:
-            self._drop(stored.key, [stored])
+            self._forget(stored.key, [stored])
 
     def _noted(self, purge: Purge) -> int:
         number = self._log.note(purge)
@@ -241,6 +300,30 @@ class Store:
     def _begin(self, sweep: Sweep) -> None:
         self._sweeps.append(sweep)
         self.on_sweep()
+
+    def _held(self, key: Key) -> Sequence[StoredResponse]:
+        """What memory has of a target."""
+        variants = self._targets.get(key, ())
+        return self._swept(key) if self._sweeps and variants else variants
+
+    def _enter(self, stored: StoredResponse) -> bool:
+        """Hold a response in memory; False if it is too large."""
+        self.before_put()
+        key = stored.key
+        stored.tags = tags_of(stored.fields)
+        stored.survived = self._log.number
+        fields = sum(len(name) + len(value) + 2 for name, value in stored.fields)
+        stored.cost = _COST_OF_ONE + len(key) + stored.content.cost + fields + self._tags.cost(stored.tags)
+        if not self._entries.put(_variant(key, stored), stored, stored.cost):
+            return False
+        self._targets[key] = (*self._targets.get(key, ()), stored)
+        self._tags.add(stored)
+        return True
+
+    def _adopt(self, stored: StoredResponse) -> None:
+        """Hold what came from below, if there is room, and no other of its kind."""
+        if stored.content.cost <= self.object_limit and _variant(stored.key, stored) not in self._entries:
+            self._enter(stored)
 
     def _swept(self, key: Key) -> Sequence[StoredResponse]:
         """What is left of a target's variants by the sweeps that are pending."""
@@ -259,7 +342,7 @@ class Store:
     def _strike(self, stored: StoredResponse, soft_at: float | None) -> bool:
         """End a response, or make it stale."""
         if soft_at is None:
-            self._drop(stored.key, [stored])
+            self._forget(stored.key, [stored])
             return True
         stale = stored.stale_from(soft_at)
         if stale is None:
@@ -273,6 +356,12 @@ class Store:
         return True
 
     def _drop(self, key: Key, stored: Sequence[StoredResponse]) -> None:
+        if self.lower is not None:
+            for each in stored:
+                self.lower.drop(each)
+        self._forget(key, stored)
+
+    def _forget(self, key: Key, stored: Sequence[StoredResponse]) -> None:
         for each in stored:
             if each.alive:
                 self._entries.discard(_variant(key, each))

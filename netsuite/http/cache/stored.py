@@ -141,7 +141,8 @@ class StoredResponse:
     ``alive`` turns false when it is evicted, replaced or invalidated; whoever kept it must not use it any more.
     ``heads`` are the requests that the hot path answers from it, None if there are none. ``groups`` are those of
     Cache-Groups, ``search`` is what No-Vary-Search says. ``key``, ``tags``, ``cost`` (bytes of the budget) and
-    ``survived`` (the number of the last purge that it is known to have survived) are the store's to set.
+    ``survived`` (the number of the last purge that it is known to have survived) are the store's to set. ``filed`` is
+    its name in the tier below, if any.
     """
 
     __slots__ = (
@@ -152,6 +153,7 @@ class StoredResponse:
         "cost",
         "date",
         "etag",
+        "filed",
         "groups",
         "heads",
         "initial_age",
@@ -175,6 +177,7 @@ class StoredResponse:
     def __init__(self, response: Response, content: Content, selection: tuple[bytes | None, ...]) -> None:
         self.alive = True
         self.key = b""
+        self.filed = b""
         self.tags: tuple[bytes, ...] = ()
         self.cost = 0
         self.survived = 0

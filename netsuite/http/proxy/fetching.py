@@ -16,7 +16,7 @@ from netsuite.common.commons import Commons
 from netsuite.common.job import run
 from netsuite.common.stream import StreamAdapter
 from netsuite.http.cache.cache import Cache
-from netsuite.http.cache.content import InMemory
+from netsuite.http.cache.content import Content, InMemory
 from netsuite.http.cache.decision import Action, Decision, Failure, may_serve_stale
 from netsuite.http.cache.negative import grant
 from netsuite.http.cache.purges import Purge
@@ -27,6 +27,7 @@ from netsuite.http.cache.tags import tags_of
 from netsuite.http.cache.uncacheable import Uncacheable
 from netsuite.http.cache.variants import secondary_key
 from netsuite.http.client import ClientLimits, Fetched, HttpClient
+from netsuite.http.disk.spool import Spool
 from netsuite.http.proxy.flight import Flight, Landing
 from netsuite.http.proxy.passage import Arrival, interim_passage, upstream_request
 from netsuite.http.proxy.settings import ProxySettings, targets_of
@@ -39,7 +40,13 @@ __all__ = ["Fetches", "Resolve"]
 _WINDOW: Final = 1 << 20
 """Bytes that are held of a response that is not stored, between its fetch and its slowest reader."""
 
+_SPOOL_FROM: Final = 1 << 20
+"""Bodies from this size on go to disk while they arrive, where there is one."""
+
 _ERRORS: Final = frozenset({500, 502, 503, 504})
+
+Spooling = Callable[["int | None"], "Spool | None"]
+"""A file for a body of a length (None if that is unknown), or None."""
 
 Resolve = Callable[[str], Awaitable[list[str]]]
 """A host to its addresses; raises LookupFailed."""
@@ -48,8 +55,8 @@ Resolve = Callable[[str], Awaitable[list[str]]]
 class Fetches:
     """What is under way to origins.
 
-    ``guarded`` refuses internal addresses; ``broke`` is told of exceptions that are our own fault. ``on_shared`` may be
-    set to be told of every response that others may have too.
+    ``guarded`` refuses internal addresses; ``broke`` is told of exceptions that are our own fault; ``spool`` makes
+    files for large bodies. ``on_shared`` may be set to be told of every response that others may have too.
     """
 
     def __init__(
@@ -62,6 +69,7 @@ class Fetches:
         pseudonym: bytes,
         guarded: bool,
         broke: Callable[[BaseException], object],
+        spool: Spooling | None = None,
     ) -> None:
         self._clock = commons.clock
         self._seconds = commons.clock.seconds
@@ -72,6 +80,7 @@ class Fetches:
         self._guarded = guarded and not self._reverse
         self._budget = settings.cache_bytes
         self._broke = broke
+        self._spool: Spooling = spool if spool is not None else lambda length: None
         self._flights: dict[Key, Flight] = {}
         self._keeping: set[Flight] = set()
         self._negative = {int(status): seconds for status, seconds in settings.negative_times.items()}
@@ -215,6 +224,8 @@ class Fetches:
         collapsing = self._flights.get(key) is flight
         length = arrived.length
         limit = self.cache.store.object_limit
+        large = min(_SPOOL_FROM, limit + 1)
+        spool: Spool | None = None
         if decision.action is Action.FORWARD and asked.method != b"POST":
             arrived.unstored = decision.reason
         else:
@@ -222,10 +233,13 @@ class Fetches:
             if not verdict.allowed:
                 arrived.unstored = verdict.reason
                 self.cache.superseded(asked, stored, arrived)
-            elif length is not None and length > limit:
-                arrived.unstored = "it is too large"
-            elif sum(each.retained for each in self._keeping) + (length or 0) > self._budget:
-                arrived.unstored = "too much else is arriving"
+            elif length is not None and length >= large:
+                spool = self._spool(length)
+            if verdict.allowed and spool is None:
+                if length is not None and length > limit:
+                    arrived.unstored = "it is too large"
+                elif sum(each.retained for each in self._keeping) + (length or 0) > self._budget:
+                    arrived.unstored = "too much else is arriving"
         if arrived.unstored:
             if collapsing:
                 self.uncacheable.add(key, self._seconds())
@@ -238,18 +252,27 @@ class Fetches:
         elif collapsing:
             self.uncacheable.add(key, self._seconds())
         arrived.selection = secondary_key(arrived.vary, asked.fields)
+        if spool is not None:
+            flight.spool(spool)
         flight.share(arrived, length, joinable)
         self.on_shared(asked, key, arrived)
         self._keeping.add(flight)
+        kept = False
         try:
             async for chunk in fetched.body:
                 flight.add(chunk)
-                if flight.keeping and flight.arrived > limit:
+                if spool is None and length is None and flight.keeping and flight.arrived >= large:
+                    spool = self._spool(None)
+                    if spool is not None:
+                        flight.spool(spool)
+                if flight.keeping and flight.arrived > (limit if spool is None else spool.limit):
                     flight.narrow()
-                if not flight.keeping:
-                    if not flight.attended:
-                        raise BodyFailed("nobody reads it, and it is too large to be stored")
-                    await flight.room()
+                if not flight.keeping and not flight.attended:
+                    raise BodyFailed("nobody reads it, and it is too large to be stored")
+                await flight.room()
+            content = await self._content(flight, spool)
+            arrived.trailers = fetched.body.trailers
+            kept = content is not None and self.cache.keep(key, asked, arrived, content, generation) is not None
         except BodyFailed as failed:
             flight.break_off(str(failed))
             return
@@ -258,12 +281,16 @@ class Fetches:
             raise
         finally:
             self._keeping.discard(flight)
+            if spool is not None and not kept:
+                spool.discard()
             await fetched.body.aclose()
-        content = flight.content() if flight.keeping else None
-        if content is not None:
-            arrived.trailers = fetched.body.trailers
-            self.cache.keep(key, asked, arrived, InMemory(content), generation)
-        flight.end(fetched.body.trailers, content)
+        flight.end(fetched.body.trailers, content.body if content is not None else None)
+
+    async def _content(self, flight: Flight, spool: Spool | None) -> Content | None:
+        """The whole body, if it was kept."""
+        if not flight.keeping:
+            return None
+        return InMemory(flight.content()) if spool is None else await spool.finish()
 
     def _fell(self, flight: Flight, problem: BaseException) -> None:
         """A fetch ended in an exception."""

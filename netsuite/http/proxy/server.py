@@ -9,6 +9,7 @@ Implements: RFC 9110 sections 7.6, 9.3.6 and 15.2; RFC 9111 sections 3, 4 and 5.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from html import escape
 from typing import Any, Final
 
@@ -30,6 +31,8 @@ from netsuite.http.cache.store import Key, Store
 from netsuite.http.cache.stored import Field, StoredResponse
 from netsuite.http.cache.stored import Request as Asked
 from netsuite.http.cache.uses import Uses
+from netsuite.http.disk.cabinet import Cabinet
+from netsuite.http.disk.hits import DiskHits
 from netsuite.http.hotpath import HotPath, teachable
 from netsuite.http.proxy.fetching import Fetches, Resolve
 from netsuite.http.proxy.flight import Flight, Landing
@@ -63,7 +66,7 @@ class ProxyServer:
     """A forward proxy, or with ``settings.origin`` a reverse one; ``resolve`` finds addresses of hosts.
 
     ``pseudonym`` is its name in Via: another proxy must not have the same. ``guarded`` refuses internal
-    targets; ``on_network`` says that others than this machine may reach it.
+    targets; ``on_network`` says that others than this machine may reach it. ``disk`` is what lies below memory, if any.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class ProxyServer:
         on_network: bool,
         rule: Rule | None = None,
         concurrency: ConcurrencyLimit | None = None,
+        disk: Cabinet | None = None,
     ) -> None:
         self._settings = settings
         self.clock = commons.clock
@@ -97,8 +101,17 @@ class ProxyServer:
         sample = settings.shadow_sample
         self.shadow = Shadows(settings.cache_bytes, sample, self._uses.settle) if sample else None
         store.on_use = self.shadow.used if self.shadow is not None else None
+        if disk is not None:
+            store.lower = disk.tier
         self.fetches = Fetches(
-            settings, commons, self.cache, resolve, pseudonym=pseudonym, guarded=guarded, broke=self._broke
+            settings,
+            commons,
+            self.cache,
+            resolve,
+            pseudonym=pseudonym,
+            guarded=guarded,
+            broke=self._broke,
+            spool=disk.spool if disk is not None else None,
         )
         self.client = self.fetches.client
         self.prefetch = Prefetch(self, settings.prefetch)
@@ -107,6 +120,10 @@ class ProxyServer:
         self._record = commons.journal.kind("proxy", LOGGED, combined)
         self.hot = HotPath(self._seconds, settings.cache_bytes // 8, self._hot_answered)
         self.purging = Purging(self.cache, commons.clock, commons.sharing, self.hot.forget)
+        # a forward proxy's clients name another origin in each target, which is a matter for the rules of access
+        self.disk_hits = (
+            DiskHits(disk.tier, self._seconds, self._record) if disk is not None and self._reverse is not None else None
+        )
         limits = Http1Limits(idle_time=settings.idle_time, tunnel_time=settings.tunnel_time)
         versions = Versions(self._seconds, limits, self.hot)
         self.factory = StreamFactory(
@@ -114,7 +131,7 @@ class ProxyServer:
             "proxy",
             versions.http1,
             self._answer,
-            shortcut=self.hot.shortcut,
+            shortcut=self.hot.shortcut if self.disk_hits is None else self._shortcut,
             rule=rule,
             concurrency=concurrency,
             alpn=versions.alpn,
@@ -174,6 +191,26 @@ class ProxyServer:
                 return self._refusal(request, adapter, 405, "This proxy does not show what was sent to it.")
             return self._finished(request, adapter, 200, [(b"allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS")], b"")
         asked = Asked(request.method, request.headers)
+        waiting = self.cache.store.prepare(target.key)
+        if waiting is not None:
+            return self._prepared(waiting, request, body, adapter, target, asked)
+        return self._decided(request, body, adapter, target, asked)
+
+    async def _prepared(
+        self,
+        waiting: Awaitable[object],
+        request: Request,
+        body: Body,
+        adapter: StreamAdapter,
+        target: Target,
+        asked: Asked,
+    ) -> Response:
+        """The same, once what lies on disk has been read."""
+        await waiting
+        answer = self._decided(request, body, adapter, target, asked)
+        return answer if isinstance(answer, Response) else await answer
+
+    def _decided(self, request: Request, body: Body, adapter: StreamAdapter, target: Target, asked: Asked) -> Any:
         now = self._seconds()
         decision = self._decide(request, target, asked, now)
         action = decision.action
@@ -206,10 +243,12 @@ class ProxyServer:
             and teachable(request)
             and (stored.heads is None or len(stored.heads) < _HEADS_AT_MOST)
         ):
-            hot = StoredAnswer(stored, stored.content.body)
+            hot, note = StoredAnswer(stored, stored.content.body), said(request)
             if stored.heads is None:
                 stored.heads = set()
-            stored.heads.add(self.hot.teach(request, hot, adapter.channel, said(request)))
+            stored.heads.add(self.hot.teach(request, hot, adapter.channel, note))
+            if self.disk_hits is not None:
+                self.disk_hits.teach(request, adapter.channel, note)
         return self._finished(request, adapter, made.status, made.headers, made.source or made.body)
 
     async def _fetched(
@@ -398,6 +437,16 @@ class ProxyServer:
         status, headers, text = await door.answer(request, key, channel.peer[0], secure=channel.tls is not None)
         headers.append((b"date", format_date(self._seconds())))
         return self._finished(request, adapter, status, headers, text)
+
+    def _shortcut(self, data: bytes, channel: Channel) -> bytes | tuple[bytes, ...] | None:
+        assert self.disk_hits is not None
+        found = self.hot.shortcut(data, channel)
+        return self.disk_hits.shortcut(data, channel) if found is None else found
+
+    @property
+    def quick_hits(self) -> int:
+        """Hits that went no long way: from memory, and from disk."""
+        return self.hot.hits + (self.disk_hits.hits if self.disk_hits is not None else 0)
 
     # -- tunnels and addresses
 

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from netsuite.common.commons import Commons
 from netsuite.common.listen import StreamListener
 from netsuite.common.service import NetsuiteService
+from netsuite.http.disk.cabinet import Cabinet
 from netsuite.http.proxy.control import CacheControls
 from netsuite.http.proxy.purgedoor import PurgeDoor, read_token
 from netsuite.http.proxy.server import ProxyServer
@@ -28,6 +29,11 @@ class ProxyService(NetsuiteService):
         self._resolver: INameResolver | None = None
         on_network = commons.access.guards_private(settings.listen)
         guarded = on_network if settings.internal_targets is None else not settings.internal_targets
+        self.disk = (
+            Cabinet(commons, settings.disk, settings.disk_bytes, settings.disk_object_limit)
+            if settings.disk_bytes
+            else None
+        )
         self.server = ProxyServer(
             settings,
             commons,
@@ -37,6 +43,7 @@ class ProxyService(NetsuiteService):
             on_network=on_network,
             rule=commons.access.rule(settings.allow),
             concurrency=commons.access.concurrency(settings.connections, settings.connections_per_address),
+            disk=self.disk,
         )
         self._listeners = [
             StreamListener(text, self.server.factory, commons, "proxy.listen") for text in settings.listen
@@ -53,11 +60,13 @@ class ProxyService(NetsuiteService):
         offers.provide(IPrefetcher, self.server.prefetch, "proxy")
 
     def open(self) -> None:
-        """Bind and listen on all addresses."""
+        """Find what is on disk; bind and listen on all addresses."""
         settings, commons = self.settings, self.commons
         if settings.purge_allow:
             token = read_token(commons.data, settings.purge_token, b"%064x" % commons.rng.getrandbits(256))
             self.server.purge_door = PurgeDoor(self.server.purging, commons.access.rule(settings.purge_allow), token)
+        if self.disk is not None:
+            self.disk.open()
         for listener in self._listeners:
             listener.open()
 
@@ -68,10 +77,10 @@ class ProxyService(NetsuiteService):
             listener.accept()
 
     def stopService(self) -> Deferred[None] | None:
-        """Close what is open to origins."""
+        """Close what is open to origins, and the disk."""
         super().stopService()
         self.server.close()
-        return None
+        return Deferred.fromCoroutine(self.disk.close()) if self.disk is not None else None
 
     def addresses(self) -> Sequence[Address]:
         """Where it listens, each with a line to try."""
@@ -84,13 +93,16 @@ class ProxyService(NetsuiteService):
         """Well while it runs and can find its origins."""
         if not self.running:
             return Health(False, "not running")
-        return Health(True) if self._resolver is not None else Health(False, "there is no resolver")
+        if self._resolver is None:
+            return Health(False, "there is no resolver")
+        problem = self.disk.problem if self.disk is not None else ""
+        return Health(True, f"the cache is in memory only, for its disk fails: {problem}" if problem else "")
 
     def figures(self) -> Sequence[tuple[str, float]]:
         """What was asked, and how much of it the store answered."""
         server = self.server
-        hits = server.hits + server.hot.hits
-        asked = server.requests + server.hot.hits
+        hits = server.hits + server.quick_hits
+        asked = server.requests + server.quick_hits
         return (
             ("requests", asked),
             ("hits", hits),
@@ -102,6 +114,7 @@ class ProxyService(NetsuiteService):
             ("stored bytes", server.cache.store.size),
             ("connections", len(server.factory.adapters)),
             *(server.shadow.figures() if server.shadow is not None else ()),
+            *(self.disk.figures() if self.disk is not None else ()),
         )
 
     def drain(self, deadline: float) -> Awaitable[None]:
@@ -130,7 +143,7 @@ class ProxyService(NetsuiteService):
             "Requests, by what became of them.",
             "counter",
             lambda: {
-                ("hit",): server.hits + server.hot.hits,
+                ("hit",): server.hits + server.quick_hits,
                 ("stale",): server.stale_hits,
                 ("miss",): server.misses,
                 ("validated",): server.validations,
@@ -171,6 +184,8 @@ class ProxyService(NetsuiteService):
         add("netsuite_proxy_stored", "Stored responses.", "gauge", lambda: len(store))
         add("netsuite_proxy_stored_bytes", "Bytes of stored responses.", "gauge", lambda: store.size)
         add("netsuite_proxy_evictions", "Responses forgotten for want of room.", "counter", lambda: store.evictions)
+        if self.disk is not None:
+            self.disk.measure(self.commons.metrics)
         factory = server.factory
         add("netsuite_proxy_connections", "Open connections of clients.", "gauge", lambda: len(factory.adapters))
         add(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
+from annotated_types import Le
 from pydantic import (
     AfterValidator,
     Field,
@@ -15,9 +16,11 @@ from pydantic import (
     field_validator,
 )
 
-from netsuite.common.settings import AccessRules, Table
+from netsuite.common.settings import AccessRules, SitePath, Table
 
 __all__ = ["ProxySettings", "targets_of"]
+
+_LEAST_DISK: Final = 64 << 20
 
 
 def _origin(value: str) -> str:
@@ -28,6 +31,12 @@ def _origin(value: str) -> str:
         fine = False
     if not fine or parts.path not in ("", "/") or parts.query or parts.username:
         raise ValueError(f"must be http://HOST[:PORT] or https://HOST[:PORT], not {value!r}")
+    return value
+
+
+def _disk_bytes(value: int) -> int:
+    if 0 < value < _LEAST_DISK:
+        raise ValueError(f"must be 0 (no disk) or at least {_LEAST_DISK}, not {value}")
     return value
 
 
@@ -55,7 +64,22 @@ class ProxySettings(Table):
         examples=[["example-cache-control", "cdn-cache-control"]],
     )
     cache_bytes: NonNegativeInt = Field(256 << 20, description="Bytes of memory for stored responses.")
-    object_limit: PositiveInt = Field(16 << 20, description="The largest body that is stored or shared, in bytes.")
+    object_limit: PositiveInt = Field(
+        16 << 20, description="The largest body that is stored in memory, or shared where nothing is on disk, in bytes."
+    )
+    disk_bytes: Annotated[NonNegativeInt, AfterValidator(_disk_bytes)] = Field(
+        0,
+        description="Bytes of disk for stored responses, shared out among the workers; 0 keeps none there.",
+        examples=[64 << 30],
+    )
+    disk: SitePath | None = Field(
+        None,
+        description="The folder of the cache on disk, which must hold nothing else. Not set: DATA/cache.",
+        examples=["/var/cache/netsuite"],
+    )
+    disk_object_limit: Annotated[PositiveInt, Le(8 << 30)] = Field(
+        1 << 30, description="The largest body that is stored on disk, in bytes."
+    )
     allow: AccessRules = Field(
         ["any"], description='Who may ask: networks, addresses, or "loopback", "private", "any".'
     )
