@@ -114,15 +114,17 @@ class Head(NamedTuple):
         )
         return fixed[:4] + _PART.pack(crc32(rest, crc32(fixed[8:]))) + fixed[8:] + rest
 
-    def stored(self, content: Content) -> StoredResponse:
-        """The stored response, around its body."""
+    def stored(self, content: Content, targets: Sequence[bytes] = ()) -> StoredResponse:
+        """The stored response, around its body; ``targets`` are the fields that may rule it (RFC 9213)."""
         fields: list[Field] = []
         for line in self.lines.split(b"\r\n"):
             if line:
                 name, _, value = line.partition(b": ")
                 fields.append((name.lower(), value))
         made = StoredResponse(
-            Response(self.status, fields, self.request_time, self.response_time), content, _selection(self.selection)
+            Response(self.status, fields, self.request_time, self.response_time, tuple(targets)),
+            content,
+            _selection(self.selection),
         )
         made.initial_age = self.initial_age
         made.key = self.key
@@ -190,8 +192,8 @@ def read_head(data: bytes | memoryview) -> Head | None:
 def quick_head(data: bytearray, name: bytes, key: bytes) -> tuple[int, float, float, bytes, int, int] | None:
     """What an answer needs of a record that was checked before, at the beginning of a buffer; None if it is not plain.
 
-    Its body must follow it. The status, when it becomes stale, the moment when its age was 0, its lines, and where its body begins and how
-    long it is.
+    Its body must follow it. The status, when it becomes stale, the moment when its age was 0, its lines, and where its
+    body begins and how long it is.
     """
     magic, found, rest, size, segment, status, until, answered, age, length, lines, selection = _QUICK.unpack_from(data)
     if magic != _MAGIC or found != name or segment or selection or length != len(key) or not data.startswith(key, _KEY):

@@ -58,7 +58,8 @@ class DiskTier:
     """Stored responses on disk; see the module's docstring and :class:`netsuite.http.cache.store.LowerTier`.
 
     ``judges`` say, for each kind of standing mark, whether a payload speaks of a stored response that is older than
-    the mark. ``reads``, ``failures`` (I/O errors) and ``damaged`` (records that were not whole) count.
+    the mark. ``targets`` are the fields that may rule a response in place of Cache-Control. ``reads``, ``failures``
+    (I/O errors) and ``damaged`` (records that were not whole) count.
     """
 
     _log = Logger()
@@ -69,6 +70,7 @@ class DiskTier:
         self.log.wanted = self._make_room
         self.readers = readers
         self.judges: dict[int, Callable[[bytes, StoredResponse], bool]] = {PURGE: _purged}
+        self.targets: tuple[bytes, ...] = ()
         self.reads = self.failures = self.damaged = 0
         self._call_later = call_later
         self._eviction: Eviction | None = None
@@ -251,7 +253,7 @@ class DiskTier:
             content = OnDisk(
                 self.readers, segment, head.offset, head.size, head.checks, lambda why: self._broken(row.name, why)
             )
-        stored = head.stored(content)
+        stored = head.stored(content, self.targets)
         for mark in self.log.standing:
             judge = self.judges.get(mark.kind)
             if mark.sequence > head.sequence and judge is not None and judge(mark.payload, stored):

@@ -41,7 +41,7 @@ from netsuite.http.proxy.passage import TRACING, Arrival, Counted
 from netsuite.http.proxy.prefetch import Prefetch
 from netsuite.http.proxy.purgedoor import PurgeDoor
 from netsuite.http.proxy.purging import Purging
-from netsuite.http.proxy.settings import ProxySettings
+from netsuite.http.proxy.settings import ProxySettings, targets_of
 from netsuite.http.proxy.targets import Refused, ReverseTargets, Target, forward_target, tunnel_target
 from netsuite.http.proxy.troubles import Trouble, proxy_status, trouble
 from netsuite.http.versions import Versions
@@ -103,6 +103,7 @@ class ProxyServer:
         store.on_use = self.shadow.used if self.shadow is not None else None
         if disk is not None:
             store.lower = disk.tier
+            disk.tier.targets = targets_of(settings)
         self.fetches = Fetches(
             settings,
             commons,

@@ -194,3 +194,11 @@ class TestFailingDisks:
         cabinet.crash()
         assert cabinet.bodies(KEY) == []
         assert len(cabinet.log.index) == 0
+
+
+def test_the_field_that_rules_a_response_rules_it_from_disk_too(cabinet):
+    cabinet.tier.targets = (b"cdn-cache-control",)
+    cabinet.put(KEY, b"body", (b"cdn-cache-control", b"max-age=5"))
+    cabinet.forget_memory()
+    (stored,) = cabinet.store.lookup(KEY)
+    assert stored.lifetime.seconds == 5
