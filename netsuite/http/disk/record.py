@@ -190,8 +190,8 @@ def read_head(data: bytes | memoryview) -> Head | None:
 def quick_head(data: bytearray, name: bytes, key: bytes) -> tuple[int, float, float, bytes, int, int] | None:
     """What an answer needs of a record that was checked before, at the beginning of a buffer; None if it is not plain.
 
-    Its body must follow it. The status, when it becomes stale, the moment when its age was 0, its lines, and where its body begins and how
-    long it is.
+    Its status, when it becomes stale, the moment when its age was 0, its lines, and where its body begins and how long
+    that is. The body must follow the head.
     """
     magic, found, rest, size, segment, status, until, answered, age, length, lines, selection = _QUICK.unpack_from(data)
     if magic != _MAGIC or found != name or segment or selection or length != len(key) or not data.startswith(key, _KEY):

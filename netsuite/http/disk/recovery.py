@@ -6,7 +6,7 @@ import os
 
 from netsuite.common.datadir import DataDirectory
 from netsuite.http.disk.checkpoint import Checkpoint
-from netsuite.http.disk.index import Place, target_of
+from netsuite.http.disk.index import Place
 from netsuite.http.disk.log import CHECKPOINT, Log
 from netsuite.http.disk.marks import TARGET, VARIANT, Mark, MarkLog
 from netsuite.http.disk.record import Head, aligned
@@ -36,6 +36,7 @@ def recover(log: Log) -> None:
         folder.write(CHECKPOINT, log.state().encoded())
         return
     log.sequence = known.sequence
+    log.secret = known.secret
     log.index = known.loaded()
     later = _segments(log, known)
     marks = [mark for mark in found if mark.sequence > known.sequence]
@@ -120,7 +121,7 @@ def _replay(log: Log, later: Later, marks: list[Mark]) -> None:
     newest: dict[bytes, int] = {}
     for head, place in later:
         log.sequence = max(log.sequence, head.sequence)
-        purged = max(targets.get(target_of(head.key), 0), variants.get(head.name, 0))
+        purged = max(targets.get(head.name[:6], 0), variants.get(head.name, 0))
         if head.sequence > purged and head.sequence >= newest.get(head.name, 0):
             newest[head.name] = head.sequence
             log.index.put(head.name, place.packed())
