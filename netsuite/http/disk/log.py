@@ -39,7 +39,7 @@ _OWN_FROM: Final = 1 << 20
 _SEGMENTS: Final = 64
 _LEAST_SEGMENT: Final = 1 << 20
 _LARGEST_SEGMENT: Final = 256 << 20
-_CHECKPOINT_EVERY: Final = 256 << 20
+_CHECKPOINT_EVERY: Final = 128 << 20
 _MARKS_AT_MOST: Final = 65536
 _PAUSE: Final = 30.0
 

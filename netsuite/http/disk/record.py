@@ -25,7 +25,7 @@ from netsuite.http.cache.stored import Field, Response, StoredResponse
 from netsuite.http.disk.index import UNIT
 from netsuite.http.wire.lines import prefixes
 
-__all__ = ["FIXED", "PIECE", "Head", "aligned", "checks_of", "head_of", "quick_head", "read_head"]
+__all__ = ["FIXED", "PIECE", "Head", "aligned", "checks_of", "head_of", "quick_head", "read_head", "skim"]
 
 PIECE: Final = 256 * 1024
 """Bytes of a body that have a checksum of their own."""
@@ -185,6 +185,17 @@ def read_head(data: bytes | memoryview) -> Head | None:
         offset,
         checks,
     )
+
+
+def skim(data: memoryview, at: int) -> tuple[bytes, int, int] | None:
+    """Name, sequence number and length, with a body that follows, of the head at an offset; None if it is not whole."""
+    if len(data) < at + FIXED:
+        return None
+    magic, check, sequence, name, rest, _, size, _, segment, _, _, _ = _HEAD.unpack_from(data, at)
+    stop = at + FIXED + rest
+    if magic != _MAGIC or len(data) < stop or crc32(data[at + 8 : stop]) != check:
+        return None
+    return name, sequence, FIXED + rest + (0 if segment else size)
 
 
 def quick_head(data: bytearray, name: bytes, key: bytes) -> tuple[int, float, float, bytes, int, int] | None:
