@@ -39,6 +39,7 @@ class Cabinet:
         self.log = Log(self._folder, share, self._writers, commons.clock.seconds)
         self.tier = DiskTier(self.log, self._readers, commons.clock.callLater)
         self.limit = min(limit, share // 4)
+        self._opened = False
 
     def open(self) -> None:
         """Take the folder, and find what is there; raises StartError."""
@@ -50,6 +51,7 @@ class Cabinet:
                 f"the cache in {self._folder.path} cannot be opened ({problem}): mend it, or set another folder with "
                 "proxy.disk"
             ) from problem
+        self._opened = True
 
     def spool(self, length: int | None) -> Spool | None:
         """A file for a large body that begins to arrive; None if there is no room for it, or the disk fails."""
@@ -59,6 +61,8 @@ class Cabinet:
 
     async def close(self) -> None:
         """Write what waits, and where everything is."""
+        if not self._opened:
+            return
         await self.tier.close()
         self._readers.close()
         self._writers.close()

@@ -32,13 +32,17 @@ class SegmentNote(NamedTuple):
 
 
 class Checkpoint(NamedTuple):
-    """Everything up to a sequence number; ``open`` is the segment that was written to (0 for none), with its rows."""
+    """Everything up to a sequence number; ``open`` is the segment that was written to (0 for none), with its rows.
+
+    ``secret`` goes into all names.
+    """
 
     sequence: int
     segments: Sequence[SegmentNote]
     standing: Sequence[Mark]
     open: int
     rows: bytes
+    secret: bytes
     dump: tuple[bytes, bytes]
 
     def encoded(self) -> bytes:
@@ -49,6 +53,7 @@ class Checkpoint(NamedTuple):
             "segments": self.segments,
             "standing": [[mark.sequence, mark.kind, mark.payload.hex()] for mark in self.standing],
             "open": self.open,
+            "secret": self.secret.hex(),
             "sizes": [len(self.rows), len(lengths), len(rows)],
         }
         text = json.dumps(facts).encode()
@@ -73,6 +78,7 @@ class Checkpoint(NamedTuple):
             [Mark(sequence, kind, bytes.fromhex(payload)) for sequence, kind, payload in facts["standing"]],
             facts["open"],
             bytes(body[at : at + first]),
+            bytes.fromhex(facts["secret"]),
             (bytes(body[at + first : at + first + second]), bytes(body[at + first + second :][:third])),
         )
 

@@ -58,6 +58,7 @@ class Eviction:
     def _fell(self, problem: BaseException) -> None:
         if not isinstance(problem, CancelledError):
             self._log.trouble(str(problem))
+        self._done()
 
     async def _work(self) -> None:
         log = self._log

@@ -85,7 +85,7 @@ class DiskHits:
         key = shape.origin + target
         tier = self._tier
         log = tier.log
-        name = blake2b(key, digest_size=8).digest()
+        name = blake2b(key, digest_size=8, key=log.secret).digest()
         packed, uses, verified = log.index.peek(name)
         if not verified or log.standing:
             return None

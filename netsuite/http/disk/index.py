@@ -31,14 +31,17 @@ _USES: Final = 3
 _VERIFIED: Final = 128
 
 
-def target_of(key: bytes) -> bytes:
-    """What the names of all variants of a target begin with."""
-    return blake2b(key, digest_size=_NAME).digest()[:_TARGET]
+def target_of(key: bytes, secret: bytes = b"") -> bytes:
+    """What the names of all variants of a target begin with.
+
+    The ``secret`` is the store's own: nobody outside can make up targets that fall into one bucket.
+    """
+    return blake2b(key, digest_size=_NAME, key=secret).digest()[:_TARGET]
 
 
-def name_of(key: bytes, vary: tuple[bytes, ...], selection: tuple[bytes | None, ...]) -> bytes:
-    """The name of one variant: 64 bits that are the same in every process."""
-    own = blake2b(key, digest_size=_NAME).digest()
+def name_of(key: bytes, vary: tuple[bytes, ...], selection: tuple[bytes | None, ...], secret: bytes = b"") -> bytes:
+    """The name of one variant: 64 bits."""
+    own = blake2b(key, digest_size=_NAME, key=secret).digest()
     if not vary:
         return own
     mark = blake2b(repr((vary, selection)).encode(), digest_size=2).digest()

@@ -39,7 +39,7 @@ _OWN_FROM: Final = 1 << 20
 _SEGMENTS: Final = 64
 _LEAST_SEGMENT: Final = 1 << 20
 _LARGEST_SEGMENT: Final = 256 << 20
-_CHECKPOINT_EVERY: Final = 256 << 20
+_CHECKPOINT_EVERY: Final = 128 << 20
 _MARKS_AT_MOST: Final = 65536
 _PAUSE: Final = 30.0
 
@@ -94,11 +94,12 @@ class Log:
     ) -> None:
         size = segment_size or min(max(budget // _SEGMENTS, _LEAST_SEGMENT), _LARGEST_SEGMENT)
         self.folder = folder
-        self.budget = self._whole_budget = budget
+        self.budget = budget
         self.capacity = aligned(size)
         self.own_from = min(_OWN_FROM, self.capacity // 4)
         self.threads = threads
         self.index = Index()
+        self.secret = os.urandom(16)
         self.segments: OrderedDict[int, Segment] = OrderedDict()
         self.standing: list[Mark] = []
         self.active: Segment | None = None
@@ -148,8 +149,8 @@ class Log:
         self._admit(entry)
 
     def _enqueue(self, entry: Entry) -> bool:
-        room = self.used < self._whole_budget and self._queued + entry.size <= _QUEUE
-        if self._closed or not room or entry.size > self._whole_budget // 4 or self._seconds() < self._not_before:
+        room = self.used < self.budget and self._queued + entry.size <= _QUEUE
+        if self._closed or not room or entry.size > self.budget // 4 or self._seconds() < self._not_before:
             self.drops += 1
             return False
         self._pending[entry.head.name] = entry
@@ -298,7 +299,6 @@ class Log:
         if self.problem:
             self._log.info("the cache on disk works again")
             self.problem = ""
-            self.budget = self._whole_budget
         self._writing = False
         if self._since_checkpoint >= _CHECKPOINT_EVERY or self._marks_since >= _MARKS_AT_MOST:
             self.checkpoint()
@@ -323,7 +323,8 @@ class Log:
             self.remove(self.segments[number])
         problem = failure.value
         if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT):
-            self.budget = max(self.used - 2 * self.capacity, 0)
+            # the disk is smaller than was promised
+            self.budget = min(self.budget, max(self.used - 2 * self.capacity, 8 * self.capacity))
         self.trouble(str(problem))
         self._writing = False
         self._rest()
@@ -412,7 +413,7 @@ class Log:
         ]
         active = self.active
         opened, rows = (active.number, bytes(active.rows)) if active is not None else (0, b"")
-        return Checkpoint(self.sequence, notes, self.standing, opened, rows, self.index.dump())
+        return Checkpoint(self.sequence, notes, self.standing, opened, rows, self.secret, self.index.dump())
 
     def checkpoint(self) -> Deferred[Any]:
         """Write down where everything is; afterwards the marks so far are not needed any more."""

@@ -25,7 +25,7 @@ from netsuite.http.cache.stored import Field, Response, StoredResponse
 from netsuite.http.disk.index import UNIT
 from netsuite.http.wire.lines import prefixes
 
-__all__ = ["FIXED", "PIECE", "Head", "aligned", "checks_of", "head_of", "quick_head", "read_head"]
+__all__ = ["FIXED", "PIECE", "Head", "aligned", "checks_of", "head_of", "quick_head", "read_head", "skim"]
 
 PIECE: Final = 256 * 1024
 """Bytes of a body that have a checksum of their own."""
@@ -189,11 +189,22 @@ def read_head(data: bytes | memoryview) -> Head | None:
     )
 
 
+def skim(data: memoryview, at: int) -> tuple[bytes, int, int] | None:
+    """Name, sequence number and length, with a body that follows, of the head at an offset; None if it is not whole."""
+    if len(data) < at + FIXED:
+        return None
+    magic, check, sequence, name, rest, _, size, _, segment, _, _, _ = _HEAD.unpack_from(data, at)
+    stop = at + FIXED + rest
+    if magic != _MAGIC or len(data) < stop or crc32(data[at + 8 : stop]) != check:
+        return None
+    return name, sequence, FIXED + rest + (0 if segment else size)
+
+
 def quick_head(data: bytearray, name: bytes, key: bytes) -> tuple[int, float, float, bytes, int, int] | None:
     """What an answer needs of a record that was checked before, at the beginning of a buffer; None if it is not plain.
 
-    Its body must follow it. The status, when it becomes stale, the moment when its age was 0, its lines, and where its
-    body begins and how long it is.
+    Its status, when it becomes stale, the moment when its age was 0, its lines, and where its body begins and how long
+    that is. The body must follow the head.
     """
     magic, found, rest, size, segment, status, until, answered, age, length, lines, selection = _QUICK.unpack_from(data)
     if magic != _MAGIC or found != name or segment or selection or length != len(key) or not data.startswith(key, _KEY):

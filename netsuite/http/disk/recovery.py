@@ -6,15 +6,12 @@ import os
 
 from netsuite.common.datadir import DataDirectory
 from netsuite.http.disk.checkpoint import Checkpoint
-from netsuite.http.disk.index import Place, target_of
+from netsuite.http.disk.index import Place
 from netsuite.http.disk.log import CHECKPOINT, Log
 from netsuite.http.disk.marks import TARGET, VARIANT, Mark, MarkLog
-from netsuite.http.disk.record import Head, aligned
-from netsuite.http.disk.segments import FIRST, FOOTER_ROW, Segment, numbered
+from netsuite.http.disk.segments import FIRST, FOOTER_ROW, Found, Segment, numbered
 
 __all__ = ["recover"]
-
-Later = list[tuple[Head, Place]]
 
 
 def recover(log: Log) -> None:
@@ -36,6 +33,7 @@ def recover(log: Log) -> None:
         folder.write(CHECKPOINT, log.state().encoded())
         return
     log.sequence = known.sequence
+    log.secret = known.secret
     log.index = known.loaded()
     later = _segments(log, known)
     marks = [mark for mark in found if mark.sequence > known.sequence]
@@ -48,11 +46,11 @@ def recover(log: Log) -> None:
     log.marks.begin()
 
 
-def _segments(log: Log, known: Checkpoint) -> Later:
+def _segments(log: Log, known: Checkpoint) -> list[Found]:
     """Open what is there; what was written since the checkpoint."""
     files = numbered(log.folder.path)
     log.last_number = max((*files, *(note.number for note in known.segments)), default=0)
-    later: Later = []
+    later: list[Found] = []
     for note in known.segments:
         segment = Segment(log.folder.path, note.number, name=bytes.fromhex(note.name))
         if files.pop(note.number, None) is None or not _opened(segment):
@@ -74,7 +72,7 @@ def _segments(log: Log, known: Checkpoint) -> Later:
         else:
             segment.name = head.name
             segment.size = segment.end = os.fstat(segment.descriptor).st_size
-            later.append((head, Place(number, record, head.length)))
+            later.append((head.name, head.sequence, Place(number, record, head.length).packed()))
         _add(log, segment)
     return later
 
@@ -91,16 +89,12 @@ def _add(log: Log, segment: Segment) -> None:
     log.segments[segment.number] = segment
 
 
-def _scanned(log: Log, segment: Segment) -> Later:
+def _scanned(log: Log, segment: Segment) -> list[Found]:
     """What follows in a shared segment; the log goes on where that ends, if it is the last."""
-    found = []
-    for offset, head in segment.scan(max(segment.end, FIRST)):
-        inside = 0 if head.segment else head.size
-        place = Place(segment.number, offset, head.length + inside)
-        found.append((head, place))
-        segment.rows += FOOTER_ROW.pack(head.name, place.packed())
-        segment.oldest = min(segment.oldest, head.sequence)
-        segment.end = offset + aligned(head.length + inside)
+    found = segment.scan(max(segment.end, FIRST))
+    for name, sequence, place in found:
+        segment.rows += FOOTER_ROW.pack(name, place)
+        segment.oldest = min(segment.oldest, sequence)
     segment.size = log.capacity
     if log.active is not None:
         log.active.size = log.active.end + len(log.active.rows)
@@ -108,7 +102,7 @@ def _scanned(log: Log, segment: Segment) -> Later:
     return found
 
 
-def _replay(log: Log, later: Later, marks: list[Mark]) -> None:
+def _replay(log: Log, later: list[Found], marks: list[Mark]) -> None:
     """Bring the index up to date."""
     targets = {mark.payload: mark.sequence for mark in marks if mark.kind == TARGET}
     variants = {mark.payload: mark.sequence for mark in marks if mark.kind == VARIANT}
@@ -118,10 +112,10 @@ def _replay(log: Log, later: Later, marks: list[Mark]) -> None:
     for name in variants:
         log.index.remove(name)
     newest: dict[bytes, int] = {}
-    for head, place in later:
-        log.sequence = max(log.sequence, head.sequence)
-        purged = max(targets.get(target_of(head.key), 0), variants.get(head.name, 0))
-        if head.sequence > purged and head.sequence >= newest.get(head.name, 0):
-            newest[head.name] = head.sequence
-            log.index.put(head.name, place.packed())
+    for name, sequence, place in later:
+        log.sequence = max(log.sequence, sequence)
+        purged = max(targets.get(name[:6], 0), variants.get(name, 0)) if marks else 0
+        if sequence > purged and sequence >= newest.get(name, 0):
+            newest[name] = sequence
+            log.index.put(name, place)
     log.sequence = max([log.sequence, *(mark.sequence for mark in marks)])

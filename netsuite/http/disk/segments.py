@@ -16,10 +16,13 @@ from typing import Final
 from zlib import crc32
 
 from netsuite.http.disk.index import UNIT, Place
-from netsuite.http.disk.record import Head, aligned, read_head
+from netsuite.http.disk.record import Head, aligned, read_head, skim
 from netsuite.http.reading import read_waiting
 
-__all__ = ["FIRST", "FOOTER_ROW", "Segment", "numbered", "write_all"]
+__all__ = ["FIRST", "FOOTER_ROW", "Found", "Segment", "numbered", "write_all"]
+
+Found = tuple[bytes, int, int]
+"""The name of a record, its sequence number, its packed place."""
 
 FIRST: Final = UNIT
 """Where the first record, or the body of an own file, begins."""
@@ -117,23 +120,27 @@ class Segment:
             raise ValueError(f"{self.path} is not whole")
         return offset, head
 
-    def scan(self, offset: int) -> list[tuple[int, Head]]:
-        """The records from an offset on, up to the first that is not whole. Bodies are not checked."""
-        found: list[tuple[int, Head]] = []
+    def scan(self, offset: int) -> list[Found]:
+        """The records from an offset on, up to the first that is not whole; ``end`` is there then.
+
+        Bodies are not checked.
+        """
+        found: list[Found] = []
         limit = os.fstat(self.descriptor).st_size
-        base, window = offset, b""
+        base, window = offset, memoryview(b"")
         while offset < limit:
-            head = read_head(memoryview(window)[offset - base :]) if offset - base < len(window) else None
-            if head is None and (base != offset or not window):
-                base, window = offset, read_waiting(self.descriptor, offset, min(offset + _SCAN, limit))
-                head = read_head(window)
-            if head is None:
+            seen = skim(window, offset - base)
+            if seen is None and (base != offset or not window):
+                base, window = offset, memoryview(read_waiting(self.descriptor, offset, min(offset + _SCAN, limit)))
+                seen = skim(window, 0)
+            if seen is None:
                 break
-            after = offset + aligned(head.length + (0 if head.segment else head.size))
-            if after > aligned(limit):
+            name, sequence, length = seen
+            if offset + length > limit:
                 break
-            found.append((offset, head))
-            offset = after
+            found.append((name, sequence, Place(self.number, offset, length).packed()))
+            offset += aligned(length)
+        self.end = offset
         return found
 
     def seal(self) -> None:
@@ -155,10 +162,10 @@ class Segment:
                 return list(FOOTER_ROW.iter_unpack(rows))
         except error:
             pass
-        return [
-            (head.name, Place(self.number, at, head.length + (0 if head.segment else head.size)).packed())
-            for at, head in self.scan(FIRST)
-        ]
+        end = self.end
+        found = self.scan(FIRST)
+        self.end = end
+        return [(name, place) for name, _, place in found]
 
     def unlink(self) -> None:
         """Give the file's space back once nobody reads it any more."""

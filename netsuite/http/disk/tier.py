@@ -116,14 +116,17 @@ class DiskTier:
         def came(reads: list[_Read | None]) -> None:
             for row, read in zip(waiting, reads, strict=True):
                 # it may have been purged or replaced meanwhile
-                if self.index.get(row.name) is not None and (stored := self._taken(key, row, read)) is not None:
+                known = self.index.get(row.name)
+                if known is None or known.place != row.place:
+                    continue
+                if (stored := self._taken(key, row, read)) is not None:
                     adopt(stored)
 
         return reading.addCallback(came)
 
     def keep(self, key: Key, stored: StoredResponse) -> None:
         """Write a stored response, in place of what has the same name; it may be dropped if the disk is behind."""
-        name = name_of(key, stored.vary, stored.selection)
+        name = name_of(key, stored.vary, stored.selection, self.log.secret)
         stored.filed = name
         had = self.log.cancel(name) | self.index.remove(name)
         content: Content = stored.content
@@ -147,7 +150,7 @@ class DiskTier:
 
     def purge(self, key: Key) -> int:
         """Forget every variant of a target; how many there were that were written."""
-        target = target_of(key)
+        target = target_of(key, self.log.secret)
         rows = self.index.variants(target)
         for row in rows:
             self.index.remove(row.name)
@@ -188,7 +191,7 @@ class DiskTier:
     # -- reading
 
     def _absent(self, key: Key, present: Sequence[StoredResponse]) -> list[Row]:
-        rows = self.index.variants(target_of(key))
+        rows = self.index.variants(target_of(key, self.log.secret))
         if rows and present:
             names = {stored.filed for stored in present}
             rows = [row for row in rows if row.name not in names]
@@ -299,8 +302,6 @@ class DiskTier:
 
     def _evicted(self) -> None:
         self._eviction = None
-        if self.log.crowded:
-            self._make_room()
 
     async def close(self) -> None:
         """Write what waits, and a checkpoint."""
