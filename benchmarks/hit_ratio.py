@@ -31,7 +31,7 @@ from netsuite.sansio.sieve import Sieve
 __all__ = ["HitRatio"]
 
 BUDGET: Final = 4 << 20
-REQUESTS: Final = 8_000
+REQUESTS: Final = 6_000
 _HOT_SHARE: Final = 9 / 8
 """What ours takes in all, as a multiple of ``cache_bytes``: the answers of the hot path have an eighth beside it."""
 _FIELDS: Final = 450
@@ -39,6 +39,8 @@ _FIELDS: Final = 450
 _VARNISH_BESIDE: Final = 1024
 _BLOCK: Final = 4096
 _NODE: Final = 128
+_ZONE_PAGES: Final = 2
+"""What nginx takes of a zone beside its nodes, by looking at how many files it comes to keep."""
 
 _size = functools.cache(size_of)
 
@@ -251,7 +253,7 @@ def _origin(home: Path, numbers: set[int]) -> Iterator[_Origin]:
 
 def _nginx_cache(origin: _Origin, folder: Path, port: int) -> Sequence[str | Path]:
     mean = statistics.fmean(-(-(_size(number) + _FIELDS) // _BLOCK) * _BLOCK for number in range(OBJECTS))
-    pages = int(BUDGET / mean) * _NODE // _BLOCK + 8
+    pages = int(BUDGET / mean) * _NODE // _BLOCK + _ZONE_PAGES
     return nginx(
         folder,
         f"proxy_cache_path {folder}/cache keys_zone=hits:{pages * _BLOCK} max_size={BUDGET} inactive=1h"
