@@ -78,6 +78,7 @@ TITLES = {
     9520: "Negative caching of DNS resolution failures",
     9651: "Structured field values for HTTP",
     9715: "IP fragmentation avoidance in DNS over UDP",
+    9875: "HTTP cache groups",
     5077: "TLS session resumption without server-side state",
     5890: "Internationalized domain names for applications",
     6066: "TLS extensions: extension definitions",

@@ -94,10 +94,20 @@ _ESCAPED: Final = re.compile(r"\\(.)")
 _TOKEN: Final = re.compile(r"[A-Za-z*][!#$%&'*+\-.^_`|~0-9A-Za-z:/]*")
 _BYTES: Final = re.compile(r":([A-Za-z0-9+/]*={0,2}):")
 _DISPLAY: Final = re.compile(r'%"((?:[\x20\x21\x23\x24\x26-\x7e]|%[0-9a-f]{2})*)"')
+_PLAIN_MEMBER: Final = re.compile(
+    r"([a-z*][a-z0-9_\-.*]*)"
+    r"(?:=(?:(-?[0-9]{1,15})|([A-Za-z*][!#$%&'*+\-.^_`|~0-9A-Za-z:/]*)))?"
+    r"[ \t]*(?:(,)[ \t]*|\Z)"
+)
+"""A member of a dictionary as most are: a key alone, or with an integer or a token; with the comma behind it."""
+
 _SPACES: Final = re.compile(r" *")
 _WHITE: Final = re.compile(r"[ \t]*")
 _LARGEST: Final = 999_999_999_999_999
 _THOUSANDTH: Final = Decimal("0.001")
+
+
+_TRUE: Final = Item(True)
 
 
 class _Malformed(ValueError):
@@ -230,8 +240,19 @@ def _list(reader: _Reader) -> list[Member]:
 
 def _dictionary(reader: _Reader) -> dict[str, Member]:
     found: dict[str, Member] = {}
-    more = reader.at < len(reader.text)
+    text, more = reader.text, reader.at < len(reader.text)
     while more:
+        plain = _PLAIN_MEMBER.match(text, reader.at)
+        if plain is not None:
+            name, number, token, comma = plain.groups()
+            found[name] = (
+                _TRUE if number is None and token is None else Item(Token(token) if number is None else int(number))
+            )
+            reader.at = plain.end()
+            more = comma is not None
+            if more and reader.at == len(text):
+                raise _Malformed
+            continue
         name = reader.key()
         if reader.peek() == "=":
             reader.at += 1

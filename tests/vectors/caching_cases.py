@@ -979,6 +979,10 @@ def _searches() -> Iterator[Case]:
     yield (group, "a write to an equivalent target ends it", [
         origin(FRESH, ignoring), ask("fetched", path="/?u=1"), origin(status=204, body=b""), ask("fetched", method="DELETE", path="/?u=2"),
         origin(FRESH), ask("fetched", path="/?u=1")])  # fmt: skip
+    yield (group, "a write ends all that mean the same", [
+        origin(FRESH, ignoring), ask("fetched", path="/?u=1"), ask("fetched", cc("no-cache"), path="/?u=2"), ask("hit", path="/?u=1"),
+        origin(status=204, body=b""), ask("fetched", method="DELETE", path="/?u=3"), origin(FRESH), ask("fetched", path="/?u=1"),
+        ask("fetched", path="/?u=2")])  # fmt: skip
     yield (group, "the target's own response comes before an older equivalent one", [
         origin(FRESH, ignoring, body=b"1"), ask("fetched", path="/?u=1"), wait(1), origin(FRESH, ignoring, body=b"2"),
         ask("fetched", cc("no-cache"), path="/?u=2"), ask("hit", path="/?u=2", body=b"2")])  # fmt: skip

@@ -1,6 +1,6 @@
 """Answers made from a stored response: whole, to HEAD, 304, and ranges of it.
 
-Implements: RFC 9111 sections 4.3.2, 5.1; RFC 9110 sections 6.5, 14.2, 15.3.7, 15.4.5, 15.5.17; RFC 9211
+Implements: RFC 9111 sections 4.3.2, 5.1; RFC 9110 sections 6.5, 14.2, 15.3.7, 15.4.5, 15.5.17
 """
 
 from __future__ import annotations

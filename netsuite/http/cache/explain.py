@@ -34,7 +34,7 @@ def explain(cache: Cache, key: Key, request: Request, now: float, decision: Deci
         "key": key.decode("latin-1"),
         "stored": [_variant(each, key, request, selected, now) for each in stored],
         "decision": _decision(decision),
-        "if the origin fails": _in_trouble(decision, request, now),
+        "if_origin_fails": _in_trouble(decision, request, now),
         "otherwise": list(_alternatives(cache, key, request, decision, now)),
     }
 
@@ -57,13 +57,13 @@ def _variant(
     found: dict[str, Any] = {
         "status": each.status,
         "bytes": each.content.size,
-        "bytes of memory": each.content.cost,
+        "memory": each.content.cost,
         "age": int(age),
         "lifetime": int(each.lifetime.seconds),
         "by": _source(each),
         "section": each.lifetime.section,
-        "fresh for": math.floor(each.lifetime.seconds - age),
-        "validated each time": control.no_cache,
+        "fresh_for": math.floor(each.lifetime.seconds - age),
+        "validated_each_time": control.no_cache,
         "stale-while-revalidate": control.stale_while_revalidate,
         "stale-if-error": control.stale_if_error,
         "etag": _text(each.etag),
@@ -73,11 +73,11 @@ def _variant(
         "selected": each is selected,
     }
     if each.key != key:
-        found["stored for"] = _text(each.key)
+        found["stored_for"] = _text(each.key)
     if each is selected:
         found["how"] = _how(each, key, request)
     else:
-        found["why not"] = _why_not(each, request)
+        found["why_not"] = _why_not(each, request)
     return found
 
 
@@ -109,7 +109,7 @@ def _why_not(each: StoredResponse, request: Request) -> str:
 def _in_trouble(decision: Decision, request: Request, now: float) -> dict[str, Any]:
     """What the client would get if the origin could not be reached, or answered with an error."""
     found = {}
-    for failure, words in ((Failure.UNREACHABLE, "is unreachable"), (Failure.ERROR, "answers 500 to 504")):
+    for failure, words in ((Failure.UNREACHABLE, "unreachable"), (Failure.ERROR, "error")):
         stored = decision.stored
         if decision.action is Action.FORWARD or stored is None:
             outcome = "502 or 504" if failure is Failure.UNREACHABLE else "the error"
@@ -181,10 +181,13 @@ def told(explanation: dict[str, Any]) -> list[str]:
     if explanation.get("upstream"):
         lines += ["", f"to {explanation['origin']} would go:"]
         lines += [f"    {line}" for line in explanation["upstream"]]
-    if explanation.get("under way"):
+    if explanation.get("under_way"):
         lines += ["", "a fetch for this target is under way, which a request may join"]
-    trouble = explanation["if the origin fails"]
-    lines += ["", *(f"if the origin {when}: {outcome}" for when, outcome in trouble.items())]
+    if explanation.get("uncacheable"):
+        lines += ["", "its last answer was not for others, so requests for it do not wait for one another"]
+    trouble = explanation["if_origin_fails"]
+    lines += ["", f"if the origin is unreachable: {trouble['unreachable']}"]
+    lines.append(f"if the origin answers 500 to 504: {trouble['error']}")
     if explanation["otherwise"]:
         lines.append("")
     for other in explanation["otherwise"]:
@@ -195,16 +198,16 @@ def told(explanation: dict[str, Any]) -> list[str]:
 
 def _told_variant(number: int, each: dict[str, Any]) -> list[str]:
     mark = "->" if each["selected"] else "  "
-    left = each["fresh for"]
+    left = each["fresh_for"]
     fresh = f"fresh for {left} s" if left > 0 else f"stale for {-left} s"
-    if each["validated each time"]:
-        fresh = "validated each time"
+    if each["validated_each_time"]:
+        fresh = "validated_each_time"
     lines = [
         f"{mark} {number}. {each['status']}, {each['bytes']} bytes, {each['age']} s old, {fresh} "
         f"(lifetime {each['lifetime']} s by {each['by']}, {each['section']})"
     ]
-    if "stored for" in each:
-        lines.append(f"      stored for {each['stored for']}")
+    if "stored_for" in each:
+        lines.append(f"      stored for {each['stored_for']}")
     told_if_there = ("etag", "last-modified", "stale-while-revalidate", "stale-if-error")
     lines += [f"      {name}: {each[name]}" for name in told_if_there if each[name] is not None]
     if each["vary"]:
@@ -212,7 +215,7 @@ def _told_variant(number: int, each: dict[str, Any]) -> list[str]:
         lines.append(f"      varies by {values}")
     if each["groups"]:
         lines.append(f"      in the groups {', '.join(each['groups'])}")
-    lines.append(f"      selected: {each['how']}" if each["selected"] else f"      not selected: {each['why not']}")
+    lines.append(f"      selected: {each['how']}" if each["selected"] else f"      not selected: {each['why_not']}")
     return lines
 
 

@@ -22,7 +22,7 @@ def groups_of(lines: Sequence[bytes]) -> tuple[bytes, ...]:
     return _groups(b", ".join(lines)) if lines else ()
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _groups(value: bytes) -> tuple[bytes, ...]:
     members = parse_list(value)
     if not members or any(type(member[0]) is not str for member in members):

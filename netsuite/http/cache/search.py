@@ -20,7 +20,8 @@ from netsuite.sansio.structured import InnerList, Item, Member, parse_dictionary
 __all__ = ["SearchIndex", "Variance", "variance_of"]
 
 _RULES_OF_A_PATH: Final = 4
-_LONGEST_QUERY: Final = 8192
+_TARGETS_THAT_MEAN_THE_SAME: Final = 4
+_LONGEST_QUERY: Final = 2048
 
 
 class Variance(NamedTuple):
@@ -32,11 +33,10 @@ class Variance(NamedTuple):
 
     def normal(self, query: bytes) -> tuple[tuple[str, str], ...]:
         """What matters of a query (without its question mark), the same for all that are equivalent."""
-        pairs = _parameters(query)
         if self.ignored is None:
-            pairs = [pair for pair in pairs if pair[0] in self.kept]
-        elif self.ignored:
-            pairs = [pair for pair in pairs if pair[0] not in self.ignored]
+            pairs = [pair for pair in _parameters(query) if pair[0] in self.kept]
+        else:
+            pairs = [pair for pair in _parameters(query) if pair[0] not in self.ignored]
         if not self.ordered:
             # by code units of the name alone, and stable: values of one name keep their order
             pairs.sort(key=lambda pair: pair[0].encode("utf-16-be"))
@@ -47,14 +47,15 @@ def _text(encoded: bytes) -> str:
     return unquote_to_bytes(encoded.replace(b"+", b" ")).decode("utf-8", "replace")
 
 
-def _parameters(query: bytes) -> list[tuple[str, str]]:
+@lru_cache(maxsize=64)
+def _parameters(query: bytes) -> tuple[tuple[str, str], ...]:
     """A query as application/x-www-form-urlencoded."""
     found = []
     for part in query.split(b"&"):
         if part:
             name, _, value = part.partition(b"=")
             found.append((_text(name), _text(value)))
-    return found
+    return tuple(found)
 
 
 def variance_of(lines: Sequence[bytes]) -> Variance | None:
@@ -62,7 +63,7 @@ def variance_of(lines: Sequence[bytes]) -> Variance | None:
     return _variance(b", ".join(lines)) if lines else None
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _variance(value: bytes) -> Variance | None:
     members = parse_dictionary(value)
     if not members:
@@ -100,7 +101,7 @@ def _names(member: Member) -> frozenset[str] | None:
 
 
 class SearchIndex:
-    """Targets that are stored under one query and good for others; at most ``limit`` of them are remembered.
+    """Targets that are stored under one query and good for others; at most ``limit`` such queries are remembered.
 
     It only proposes: whoever asks looks whether the target is still stored, and by the same rule. ``used`` is false as
     long as there is nothing to propose.
@@ -112,7 +113,7 @@ class SearchIndex:
         self._limit = limit
         self.used = False
         self._rules: OrderedDict[bytes, tuple[Variance, ...]] = OrderedDict()
-        self._targets: OrderedDict[int, bytes] = OrderedDict()
+        self._targets: OrderedDict[int, tuple[bytes, ...]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._targets)
@@ -126,8 +127,8 @@ class SearchIndex:
         others = [each for each in self._rules.pop(path, ()) if each != rule]
         self._rules[path] = (rule, *others)[:_RULES_OF_A_PATH]
         mark = hash((path, rule, rule.normal(query)))
-        self._targets.pop(mark, None)
-        self._targets[mark] = key
+        others_like_it = [each for each in self._targets.pop(mark, ()) if each != key]
+        self._targets[mark] = (key, *others_like_it)[:_TARGETS_THAT_MEAN_THE_SAME]
         if len(self._targets) > self._limit:
             self._targets.popitem(last=False)
         if len(self._rules) > self._limit:
@@ -142,10 +143,9 @@ class SearchIndex:
         found = []
         for rule in rules:
             normal = rule.normal(query)
-            other = self._targets.get(hash((path, rule, normal)))
-            # the mark is only a hash: what it leads to must be equal in truth
-            if other is not None and other != key:
+            for other in self._targets.get(hash((path, rule, normal)), ()):
                 its_path, _, its_query = other.partition(b"?")
-                if its_path == path and rule.normal(its_query) == normal:
+                # the mark is only a hash: what it leads to must be equal in truth
+                if other != key and its_path == path and rule.normal(its_query) == normal:
                     found.append((other, rule))
         return found

@@ -37,7 +37,7 @@ def targeted_control(
     return None
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def parse_targeted(value: bytes) -> CacheControl | None:
     """The directives of a targeted field; None if it is malformed or empty."""
     members = parse_dictionary(value)

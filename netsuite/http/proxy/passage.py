@@ -1,6 +1,6 @@
 """Messages on their way through the proxy: what is taken from them, and what is added.
 
-Implements: RFC 9110 sections 6.6.1, 7.6 and 15.2; RFC 7239
+Implements: RFC 9110 sections 6.6.1, 7.6 and 15.2; RFC 7239; RFC 8586 section 2
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ def upstream_request(
         headers.append((b"x-forwarded-proto", request.scheme.encode()))
         headers.append((b"x-forwarded-host", host))
         headers.append((b"forwarded", forwarded_element(peer, host, request.scheme)))
+        headers.append((b"cdn-loop", pseudonym))
     hops = request.header(b"max-forwards")
     if hops is not None and hops.isdigit() and request.method in TRACING:
         headers = [field for field in headers if field[0] != b"max-forwards"]

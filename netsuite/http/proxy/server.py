@@ -4,7 +4,7 @@ A request is decided by :mod:`netsuite.http.cache.decision`; what has to be fetc
 :class:`~netsuite.http.proxy.flight.Flight`, from which its asker and whoever joins read while it arrives. Where the
 origin fails, a stored response may stand in; else the client is told what failed, in the words of RFC 9209.
 
-Implements: RFC 9110 sections 7.6, 9.3.6 and 15.2; RFC 9111 sections 3, 4 and 5.1; RFC 9209; RFC 9211; RFC 5861
+Implements: RFC 9110 sections 7.6, 9.3.6 and 15.2; RFC 9111 sections 3, 4 and 5.1; RFC 5861
 """
 
 from __future__ import annotations
@@ -154,7 +154,8 @@ class ProxyServer:
         explanation = explain(self.cache, target.key, asked, now, decision)
         explanation["origin"] = target.next_hop
         explanation["upstream"] = self.fetches.upstream_lines(request, target, decision)
-        explanation["under way"] = self.fetches.under_way(target.key) is not None
+        explanation["uncacheable"] = self.fetches.uncacheable.knows(target.key, now)
+        explanation["under_way"] = self.fetches.under_way(target.key) is not None
         return explanation
 
     def _decide(self, request: Request, target: Target, asked: Asked, now: float) -> Decision:
@@ -186,7 +187,7 @@ class ProxyServer:
         if request.method == b"PURGE" and self.purge_door is not None:
             return self._purged(request, adapter, self.purge_door, target.key)
         if loops(request.headers, self._pseudonym):
-            return self._refusal(request, adapter, 508, "This request has passed here before.")
+            return self._refusal(request, adapter, 508, "This request has passed here before.", "proxy_loop_detected")
         if request.method in TRACING and request.header(b"max-forwards") == b"0":
             if request.method == b"TRACE":
                 return self._refusal(request, adapter, 405, "This proxy does not show what was sent to it.")
@@ -217,18 +218,18 @@ class ProxyServer:
         action = decision.action
         if action is Action.HIT:
             self.hits += 1
-            return self._from_store(request, adapter, asked, decision, now)
+            return self._from_store(request, adapter, target.key, asked, decision, now)
         if action is Action.STALE_HIT:
             self.stale_hits += 1
             self.fetches.validate_behind(request, target, asked, decision)
-            return self._from_store(request, adapter, asked, decision, now)
+            return self._from_store(request, adapter, target.key, asked, decision, now)
         if action is Action.TIMEOUT:
             self.misses += 1
             return self._refusal(request, adapter, 504, "Nothing that is stored may answer this request.")
         return self._fetched(request, body, adapter, target, asked, decision)
 
     def _from_store(
-        self, request: Request, adapter: StreamAdapter, asked: Asked, decision: Decision, now: float
+        self, request: Request, adapter: StreamAdapter, key: Key, asked: Asked, decision: Decision, now: float
     ) -> Response:
         stored = decision.stored
         assert stored is not None
@@ -238,6 +239,9 @@ class ProxyServer:
             made.status == stored.status
             and stored.content.body is not None
             and not stored.trailers
+            # what stands in for this very target and request gives way to their own response when that comes
+            and stored.key == key
+            and stored.selected_by(asked)
             and decision.action is Action.HIT
             and now < fresh_until(stored)
             and is_plain(asked)
@@ -299,7 +303,7 @@ class ProxyServer:
             decision = self.cache.decide(key, asked, self._seconds())
             if decision.action in (Action.HIT, Action.STALE_HIT):
                 self.hits += 1
-                return self._from_store(request, adapter, asked, decision, self._seconds())
+                return self._from_store(request, adapter, key, asked, decision, self._seconds())
         return self._refusal(request, adapter, 503, "The response changes faster than it can be fetched.")
 
     # -- answers
@@ -398,9 +402,10 @@ class ProxyServer:
             request, adapter, failed.status, f"The origin's answer cannot be had: {failed.detail}.", headers
         )
 
-    def _refusal(self, request: Request, adapter: StreamAdapter, status: int, detail: str) -> Response:
+    def _refusal(self, request: Request, adapter: StreamAdapter, status: int, detail: str, error: str = "") -> Response:
         self.refusals += 1
-        return self._page(request, adapter, status, detail, [])
+        told = [proxy_status(Trouble(status, error, detail))] if error else []
+        return self._page(request, adapter, status, detail, told)
 
     def _page(
         self, request: Request, adapter: StreamAdapter, status: int, detail: str, headers: list[Field]
@@ -460,7 +465,8 @@ class ProxyServer:
         host, port = found
         ports = self._settings.connect_ports
         if port not in ports if ports is not None else self._on_network and port != 443:
-            return self._refusal(request, adapter, 403, f"Tunnels to port {port} are not allowed here.")
+            detail = f"Tunnels to port {port} are not allowed here."
+            return self._refusal(request, adapter, 403, detail, "http_request_denied")
         try:
             out = await self.client.tunnel(host, port, body)
         except Exception as problem:

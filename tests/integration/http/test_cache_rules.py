@@ -101,6 +101,15 @@ class Told(ProxyCase):
             answer = await self.ask("/fault")
             self.assertEqual(members(answer, "proxy-status")[-1][1]["error"], Token(word), sent)
 
+    async def test_refusals_have_their_words(self):
+        answer = await self.ask("/", f"CDN-Loop: {self.server._pseudonym.decode()}")
+        self.assertEqual(members(answer, "proxy-status")[-1][1]["error"], Token("proxy_loop_detected"))
+        self.proxy = self.serve(connect_ports=[1])
+        self.port = self.proxy.addresses()[0].port
+        answer = await self.ask("127.0.0.1:2", method="CONNECT")
+        self.assertEqual(answer.status, 403)
+        self.assertEqual(members(answer, "proxy-status")[-1][1]["error"], Token("http_request_denied"))
+
     async def test_a_forward_proxy_leaves_targeted_fields_to_others(self):
         self.proxy = self.serve()
         self.port = self.proxy.addresses()[0].port
@@ -183,13 +192,20 @@ class Explained(ProxyCase):
         self.assertEqual(found["decision"]["action"], "revalidate")
         self.assertEqual(len(self.origin.seen), 1)
 
+    async def test_what_was_not_for_others(self):
+        self.script = lambda side, head, body: side.say(reply(b"x", "Cache-Control: private"))
+        await self.ask("/mine")
+        answer = await self.explain("/mine")
+        self.assertTrue(answer["explanation"]["uncacheable"])
+        self.assertTrue([line for line in answer["lines"] if "not for others" in line])
+
     async def test_a_fetch_that_is_under_way(self):
         held = []
         self.script = lambda side, head, body: held.append(side)
         asking = Deferred.fromCoroutine(self.ask("/slow"))
         while not held:
             await sleep(self.reactor, 0.01)
-        self.assertTrue((await self.explain("/slow"))["explanation"]["under way"])
+        self.assertTrue((await self.explain("/slow"))["explanation"]["under_way"])
         held[0].say(reply(b"x", FRESH))
         await asking
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 
 import http_sfv
@@ -54,6 +55,10 @@ def test_dictionaries_read_back(made):
     assert sf.parse_dictionary(sf.serialise_dictionary(made)) == made
 
 
+_DISPUTED = re.compile(rb"\A *\Z|[0-9]\.(?![0-9])|:(?:[A-Za-z0-9+/]{4})*[A-Za-z0-9+/]{1,3}:")
+"""An empty field (an empty list), a number that ends in its point (malformed), Base64 without its padding (taken)."""
+
+
 def _theirs(kind, value):
     field = kind()
     try:
@@ -76,7 +81,7 @@ def test_http_sfv_agrees(kind, read, write):
     @given(_SOUP)
     @example(b"a;b;c=1, d=(1 2);e")
     def agree(value):
-        assume(value.strip(b" "))  # theirs refuses an empty field, which is an empty list
+        assume(not _DISPUTED.search(value))
         ours = read(value)
         theirs = _theirs(kind, value)
         assert (None if ours is None else write(ours)) == theirs
