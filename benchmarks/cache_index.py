@@ -42,8 +42,8 @@ class CacheIndex:
     notes = (
         "Objects of 512 bytes, written through the disk tier in one process. The folder is opened as a killed process "
         "left it (the last checkpoint, then the log's tail), and as a stop leaves it; all files are in the kernel's "
-        "page cache. The time is that of the index, without Python's own start. No peer is measured: none has an index like "
-        "it (nginx reads every file's head at a start)."
+        "page cache. The time is that of the index, without Python's own start. No peer is measured: none has an "
+        "index like it (nginx reads every file's head at a start)."
     )
 
     def missing(self) -> str | None:
