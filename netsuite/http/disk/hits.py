@@ -25,7 +25,7 @@ from netsuite.sansio.connection import Channel
 
 __all__ = ["DiskHits"]
 
-_SHAPES: Final = 4096
+_SHAPES: Final = 1024
 _LONGEST: Final = 256 * 1024
 _PLAIN: Final = re.compile(rb"/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]{0,2000}")
 _NO_WAIT: Final = getattr(os, "RWF_NOWAIT", 0)

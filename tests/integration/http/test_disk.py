@@ -217,7 +217,7 @@ class Shortcut(OnDisk):
                 before = self.server.disk_hits.hits
                 (short,) = await self.kept_asking(f"/{n}")
                 self.assertEqual(self.server.disk_hits.hits, before + 1, (n, size))
-                (long,) = await self.kept_asking(f"/{n}", fields=["X-Unknown: field"])
+                (long,) = await self.kept_asking(f"/{n}", fields=[f"X-Unknown: {size}-{n}"])
                 self.assertEqual(self.server.disk_hits.hits, before + 1)
                 self.assertTrue(self.hits(short) and self.hits(long))
                 self.assertEqual(short.body, long.body)
