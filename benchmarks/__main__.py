@@ -7,6 +7,7 @@ import os
 import sys
 
 from benchmarks import report
+from benchmarks.cache_index import CacheIndex
 from benchmarks.contest import Benchmark, Disagreement, contest
 from benchmarks.disk_proxies import HttpHitDisk
 from benchmarks.hit_ratio import HitRatio
@@ -30,9 +31,8 @@ def main() -> int:
     """Run what is named on the command line."""
     runs = (
         DnsAuth(), DnsSigned(), DnsOptions(), DnsTls(), DnsMillion(), DnsLoad(), DnsCache(), HttpHit(),
-        HttpHit(tls=True), HttpHitDisk(), HitRatio(), Idle(), SmtpAccept(), ImapAppend(), ImapFetch(), PeerLoopback(),
-        TrackerUdp(),
-        TrackerHttp(),
+        HttpHit(tls=True), HttpHitDisk(), CacheIndex(), HitRatio(), Idle(), SmtpAccept(), ImapAppend(), ImapFetch(),
+        PeerLoopback(), TrackerUdp(), TrackerHttp(),
     )  # fmt: skip
     known = {run.name: run for run in runs}
     parser = argparse.ArgumentParser(

@@ -1,4 +1,4 @@
-"""A proxy is killed again and again under load: its disk keeps much, brings back nothing that ended, and no torn body."""
+"""A proxy is killed again and again under load: its disk brings back no torn body, and nothing that ended."""
 
 from __future__ import annotations
 

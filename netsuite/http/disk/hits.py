@@ -16,7 +16,7 @@ from hashlib import blake2b
 from typing import Final, NamedTuple, cast
 
 from netsuite.http.cache.cache import target_key
-from netsuite.http.disk.index import Place
+from netsuite.http.disk.index import LENGTHS, UNIT
 from netsuite.http.disk.record import quick_head
 from netsuite.http.disk.tier import DiskTier
 from netsuite.http.wire.lines import status_line
@@ -25,7 +25,7 @@ from netsuite.sansio.connection import Channel
 
 __all__ = ["DiskHits"]
 
-_SHAPES: Final = 4096
+_SHAPES: Final = 1024
 _LONGEST: Final = 256 * 1024
 _PLAIN: Final = re.compile(rb"/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]{0,2000}")
 _NO_WAIT: Final = getattr(os, "RWF_NOWAIT", 0)
@@ -92,12 +92,12 @@ class DiskHits:
         self._count += 1
         if not self._count & _LONG_WAY:
             return None
-        number, offset, length = Place.unpacked(packed)
-        segment = log.segments.get(number)
+        segment = log.segments.get(packed >> 36)
+        length = LENGTHS[packed & 255]
         if segment is None or length > _LONGEST:
             return None
         try:
-            count = os.preadv(segment.descriptor, [self._view[:length]], offset, _NO_WAIT)
+            count = os.preadv(segment.descriptor, [self._view[:length]], (packed >> 8 & 0xFFFFFFF) * UNIT, _NO_WAIT)
         except OSError:
             return None
         head = quick_head(self._buffer, name, key)

@@ -16,7 +16,7 @@ from hashlib import blake2b
 from struct import Struct
 from typing import Final, NamedTuple
 
-__all__ = ["UNIT", "Index", "Place", "Row", "name_of", "target_of"]
+__all__ = ["LENGTHS", "UNIT", "Index", "Place", "Row", "name_of", "target_of"]
 
 UNIT: Final = 64
 """Bytes of which offsets and lengths of records are multiples."""
@@ -71,9 +71,11 @@ class Place(NamedTuple):
     @classmethod
     def unpacked(cls, packed: int) -> Place:
         """The place that 64 bits tell."""
-        code = packed & 255
-        units = code if code < 16 else (16 + (code & 15)) << (code >> 4) - 1
-        return cls(packed >> 36, (packed >> 8 & 0xFFFFFFF) * UNIT, units * UNIT)
+        return cls(packed >> 36, (packed >> 8 & 0xFFFFFFF) * UNIT, LENGTHS[packed & 255])
+
+
+LENGTHS: Final = tuple((code if code < 16 else (16 + (code & 15)) << (code >> 4) - 1) * UNIT for code in range(256))
+"""The length that the last eight bits of a packed place mean."""
 
 
 class Row(NamedTuple):

@@ -357,6 +357,11 @@ class Log:
         """Whether something has to go, so that the next segments find room."""
         return self.used + self.reserved > self.budget - 2 * self.capacity and bool(self.segments)
 
+    @property
+    def full(self) -> bool:
+        """Whether what is written pushes out something else."""
+        return self.used > self.budget - 4 * self.capacity
+
     def remove(self, segment: Segment) -> None:
         """A segment and its space are not needed any more."""
         if self.segments.pop(segment.number, None) is not None:

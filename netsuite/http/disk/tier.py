@@ -1,7 +1,8 @@
 """The disk tier under the memory store: finds, keeps and forgets stored responses in segment files.
 
-Everything that is stored is also written, in batches, by a thread; what the thread cannot keep up with is not written.
-So memory may lose anything at any time, and a restart finds what was there, hot or not. Lookups ask the
+What is stored is also written, in batches, by a thread; what the thread cannot keep up with is not, and on a full disk
+what is new is not (:class:`~netsuite.http.disk.doorkeeper.Doorkeeper`). So memory may lose what it likes, and a restart
+finds what was there, hot or not. Lookups ask the
 :class:`~netsuite.http.disk.index.Index` and read one span of a file; what they find is checked before it is believed.
 
 ```
@@ -26,6 +27,7 @@ from netsuite.http.cache.store import Key
 from netsuite.http.cache.stored import StoredResponse
 from netsuite.http.cache.tags import tags_of
 from netsuite.http.disk.content import Held, OnDisk
+from netsuite.http.disk.doorkeeper import Doorkeeper
 from netsuite.http.disk.eviction import Eviction
 from netsuite.http.disk.index import Index, Place, Row, name_of, target_of
 from netsuite.http.disk.log import Log
@@ -72,6 +74,7 @@ class DiskTier:
         self.judges: dict[int, Callable[[bytes, StoredResponse], bool]] = {PURGE: _purged}
         self.targets: tuple[bytes, ...] = ()
         self.reads = self.failures = self.damaged = 0
+        self._doorkeeper = Doorkeeper()
         self._call_later = call_later
         self._eviction: Eviction | None = None
         self._closing = False
@@ -137,7 +140,7 @@ class DiskTier:
             kept = self.log.refer(head._replace(checks=content.checks), content, stored)
         elif isinstance(content, Held) and content.size >= _REFER_FROM and content.segment.number in self.log.segments:
             kept = self.log.refer(head._replace(checks=content.checks), content, stored)
-        elif content.body is not None:
+        elif content.body is not None and (had or not self.log.full or self._doorkeeper.knows(name)):
             kept = self.log.append(head, content.body, stored)
         if had and not kept:
             self._mark(VARIANT, name)

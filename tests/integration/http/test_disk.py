@@ -7,7 +7,7 @@ import random
 
 from twisted.internet.defer import Deferred
 
-from tests.integration.http.scripted import connect, reply, sleep
+from tests.integration.http.scripted import Answer, connect, reply, sleep
 from tests.integration.http.test_proxy import FRESH, ProxyCase, together
 
 MIB = 1 << 20
@@ -166,3 +166,87 @@ class Large(OnDisk):
         self.assertEqual(answer.body, body)
         self.assertFalse(self.hits(answer))
         self.flushLoggedErrors()
+
+
+class Shortcut(OnDisk):
+    """Plain hits from disk that skip the general machinery."""
+
+    async def fill(self, count=20, size=300):
+        self.version = 1
+        self.script = lambda side, head, body: side.say(
+            reply(b"%d%b " % (self.version, head.split()[1].encode()) * size, FRESH, 'ETag: "e"', "X-Kept: yes")
+        )
+        for n in range(count):
+            await self.ask(f"/{n}")
+        await self.settled()
+        # a request that is answered in the ordinary way teaches the shape; the first reading verifies each record
+        await self.begin(cache_bytes=MIB, object_limit=MIB // 4)
+        for n in range(count):
+            await self.kept_asking(f"/{n}")
+
+    async def kept_asking(self, *targets, fields=()):
+        """Ask on one kept connection; the answers."""
+        client = await connect(self.reactor, self.port)
+        found = []
+        for target in targets:
+            client.data = b""
+            client.transport.write(
+                "\r\n".join([f"GET {target} HTTP/1.1", "Host: origin.test", *fields, "", ""]).encode()
+            )
+            await client.until(lambda c: b"\r\n\r\n" in c.data)
+            found.append(Answer(client.data, True))
+            while not found[-1].whole and not client.closed:
+                size = len(client.data)
+                await client.until(lambda c, size=size: len(c.data) > size or c.closed)
+                found[-1] = Answer(client.data, True)
+        client.transport.loseConnection()
+        await client.until(lambda c: c.closed)
+        return found
+
+    def empty_memory(self):
+        store = self.server.cache.store
+        lower, store.lower = store.lower, None
+        store.clear()
+        store.lower = lower
+
+    async def test_it_says_what_the_long_way_says(self):
+        for size in (1, 300, 9000):
+            await self.fill(size=size)
+            for n in range(20):
+                self.empty_memory()
+                before = self.server.disk_hits.hits
+                (short,) = await self.kept_asking(f"/{n}")
+                self.assertEqual(self.server.disk_hits.hits, before + 1, (n, size))
+                (long,) = await self.kept_asking(f"/{n}", fields=[f"X-Unknown: {size}-{n}"])
+                self.assertEqual(self.server.disk_hits.hits, before + 1)
+                self.assertTrue(self.hits(short) and self.hits(long))
+                self.assertEqual(short.body, long.body)
+                volatile = {"age", "cache-status"}
+                self.assertEqual(
+                    sorted(field for field in short.fields if field[0] not in volatile),
+                    sorted(field for field in long.fields if field[0] not in volatile),
+                )
+                self.assertLess(abs(int(short.header("age")) - int(long.header("age"))), 2)
+
+    async def test_what_is_not_plain_goes_the_long_way(self):
+        await self.fill()
+        self.empty_memory()
+        before = self.server.disk_hits.hits
+        for field in ("Range: bytes=0-3", 'If-None-Match: "e"', "Cache-Control: no-cache", "Connection: close"):
+            answers = [await self.kept_asking("/1", fields=[field]) for _ in range(2)]
+            self.assertIn(answers[1][0].status, (200, 206, 304))
+        for target in ("/not-there", "//1", "/1#x", "/1\t"):
+            await self.kept_asking(target)
+        self.assertEqual(self.server.disk_hits.hits, before)
+
+    async def test_a_purge_and_a_write_end_it_at_once(self):
+        await self.fill()
+        self.empty_memory()
+        self.version = 2
+        self.server.purge(b"http://origin.test/1")
+        await self.ask("/2", method="PUT", body=b"x")
+        for n in (1, 2):
+            (answer,) = await self.kept_asking(f"/{n}")
+            self.assertTrue(answer.body.startswith(b"2"), answer.body[:20])
+        (answer,) = await self.kept_asking("/3")
+        self.assertTrue(answer.body.startswith(b"1"))

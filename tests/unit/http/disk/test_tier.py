@@ -85,7 +85,8 @@ def test_a_304_makes_a_new_head_and_leaves_the_body(cabinet, size):
 def test_the_oldest_segment_goes_and_what_was_used_stays(tmp_path):
     cabinet = Cabinet(tmp_path / "cache", memory=8192, budget=1 << 20)
     for n in range(2000):
-        cabinet.put(b"http://a.test/%d" % n, b"%04d" % n * 250)
+        for _ in range(2):
+            cabinet.put(b"http://a.test/%d" % n, b"%04d" % n * 250)
         if n % 10 == 0:
             # asked for again and again
             assert n == 0 or cabinet.bodies(b"http://a.test/0") == [b"0000" * 250]
@@ -97,6 +98,22 @@ def test_the_oldest_segment_goes_and_what_was_used_stays(tmp_path):
     assert cabinet.bodies(b"http://a.test/1999") == [b"1999" * 250]
     cabinet.crash()
     assert cabinet.bodies(b"http://a.test/0") == [b"0000" * 250]
+
+
+def test_a_full_disk_keeps_what_comes_twice(tmp_path):
+    cabinet = Cabinet(tmp_path / "cache", memory=8192, budget=1 << 20)
+    for n in range(3000):
+        cabinet.put(b"http://a.test/%d" % n, b"%04d" % n * 250)
+        cabinet.pass_time()
+    assert cabinet.log.full
+    assert cabinet.log.evictions == 0
+    before = cabinet.log.writes
+    cabinet.put(b"http://a.test/2900", b"again" * 200)
+    assert cabinet.log.writes == before + 1
+    cabinet.forget_memory()
+    assert cabinet.bodies(b"http://a.test/2900") == [b"again" * 200]
+    assert cabinet.bodies(b"http://a.test/0") == [b"0000" * 250]
+    assert cabinet.bodies(b"http://a.test/2901") == []
 
 
 def test_without_a_whole_checkpoint_it_begins_empty(cabinet):
