@@ -10,6 +10,7 @@ Implements: RFC 9111 section 4.4; RFC 9875 section 2.2
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from collections.abc import Collection
 from functools import lru_cache
 from typing import Final, NamedTuple, TypeVar
@@ -77,9 +78,10 @@ class PurgeLog:
 
     def __init__(self) -> None:
         self.number = 0
-        self._targets: dict[int, int] = {}
-        self._tags: dict[int, int] = {}
-        self._prefixes: dict[bytes, int] = {}
+        # a dict that loses its first entry over and over is slow
+        self._targets: OrderedDict[int, int] = OrderedDict()
+        self._tags: OrderedDict[int, int] = OrderedDict()
+        self._prefixes: OrderedDict[bytes, int] = OrderedDict()
         self._forgotten = 0
 
     def note(self, purge: Purge) -> int:
@@ -115,8 +117,8 @@ class PurgeLog:
                     return True
         return any(number > since and key.startswith(prefix) for prefix, number in self._prefixes.items())
 
-    def _remember(self, known: dict[W, int], what: W, limit: int) -> None:
+    def _remember(self, known: OrderedDict[W, int], what: W, limit: int) -> None:
         known.pop(what, None)
         if len(known) >= limit:
-            self._forgotten = max(self._forgotten, known.pop(next(iter(known))))
+            self._forgotten = max(self._forgotten, known.popitem(last=False)[1])
         known[what] = self.number
