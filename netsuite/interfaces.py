@@ -41,8 +41,8 @@ __all__ = [
 class Address(NamedTuple):
     """Where a service can be reached.
 
-    ``kind`` is what to speak there (``udp``, ``tcp``, ``http``, ``https``, ``unix``); ``hint`` is one line that a
-    person can type to try it, or empty.
+    ``kind`` is what to speak there (``udp``, ``tcp``, ``quic``, ``http``, ``https``, ``h3``, ``unix``); ``hint`` is one
+    line that a person can type to try it, or empty.
     """
 
     kind: str

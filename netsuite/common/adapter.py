@@ -121,13 +121,19 @@ class StreamAdapter:
         "transport",
     )
 
-    def __init__(self, factory: StreamFactory, tls: TlsFilter | None, ready: Deferred[StreamAdapter] | None) -> None:
+    def __init__(
+        self,
+        factory: StreamFactory,
+        tls: TlsFilter | None,
+        ready: Deferred[StreamAdapter] | None,
+        connection: Callable[[Channel], Connection] | None = None,
+    ) -> None:
         self.factory = factory
         self.seconds = factory.commons.clock.seconds
-        self._shortcut: Shortcut | None = factory.shortcut
+        self._shortcut: Shortcut | None = factory.shortcut if connection is None else None
         self.connection: Connection | None = None
         self._filter = tls
-        self._next: Callable[[Channel], Connection] = factory.connection
+        self._next: Callable[[Channel], Connection] = connection or factory.connection
         self._exchanges = Exchanges(self)
         self.full = False
         self._reading = True

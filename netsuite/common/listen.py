@@ -10,7 +10,7 @@ import errno
 import os
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet import tcp
 from twisted.internet.defer import Deferred, succeed
@@ -35,7 +35,13 @@ from netsuite.common.listenspec import ListenSpec, parse
 from netsuite.common.sharing import BACKLOG, Transport, open_socket
 from netsuite.common.stream import StreamFactory
 
-__all__ = ["DatagramListener", "ListenSpec", "StreamListener", "parse"]
+if TYPE_CHECKING:
+    from netsuite.common.quicport import MachineOf, QuicListener
+
+__all__ = ["DatagramListener", "ListenSpec", "QuicForm", "StreamListener", "parse", "stream_listener"]
+
+QuicForm = Callable[[], "tuple[str, MachineOf]"]
+"""A protocol's name under QUIC, and what makes its machines; ImportError where aioquic is missing."""
 
 
 def _where(host: str, port: int) -> str:
@@ -60,7 +66,7 @@ class _Listener:
         self.secure = self.spec.secure
         self._table = setting.partition(".")[0]
 
-    def follow(self, other: _Listener) -> None:
+    def follow(self, other: _Listener | QuicListener) -> None:
         """Take the port that the other one got, if both were told 0: one number for UDP and TCP."""
         if self.spec.form == "address" and self.spec.port == 0:
             self.spec = self.spec._replace(port=other.port)
@@ -131,6 +137,8 @@ class StreamListener(_Listener):
         alpn: tuple[str, ...] = (),
     ) -> None:
         super().__init__(text, commons, setting)
+        if self.spec.quic:
+            raise StartError(f"{setting}: {text!r}: there is no QUIC here; write secure:HOST:PORT")
         self.factory = factory
         self.alpn = alpn
         self._port: Any = None
@@ -218,6 +226,28 @@ class StreamListener(_Listener):
         return held[0]
 
 
+def stream_listener(
+    text: str,
+    factory: StreamFactory,
+    commons: Commons,
+    setting: str,
+    *,
+    alpn: tuple[str, ...] = (),
+    quic: QuicForm | None = None,
+) -> StreamListener | QuicListener:
+    """A port for a protocol that has a form for QUIC as well: ``quic:`` asks for that."""
+    listener = _Listener(text, commons, setting)
+    if quic is None or not listener.spec.quic:
+        return StreamListener(text, factory, commons, setting, alpn=alpn)
+    try:
+        from netsuite.common.quicport import QuicListener as Listener
+
+        protocol, machine = quic()
+    except ImportError:
+        raise StartError(f"{setting}: {text!r} needs aioquic: pip install 'netsuite[quic]'") from None
+    return Listener(text, factory, commons, setting, protocol, machine)
+
+
 class DatagramListener(_Listener):
     """A UDP port; its keywords are those of :func:`netsuite.common.datagram.datagram_port`."""
 
@@ -236,7 +266,7 @@ class DatagramListener(_Listener):
         limits: DatagramLimits = DatagramLimits(),
     ) -> None:
         super().__init__(text, commons, setting)
-        if self.secure or self.spec.form in ("unix", "endpoint"):
+        if self.secure is not self.spec.quic or self.spec.form in ("unix", "endpoint"):
             raise StartError(
                 f"{setting}: {text!r} has no datagrams; write HOST:PORT, shared:HOST:PORT or inherited:NAME"
             )

@@ -4,6 +4,7 @@ The grammar::
 
     PORT  HOST:PORT  [V6]:PORT    ours: TCP, or UDP for datagrams; without a host 127.0.0.1; port 0 picks one
     secure:ADDRESS                ours: TLS with the site's certificates
+    quic:ADDRESS                  ours: QUIC with the site's certificates (HTTP/3, DNS over QUIC)
     shared:ADDRESS                ours: a port that other processes may bind as well (SO_REUSEPORT)
     inherited:NAME                ours: a socket handed to this process under a name
     unix:PATH[:mode=660]          Twisted's, but for its owner alone (600) unless a mode is given
@@ -35,14 +36,14 @@ class ListenSpec(NamedTuple):
     host: str = ""
     port: int = 0
     secure: bool = False
+    quic: bool = False
     shared: bool = False
     mode: int = 0o600
 
 
 _ADDRESS: Final = re.compile(r"(?:(?:\[([0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|([A-Za-z0-9_.-]+)):)?([0-9]{1,5})")
-_KINDS: Final = frozenset(
-    ("tcp", "tcp4", "tcp6", "unix", "systemd", "haproxy", "stdio", "tls", "ssl", "secure", "shared", "inherited")
-)
+_SITE_KINDS: Final = ("secure", "quic", "shared", "inherited")
+_KINDS: Final = frozenset(("tcp", "tcp4", "tcp6", "unix", "systemd", "haproxy", "stdio", "tls", "ssl", *_SITE_KINDS))
 """Words that begin an endpoint string and are no host, so that ``tcp:80`` means what it means to Twisted."""
 _NAME: Final = re.compile(r"[\w.@-]+")
 _ENDPOINT: Final = re.compile(r"[a-z][a-z0-9+-]*:")
@@ -55,10 +56,12 @@ def _wrong(text: str, reason: str) -> ValueError:
 
 def parse(text: str) -> ListenSpec:
     """What a listen text means; ValueError says in one line what is wrong with it."""
-    rest, secure, shared = text.strip(), False, False
+    rest, secure, quic, shared = text.strip(), False, False, False
     while True:
         if rest.startswith("secure:") and not secure:
             rest, secure = rest[7:], True
+        elif rest.startswith("quic:") and not quic:
+            rest, quic = rest[5:], True
         elif rest.startswith("shared:") and not shared:
             rest, shared = rest[7:], True
         else:
@@ -73,7 +76,9 @@ def parse(text: str) -> ListenSpec:
             _literal(text, v6)
         elif host == "localhost":
             host = None
-        return ListenSpec(text, "address", v6 or host or "127.0.0.1", port, secure, shared)
+        return ListenSpec(text, "address", v6 or host or "127.0.0.1", port, secure or quic, quic, shared)
+    if quic:
+        raise _wrong(text, "quic: wants HOST:PORT")
     if shared:
         raise _wrong(text, "shared: wants HOST:PORT")
     if rest.startswith("inherited:"):

@@ -106,8 +106,10 @@ class StreamFactory(_Quiet):
         """An adapter, or None for a client that may not (or not yet another time) connect."""
         return self.adapter(addr, None)
 
-    def adapter(self, addr: Any, tls: TlsFilter | None) -> StreamAdapter | None:
-        """An adapter behind a filter or none."""
+    def adapter(
+        self, addr: Any, tls: TlsFilter | None, connection: Callable[[Channel], Connection] | None = None
+    ) -> StreamAdapter | None:
+        """An adapter behind a filter or none, for ``connection`` instead of the factory's own machine."""
         host = host_and_port(addr)[0]
         if (self.rule is not None and not self.rule.permits(host)) or (
             self.concurrency is not None and not self.concurrency.enter(host)
@@ -115,7 +117,7 @@ class StreamFactory(_Quiet):
             self.refused += 1
             return None
         self.accepted += 1
-        return StreamAdapter(self, tls, None)
+        return StreamAdapter(self, tls, None, connection)
 
     def opened(self, adapter: StreamAdapter) -> None:
         """An adapter's transport stands."""

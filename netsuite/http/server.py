@@ -96,6 +96,7 @@ class HttpServer:
     ``immediate`` is the application whose answers may be given at the door: the only one, mounted on ``/``.
     ``hosts``, where not empty, are the only host names that are answered (others get 421). ``requests`` counts what
     applications were asked, ``statuses`` the responses by hundred; ``hot.hits`` what the hot path answered.
+    ``alternative`` may be set to what clients under TLS are told in Alt-Svc (RFC 7838).
     """
 
     def __init__(
@@ -121,7 +122,8 @@ class HttpServer:
         self.doorstep = (
             Doorstep(immediate, self._seconds, self._record, self.statuses) if immediate is not None else None
         )
-        versions = Versions(self._seconds, http1, self.hot)
+        self.versions = versions = Versions(self._seconds, http1, self.hot)
+        self.alternative = b""
         self.factory = StreamFactory(
             commons,
             name,
@@ -181,6 +183,8 @@ class HttpServer:
     ) -> Response | Coroutine[Any, Any, Response]:
         status, headers, content = answer[:3]
         self.statuses[status // 100] += 1
+        if self.alternative and adapter.channel.tls is not None and request.version < (3, 0):
+            headers = [*headers, (b"alt-svc", self.alternative)]
         stamped = [(b"date", format_date(self._seconds())), SERVER, *headers]
         client, record = adapter.channel.peer[0], self._record
         line, referer, agent = said(request)

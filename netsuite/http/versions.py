@@ -1,11 +1,13 @@
 """The versions of HTTP that our servers speak, on one set of limits and one hot path.
 
 Under TLS the version is chosen by ALPN; in clear by how the client begins (RFC 9113 section 3.3: prior knowledge).
+HTTP/3 has ports of its own, over QUIC.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from netsuite.http.hotpath import HotPath
 from netsuite.http.wire.framing import Http1Limits
@@ -15,7 +17,11 @@ from netsuite.http.wire.messages import Fields
 from netsuite.sansio.connection import Channel, Connection
 from netsuite.sansio.dates import format_date
 
-__all__ = ["SERVER", "Versions"]
+if TYPE_CHECKING:
+    from netsuite.common.listen import StreamListener
+    from netsuite.common.quicport import MachineOf, QuicListener
+
+__all__ = ["SERVER", "Versions", "kind"]
 
 SERVER = (b"server", b"netsuite")
 
@@ -39,10 +45,23 @@ class Versions:
             channel, self._limits, now=self._seconds(), standing=_standing_fields, hits=self._hot.frames
         )
 
+    def over_quic(self) -> tuple[str, MachineOf]:
+        """HTTP/3, as ``stream_listener`` wants it."""
+        from netsuite.http.http3 import ALPN, Http3Connection
+
+        return ALPN, lambda quic: Http3Connection(quic, self._seconds, self._limits, standing=_standing_fields)
+
     @property
     def alpn(self) -> Mapping[str, Callable[[Channel], Connection] | None]:
         """What TLS listeners offer, as StreamFactory wants it."""
         return {"h2": self.http2, "http/1.1": None}
+
+
+def kind(listener: StreamListener | QuicListener) -> str:
+    """What to speak to a listener, as addresses say it."""
+    if listener.spec.quic:
+        return "h3"
+    return "unix" if listener.spec.form == "unix" else "https" if listener.secure else "http"
 
 
 def _standing(now: float) -> bytes:

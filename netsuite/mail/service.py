@@ -14,7 +14,7 @@ from netsuite.common.stream import StreamFactory
 from netsuite.interfaces import Address, Health, IMailDelivery, IOffers
 from netsuite.mail.imap.server import ImapServer
 from netsuite.mail.pop3.server import Pop3Server
-from netsuite.mail.pop3.wire import Pop3Limits
+from netsuite.mail.pop3.wire.connection import Pop3Limits
 from netsuite.mail.settings import MailSettings
 from netsuite.mail.store import Delivery, DiskStore, Limits
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
@@ -25,6 +25,9 @@ from netsuite.dns.wire.stream import DnsConnection, DnsStreamLimits, Message
 from netsuite.dns.wire.tsig import Key, take
 from netsuite.interfaces import IDnsAnswers
 from netsuite.sansio.connection import Channel
+
+if TYPE_CHECKING:
+    from netsuite.common.quicport import MachineOf
 
 __all__ = ["AuthoritativeServer"]
 
@@ -76,7 +79,7 @@ class AuthoritativeServer:
         self.port_memo = self.common.memo if by_itself else None
         self.port_prompt = self.common.prompt if by_itself else None
         self.datagrams = self.messages = 0
-        limits = DnsStreamLimits(idle=settings.idle)
+        self._stream_limits = limits = DnsStreamLimits(idle=settings.idle)
         seconds = commons.clock.seconds
 
         def connection(_: Channel) -> DnsConnection:
@@ -90,6 +93,12 @@ class AuthoritativeServer:
             shortcut=self._at_once if self.rule is None and settings.minimal_responses else None,
             concurrency=commons.access.concurrency(settings.connections, settings.connections_per_address),
         )
+
+    def over_quic(self) -> tuple[str, MachineOf]:
+        """The same over QUIC, as ``stream_listener`` wants it."""
+        from netsuite.dns.doq import ALPN, DoqConnection
+
+        return ALPN, lambda quic: DoqConnection(quic, self._seconds, self._stream_limits)
 
     def view(self, host: str) -> View:
         """What a client sees: the first view that it matches, or the common one."""

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, DeferredSemaphore
 
 from netsuite.common.commons import Commons
 from netsuite.common.errors import StartError
-from netsuite.common.listen import DatagramListener, StreamListener
+from netsuite.common.listen import DatagramListener, stream_listener
 from netsuite.common.service import NetsuiteService
 from netsuite.common.storage.journal import JournalBroken, StorageFull
 from netsuite.common.threads import Threads
@@ -50,7 +50,7 @@ class _Place:
             view.name: {zone.origin.lower(): zone for zone in seen(view.name, self.zones)}
             for view in (server.common, *server.views)
         }
-        self.stream = StreamListener(text, server.factory, commons, "dns.listen", alpn=("dot",))
+        self.stream = stream_listener(text, server.factory, commons, "dns.listen", alpn=("dot",), quic=server.over_quic)
         plain = not self.stream.secure and self.stream.spec.form in ("address", "inherited")
         self.datagrams = (
             DatagramListener(
@@ -228,6 +228,9 @@ class DnsService(NetsuiteService):
             try_it = f"dig @{stream.host} -p {stream.port} {name} SOA"
             if place.datagrams is not None:
                 found.append(Address("udp", place.datagrams.host, place.datagrams.port, try_it))
+            if stream.spec.quic:
+                found.append(Address("quic", stream.host, stream.port, f"k{try_it} +quic"))
+                continue
             found.append(Address("tcp", stream.host, stream.port, f"{try_it} {'+tls' if stream.secure else '+tcp'}"))
         return found
 

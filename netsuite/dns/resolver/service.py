@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
 from netsuite.common.access import is_internal, is_loopback
 from netsuite.common.commons import Commons
-from netsuite.common.listen import DatagramListener, StreamListener
+from netsuite.common.listen import DatagramListener, StreamListener, stream_listener
 from netsuite.common.service import NetsuiteService
 from netsuite.common.stream import StreamFactory
 from netsuite.dns.doh import DnsOverHttps
@@ -29,6 +29,9 @@ from netsuite.dns.wire.name import ROOT, from_text
 from netsuite.dns.wire.stream import DnsConnection, DnsStreamLimits, Message
 from netsuite.interfaces import Address, IDnsAnswers, IHttpServer, INameResolver, IOffers
 from netsuite.sansio.connection import Channel
+
+if TYPE_CHECKING:
+    from netsuite.common.quicport import MachineOf, QuicListener
 
 __all__ = ["ResolverService", "build"]
 
@@ -81,9 +84,11 @@ class ResolverService(NetsuiteService):
             concurrency=commons.access.concurrency(settings.connections, settings.connections_per_address),
         )
         self._stream_limits = DnsStreamLimits(idle=settings.idle)
-        self._listeners: list[tuple[StreamListener, DatagramListener | None]] = []
+        self._listeners: list[tuple[StreamListener | QuicListener, DatagramListener | None]] = []
         for text in settings.listen:
-            stream = StreamListener(text, self._factory, commons, "resolver.listen", alpn=("dot",))
+            stream = stream_listener(
+                text, self._factory, commons, "resolver.listen", alpn=("dot",), quic=self._over_quic
+            )
             datagram = None
             if not stream.secure and stream.spec.form in ("address", "inherited"):
                 # the memo asks nobody's leave, so it stands only where all who can come may ask
@@ -139,6 +144,9 @@ class ResolverService(NetsuiteService):
             ask = f"dig @{stream.host} -p {stream.port}"
             if datagram is not None:
                 found.append(Address("udp", datagram.host, datagram.port, f"{ask} example.test"))
+            if stream.spec.quic:
+                found.append(Address("quic", stream.host, stream.port, f"k{ask} +quic ."))
+                continue
             found.append(Address("tcp", stream.host, stream.port, f"{ask} +{'tls' if stream.secure else 'tcp'} ."))
         return found
 
@@ -196,6 +204,11 @@ class ResolverService(NetsuiteService):
 
     def _connection(self, channel: Channel) -> DnsConnection:
         return DnsConnection(self.commons.clock.seconds(), server=True, limits=self._stream_limits)
+
+    def _over_quic(self) -> tuple[str, MachineOf]:
+        from netsuite.dns.doq import ALPN, DoqConnection
+
+        return ALPN, lambda quic: DoqConnection(quic, self.commons.clock.seconds, self._stream_limits)
 
     def _answer_stream(self, message: Message, body: Any, adapter: Any) -> Any:
         answer = self.server.answer(message.data, adapter.channel.peer, True)

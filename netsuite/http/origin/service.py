@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, gatherResults
 from zope.interface import implementer
@@ -12,13 +13,14 @@ from zope.interface import implementer
 from netsuite.common.access import ConcurrencyLimit, Rule
 from netsuite.common.commons import Commons
 from netsuite.common.errors import StartError
-from netsuite.common.listen import StreamListener
+from netsuite.common.listen import StreamListener, stream_listener
 from netsuite.common.service import NetsuiteService
 from netsuite.http.doorstep import immediate
 from netsuite.http.origin.files import Files
 from netsuite.http.origin.settings import HttpSettings
 from netsuite.http.server import HttpServer
 from netsuite.http.useragent import UserAgent
+from netsuite.http.versions import kind
 from netsuite.http.wire.framing import Http1Limits
 from netsuite.interfaces import (
     Address,
@@ -30,6 +32,9 @@ from netsuite.interfaces import (
     IOffers,
     LookupFailed,
 )
+
+if TYPE_CHECKING:
+    from netsuite.common.quicport import QuicListener
 
 __all__ = ["OriginService", "build"]
 
@@ -54,7 +59,8 @@ class OriginService(NetsuiteService):
             memory=settings.memory // 2,
         )
         self._listeners = [
-            StreamListener(text, self.server.factory, commons, "http.listen") for text in settings.listen
+            stream_listener(text, self.server.factory, commons, "http.listen", quic=self.server.versions.over_quic)
+            for text in settings.listen
         ]
         self._others: list[tuple[HttpServer, list[StreamListener]]] = []
         self._resolver: INameResolver | None = None
@@ -126,6 +132,8 @@ class OriginService(NetsuiteService):
         self.check()
         for listener in self._all():
             listener.open()
+        over_quic = [listener for listener in self._listeners if listener.spec.quic]
+        self.server.alternative = b", ".join(b'h3=":%d"' % listener.port for listener in over_quic)
 
     def startService(self) -> None:
         """Accept."""
@@ -186,7 +194,7 @@ class OriginService(NetsuiteService):
             raise LookupFailed(f"{host}: there is no resolver")
         return await self._resolver.addresses(host)
 
-    def _all(self) -> list[StreamListener]:
+    def _all(self) -> list[StreamListener | QuicListener]:
         return [*self._listeners, *(listener for _, listeners in self._others for listener in listeners)]
 
     def _measure(self, name: str, server: HttpServer) -> None:
@@ -222,10 +230,10 @@ class OriginService(NetsuiteService):
         )
 
 
-def _addresses(listeners: Sequence[StreamListener]) -> list[Address]:
+def _addresses(listeners: Sequence[StreamListener | QuicListener]) -> list[Address]:
     return [
         Address(
-            "unix" if listener.spec.form == "unix" else "https" if listener.secure else "http",
+            kind(listener),
             listener.host,
             listener.port,
         )
@@ -235,6 +243,8 @@ def _addresses(listeners: Sequence[StreamListener]) -> list[Address]:
 
 def _hint(address: Address, authority: Path) -> str:
     host = f"[{address.host}]" if ":" in address.host else address.host
+    if address.kind == "h3":
+        return f"curl --http3-only --cacert {authority} https://{host}:{address.port}/"
     trust = f" --cacert {authority}" if address.kind == "https" else ""
     return f"curl{trust} {address.kind}://{host}:{address.port}/"
 

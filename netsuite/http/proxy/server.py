@@ -127,6 +127,7 @@ class ProxyServer:
         )
         limits = Http1Limits(idle_time=settings.idle_time, tunnel_time=settings.tunnel_time)
         versions = Versions(self._seconds, limits, self.hot)
+        self.over_quic = versions.over_quic
         self.factory = StreamFactory(
             commons,
             "proxy",

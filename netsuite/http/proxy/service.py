@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Sequence
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
 from netsuite.common.commons import Commons
-from netsuite.common.listen import StreamListener
+from netsuite.common.listen import StreamListener, stream_listener
 from netsuite.common.service import NetsuiteService
 from netsuite.http.disk.cabinet import Cabinet
 from netsuite.http.proxy.control import CacheControls
 from netsuite.http.proxy.purgedoor import PurgeDoor, read_token
 from netsuite.http.proxy.server import ProxyServer
 from netsuite.http.proxy.settings import ProxySettings
+from netsuite.http.versions import kind
 from netsuite.interfaces import Address, Health, IControlled, INameResolver, IOffers, IPrefetcher, LookupFailed
+
+if TYPE_CHECKING:
+    from netsuite.common.quicport import QuicListener
 
 __all__ = ["ProxyService", "build"]
 
@@ -46,7 +51,8 @@ class ProxyService(NetsuiteService):
             disk=self.disk,
         )
         self._listeners = [
-            StreamListener(text, self.server.factory, commons, "proxy.listen") for text in settings.listen
+            stream_listener(text, self.server.factory, commons, "proxy.listen", quic=self.server.over_quic)
+            for text in settings.listen
         ]
         self._measure()
 
@@ -85,8 +91,7 @@ class ProxyService(NetsuiteService):
     def addresses(self) -> Sequence[Address]:
         """Where it listens, each with a line to try."""
         return [
-            Address("https" if listener.secure else "http", listener.host, listener.port, self._hint(listener))
-            for listener in self._listeners
+            Address(kind(listener), listener.host, listener.port, self._hint(listener)) for listener in self._listeners
         ]
 
     def health(self) -> Health:
@@ -131,7 +136,9 @@ class ProxyService(NetsuiteService):
             raise LookupFailed(f"{host}: there is no resolver")
         return await self._resolver.addresses(host)
 
-    def _hint(self, listener: StreamListener) -> str:
+    def _hint(self, listener: StreamListener | QuicListener) -> str:
+        if listener.spec.quic:
+            return ""
         host = f"[{listener.host}]" if ":" in listener.host else listener.host
         url = f"{'https' if listener.secure else 'http'}://{host}:{listener.port}"
         return f"curl -i {url}/" if self.settings.origin is not None else f"curl -i -x {url} http://127.0.0.1:10080/"

@@ -10,7 +10,7 @@ from netsuite.common.commons import Commons
 from netsuite.common.stream import StreamAdapter, StreamFactory
 from netsuite.common.tls import TlsFilter
 from netsuite.mail.pop3.session import Maildrops, Session
-from netsuite.mail.pop3.wire import Pop3Connection, Pop3Limits
+from netsuite.mail.pop3.wire.connection import Pop3Connection, Pop3Limits
 from netsuite.mail.store import MailStore
 from netsuite.sansio.connection import Channel
 

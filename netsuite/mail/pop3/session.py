@@ -14,7 +14,7 @@ from netsuite.common.errors import Unavailable
 from netsuite.common.identity import Accepted, Authentication, Identity, Throttled
 from netsuite.common.identity import Challenge as SaslChallenge
 from netsuite.mail.pop3.top import Top
-from netsuite.mail.pop3.wire import (
+from netsuite.mail.pop3.wire.exchange import (
     Auth,
     AuthResponse,
     Challenge,

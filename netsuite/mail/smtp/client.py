@@ -16,9 +16,17 @@ from netsuite.common.body import Body
 from netsuite.common.commons import Runtime
 from netsuite.common.stream import ConnectFailed, StreamAdapter, StreamFactory, StreamLimits, connect_stream
 from netsuite.common.tls import TlsFilter
-from netsuite.mail.smtp.wire.client import GoAhead, Outcome, Patience, Ready, Refused, SmtpClientConnection, Transaction
+from netsuite.mail.smtp.wire.client import SmtpClientConnection
 from netsuite.mail.smtp.wire.commands import Content, Envelope
 from netsuite.mail.smtp.wire.replies import Reply
+from netsuite.mail.smtp.wire.sending import (
+    GoAhead,
+    Outcome,
+    Patience,
+    Ready,
+    Refused,
+    Transaction,
+)
 from netsuite.sansio.connection import Channel
 
 __all__ = ["SmtpClient"]

@@ -24,6 +24,7 @@ class SiteCase(TestCase):
     """A running site with a folder of files, and programs that ask it."""
 
     timeout = 180
+    listen = ("127.0.0.1:10080", "secure:127.0.0.1:10443")
 
     def setUp(self):
         self.folder = Path(self.mktemp()).absolute()
@@ -43,7 +44,7 @@ class SiteCase(TestCase):
             ' "parts " + window.parts + " " + getComputedStyle(document.body).color</script>'
         )
         tables = {
-            "http": {"listen": ["127.0.0.1:10080", "secure:127.0.0.1:10443"], "root": str(root)},
+            "http": {"listen": list(self.listen), "root": str(root)},
             "resolver": {"listen": ["127.0.0.1:10054"]},
         }
         manager = site(tables)

@@ -25,6 +25,8 @@ def address(text: str, host: str, port: int, **more: Any) -> ListenSpec:
         address("web.example.test:80", "web.example.test", 80),
         address("secure:443", "127.0.0.1", 443, secure=True),
         address("secure:[::]:443", "::", 443, secure=True),
+        address("quic:443", "127.0.0.1", 443, secure=True, quic=True),
+        address("quic:shared:[::1]:853", "::1", 853, secure=True, quic=True, shared=True),
         address("shared:127.0.0.1:53", "127.0.0.1", 53, shared=True),
         address("secure:shared:8443", "127.0.0.1", 8443, secure=True, shared=True),
         address("shared:secure:8443", "127.0.0.1", 8443, secure=True, shared=True),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from netsuite.sansio.connection import NEED_DATA, PAUSED, Close, Drain, StateError
+from netsuite.sansio.machine import MOST_WAITING
 from netsuite.testing.connection_case import START, ConnectionCase, Conversation
-from netsuite.upper.wire import MOST_WAITING, Line, LineConnection
+from netsuite.upper.wire import Line, LineConnection
 
 
 class TestServer(ConnectionCase):

@@ -13,19 +13,15 @@ Implements: RFC 3501 sections 2.2, 2.2.1, 4.3, 5.4 and 7.5; RFC 7888; RFC 2177; 
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from netsuite.mail.imap.wire.commands import Command, Malformed, append_head, parse
-from netsuite.sansio.buffer import NO_LINE_YET, TOO_LONG, ReceiveBuffer
 from netsuite.sansio.connection import (
     NEED_DATA,
     PAUSED,
-    UNLIMITED,
     Abandon,
     Channel,
-    Close,
     Connection,
     Data,
     Drain,
@@ -39,6 +35,7 @@ from netsuite.sansio.connection import (
     StateError,
     Upgrade,
 )
+from netsuite.sansio.machine import Machine
 from netsuite.sansio.state import StateTable
 
 __all__ = ["Answer", "ImapConnection", "Limits", "Line", "Prompt", "Untagged"]
@@ -58,7 +55,7 @@ SERVER: Final = StateTable(
     ],
 )
 
-_LITERAL: Final = re.compile(rb"~?\{(\d{1,10})([+-]?)\}\r?\n\Z")
+_LITERAL: Final = re.compile(rb"~?\{(\d{1,10})([+-]?)\}\r?\Z")
 _TAG: Final = re.compile(rb"[^\x00-\x20\x7f-\xff(){%*\"\\+]+")
 _HEAD: Final = re.compile(rb"[^ ]+ [Aa][Pp][Pp][Ee][Nn][Dd] ")
 _MOST_WAITING: Final = 1 << 21
@@ -114,7 +111,7 @@ class Line(NamedTuple):
     source: None = None
 
 
-class ImapConnection:
+class ImapConnection(Machine):
     """A :class:`~netsuite.sansio.connection.Connection`; ``secured`` makes the machine that follows after STARTTLS."""
 
     def __init__(
@@ -124,12 +121,11 @@ class ImapConnection:
         secured: Callable[[Channel], Connection] | None = None,
         limits: Limits = Limits(),
     ) -> None:
+        super().__init__(now, _MOST_WAITING)
         self._state = SERVER.start
         self._limits = limits
         self._secured = secured
         self._known = False
-        self._heard = now
-        self._buffer = ReceiveBuffer(_MOST_WAITING)
         self._command = bytearray()  # what has come of a command, with its literals
         self._wanted = 0  # bytes of a literal within a command that are still to come
         self._body = ""  # APPEND's message: "", "offered", "coming" or "closing" (its line end is awaited)
@@ -137,49 +133,37 @@ class ImapConnection:
         self._untaken = 0
         self._tag = b"*"
         self._faults = 0
-        self._events: deque[Event] = deque()
-        self._out: list[bytes] = [greeting] if greeting else []
-        self._ended = False
-        self._draining = False
+        if greeting:
+            self._out.append(greeting)
 
     @property
     def idle(self) -> bool:
         """Nothing is buffered, owed or half read."""
-        quiet = not (self._buffer or self._events or self._command or self._body or self._untaken)
-        return self._state == "listening" and quiet
+        return super().idle and self._state == "listening" and not (self._command or self._body or self._untaken)
 
-    def receive(self, data: bytes, now: float) -> None:
-        """Take bytes; ``b""`` ends the input."""
-        if self._state == "over":
-            return
-        if self._body or not (self._buffer or self._command):
-            self._heard = now
-        self._ended = self._ended or not data
-        if not self._buffer.append(data):
-            self._close("the client sends more than can wait", b"* BYE too much at once\r\n")
+    def lives_by(self, data: bytes) -> bool:
+        """A message that comes shows that the client is there; a command that comes byte by byte does not."""
+        return bool(self._body) or not (self._buffer or self._command)
 
-    def next_event(self) -> Event:
-        """A Command, Line, Data, End, Failed, Close or Upgrade; NEED_DATA, or PAUSED while an answer is owed."""
-        while not self._events:
-            if self._state == "over":
-                return NEED_DATA
-            if self._body in ("coming", "closing"):
-                if not self._read_body():
-                    return NEED_DATA
-            elif self._state in ("owing", "pouring"):
-                return PAUSED
-            elif self._state == "prompting":
-                if not self._read_line():
-                    return NEED_DATA
-            elif self._draining and not (self._buffer or self._command):
-                self._close("draining", b"* BYE the server is going down\r\n")
-            elif not self._read_command():
-                return NEED_DATA
-        return self._events.popleft()
+    def flooded(self) -> None:
+        """The client does not wait for what it is told."""
+        self._end("the client sends more than can wait", b"* BYE too much at once\r\n")
+
+    def step(self) -> Event | None:
+        """Read on; NEED_DATA, or PAUSED while an answer is owed."""
+        if self._body in ("coming", "closing"):
+            return self._read_body()
+        if self._state in ("owing", "pouring"):
+            return PAUSED
+        if self._state == "prompting":
+            return self._read_line()
+        if self._draining and not (self._buffer or self._command):
+            return self._end("draining", b"* BYE the server is going down\r\n")
+        return self._read_command()
 
     def send(self, item: Item, now: float) -> None:
         """Queue an Answer, a Prompt, Untagged, a part of a source, Abandon or Drain; dropped when all is over."""
-        if self._state == "over":
+        if self.over:
             return
         if isinstance(item, Answer):
             self._answer(item, now)
@@ -203,13 +187,9 @@ class ImapConnection:
         elif isinstance(item, Drain):
             self._draining = True
             if self._state == "prompting":
-                self._close("draining", b"* BYE the server is going down\r\n")
+                self._end("draining", b"* BYE the server is going down\r\n")
         else:
             raise StateError(f"{type(item).__name__} has no place in this protocol")
-
-    def room(self, stream: int = 0) -> int:
-        """There is no window here."""
-        return UNLIMITED
 
     def consumed(self, count: int, stream: int = 0) -> None:
         """Bytes of a message were taken; the first call asks the client for it."""
@@ -222,39 +202,28 @@ class ImapConnection:
         """What has come and is neither parsed nor taken."""
         return len(self._buffer) + len(self._command) + self._untaken
 
-    def outgoing(self) -> list[bytes]:
-        """What is to be written."""
-        out, self._out = self._out, []
-        return out
-
-    def deadline(self) -> float | None:
-        """When silence has lasted too long; nothing while the answer is ours to give."""
+    def patience(self) -> float | None:
+        """How long silence is borne; without end while the answer is ours to give (RFC 3501 section 5.4)."""
         limits = self._limits
-        if self._state == "over" or self._body == "offered":
+        if self._body == "offered":
             return None
         if self._body:
-            return self._heard + limits.body
+            return limits.body
         if self._state in ("owing", "pouring"):
             return None
         if self._buffer or self._command:
-            return self._heard + limits.command
-        return self._heard + (limits.logout if self._known else limits.welcome)
+            return limits.command
+        return limits.logout if self._known else limits.welcome
 
-    def tick(self, now: float) -> None:
-        """Log out who has been silent too long (RFC 3501 section 5.4)."""
-        deadline = self.deadline()
-        if deadline is not None and deadline <= now:
-            if self._body:
-                self._events.append(Failed(0, "the message took too long"))
-            self._close("the client is silent", b"* BYE silent for too long\r\n")
+    def silent(self) -> None:
+        """Log the client out."""
+        if self._body:
+            self._events.append(Failed(0, "the message took too long"))
+        self._end("the client is silent", b"* BYE silent for too long\r\n")
 
-    def touched(self, now: float) -> None:
-        """A shortcut answered a command."""
-        self._heard = now
+    # -- reading
 
-    # -- reading; each answers whether there may be an event or another step now
-
-    def _read_command(self) -> bool:
+    def _read_command(self) -> Event | None:
         limits = self._limits
         if self._wanted:
             piece = self._buffer.take(min(self._wanted, len(self._buffer))) or b""
@@ -262,23 +231,21 @@ class ImapConnection:
             self._wanted -= len(piece)
             if self._wanted:
                 return self._end_of_input()
-        size = self._buffer.line(limits.line if self._known else limits.stranger)
-        if size == NO_LINE_YET:
+        line = self.line(limits.line if self._known else limits.stranger)
+        if line is None:
+            return self._end("a line is too long", b"* BYE the line is too long\r\n")
+        if not isinstance(line, bytes):
             return self._end_of_input()
-        if size == TOO_LONG:
-            self._close("a line is too long", b"* BYE the line is too long\r\n")
-            return True
-        line = self._buffer.take(size) or b""
         found = _LITERAL.search(line)
         if found is not None:
-            return self._literal(line, found)
-        self._command += line
-        whole = bytes(self._command).removesuffix(b"\n").removesuffix(b"\r")
+            self._literal(line + b"\n", found)
+            return None
+        whole = bytes(self._command) + line.removesuffix(b"\r")
         self._command.clear()
         self._dispatch(parse(whole))
-        return True
+        return None
 
-    def _literal(self, line: bytes, found: re.Match[bytes]) -> bool:
+    def _literal(self, line: bytes, found: re.Match[bytes]) -> None:
         """A line ends with the announcement of a literal: it is APPEND's message, or belongs to the command."""
         limits = self._limits
         count, waits = int(found[1]), not found[2]
@@ -290,20 +257,19 @@ class ImapConnection:
                 self._body = "offered" if waits else "coming"
                 self._left = count
                 self._dispatch(append._replace(arguments=(*append.arguments, count)))
-                return True
+                return
         self._command += line
         if count > (limits.literal if self._known else limits.stranger) or len(self._command) + count > 2 * limits.line:
             tag = _TAG.match(bytes(self._command))
             if not waits:
-                self._close("a literal is too long", b"* BYE the literal is too long\r\n", linger=True)
-                return True
+                self._end("a literal is too long", b"* BYE the literal is too long\r\n", linger=True)
+                return
             self._command.clear()
             self._dispatch(Malformed(tag[0] if tag is not None else b"*", "[TOOBIG] the literal is too long"))
-            return True
+            return
         self._wanted = count
         if waits:
             self._out.append(b"+ go on\r\n")
-        return True
 
     def _dispatch(self, command: Command | Malformed) -> None:
         if isinstance(command, Command):
@@ -315,50 +281,42 @@ class ImapConnection:
         self._faults += 1
         self._out.append(b"%b BAD %b\r\n" % (command.tag, command.reason.encode("ascii", "replace")))
         if self._faults >= self._limits.faults:
-            self._close("too many faults", b"* BYE too many commands that make no sense\r\n")
+            self._end("too many faults", b"* BYE too many commands that make no sense\r\n")
 
-    def _read_line(self) -> bool:
-        size = self._buffer.line(self._limits.line if self._known else self._limits.stranger)
-        if size == NO_LINE_YET:
+    def _read_line(self) -> Event | None:
+        line = self.line(self._limits.line if self._known else self._limits.stranger)
+        if line is None:
+            return self._end("a line is too long", b"* BYE the line is too long\r\n")
+        if not isinstance(line, bytes):
             return self._end_of_input()
-        if size == TOO_LONG:
-            self._close("a line is too long", b"* BYE the line is too long\r\n")
-            return True
-        line = self._buffer.take(size) or b""
         self._state = SERVER.step(self._state, "line")
-        self._events.append(Line(line.removesuffix(b"\n").removesuffix(b"\r")))
-        return True
+        return Line(line.removesuffix(b"\r"))
 
-    def _read_body(self) -> bool:
+    def _read_body(self) -> Event | None:
         if self._body == "coming" and self._left:
             piece = self._buffer.take(min(self._left, len(self._buffer))) or b""
             if piece:
                 self._left -= len(piece)
                 self._untaken += len(piece)
-                self._events.append(Data(0, piece))
-                return True
+                return Data(0, piece)
             return self._end_of_input()
         self._body = "closing"
-        size = self._buffer.line(self._limits.stranger)
-        if size == NO_LINE_YET:
+        line = self.line(self._limits.stranger)
+        if line is NEED_DATA:
             return self._end_of_input()
-        line = b"-" if size == TOO_LONG else self._buffer.take(size) or b""
         self._body = ""
-        if line in (b"\r\n", b"\n"):
-            self._events.append(End(0))
-        else:
-            # where the client takes the next command to begin, nobody can know
-            self._events.append(Failed(0, "something follows the message"))
-            self._close("something follows a message", b"* BYE nothing may follow the message\r\n")
-        return True
+        if line in (b"\r", b""):
+            return End(0)
+        # where the client takes the next command to begin, nobody can know
+        self._events.append(Failed(0, "something follows the message"))
+        return self._end("something follows a message", b"* BYE nothing may follow the message\r\n")
 
-    def _end_of_input(self) -> bool:
+    def _end_of_input(self) -> Event | None:
         if not self._ended:
-            return False
+            return NEED_DATA
         if self._body:
             self._events.append(Failed(0, "the client left in the middle of a message"))
-        self._close("the client has left", b"")
-        return True
+        return self.close("the client has left")
 
     # -- writing
 
@@ -374,7 +332,7 @@ class ImapConnection:
         if item.then == "known":
             self._known = True
         elif item.then == "close":
-            self._close("the client has logged out", b"")
+            self.close("the client has logged out")
         elif item.then == "secure":
             if self._secured is None:
                 raise StateError("TLS cannot be begun here")
@@ -385,7 +343,7 @@ class ImapConnection:
         """The answer failed on our side; what exactly is for our log only."""
         if self._state == "pouring":
             # responses may have been cut anywhere: nothing after them could be understood
-            self._close(reason, b"")
+            self.close(reason)
             return
         self._state = SERVER.step(self._state, "answer")
         self._heard = now
@@ -397,15 +355,19 @@ class ImapConnection:
             self._body = ""
             self._left = 0
 
-    def _close(self, reason: str, words: bytes, *, linger: bool = False) -> None:
-        if words:
-            self._out.append(words)
-        self._events.append(Close(reason, linger))
+    def _end(self, reason: str, words: bytes, *, linger: bool = False) -> Event | None:
+        """Say goodbye, and close."""
+        self._out.append(words)
+        return self.close(reason, linger=linger)
+
+    def close(self, reason: str, *, linger: bool = False) -> Event | None:
+        """Nothing half read counts any more."""
         self._forget()
+        return super().close(reason, linger=linger)
 
     def _forget(self) -> None:
-        if self._state != "over":
-            self._state = SERVER.step(self._state, "close")
+        self.over = True
+        self._state = SERVER.step(self._state, "close")
         self._body = ""
         self._left = self._wanted = self._untaken = 0
         self._buffer.clear()

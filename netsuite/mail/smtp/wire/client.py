@@ -20,21 +20,17 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
-
-import attrs
+from collections.abc import Callable
+from typing import Any, Final
 
 from netsuite.mail.smtp.wire.commands import Content, Envelope
 from netsuite.mail.smtp.wire.content import ContentWriter
 from netsuite.mail.smtp.wire.replies import BadReply, Reply, ReplyLines
+from netsuite.mail.smtp.wire.sending import GoAhead, Outcome, Patience, Quit, Ready, Refused, Transaction
 from netsuite.sansio.connection import (
-    NEED_DATA,
     PAUSED,
-    UNLIMITED,
     Abandon,
     Channel,
-    Close,
     Drain,
     Event,
     Finish,
@@ -43,73 +39,11 @@ from netsuite.sansio.connection import (
     StateError,
     Upgrade,
 )
+from netsuite.sansio.machine import Machine
 
-__all__ = ["GoAhead", "Outcome", "Patience", "Quit", "Ready", "Refused", "SmtpClientConnection", "Transaction"]
+__all__ = ["SmtpClientConnection"]
 
 _LINE: Final = 4096
-
-
-@attrs.frozen
-class Patience:
-    """Seconds to wait for each thing (RFC 5321 section 4.5.3.2); ``idle`` is for a server that is kept in reserve."""
-
-    greeting: float = 300.0
-    command: float = 300.0
-    data: float = 120.0
-    block: float = 180.0
-    end: float = 600.0
-    quit: float = 10.0
-    idle: float = 30.0
-
-
-class Ready(NamedTuple):
-    """The server takes messages; ``extensions`` maps each keyword of EHLO to its parameters."""
-
-    extensions: Mapping[str, str]
-    stream: int = 0
-    has_body: bool = False
-
-
-class Refused(NamedTuple):
-    """The server takes no messages from us now (or at all); Close follows."""
-
-    reply: Reply
-    stream: int = 0
-    has_body: bool = False
-
-
-class Transaction(NamedTuple):
-    """To send: a message of ``size`` bytes for the recipients of ``envelope``."""
-
-    envelope: Envelope
-    size: int = 0
-    stream: int = 0
-    source: None = None
-
-
-class GoAhead(NamedTuple):
-    """The server wants the message for at least one recipient: the owner owes a Content with its source."""
-
-    envelope: Envelope
-    stream: int = 0
-    has_body: bool = False
-
-
-class Outcome(NamedTuple):
-    """A transaction is over: the reply for each recipient, in order. ``last`` if the connection ends with it."""
-
-    envelope: Envelope
-    replies: tuple[Reply, ...]
-    last: bool = False
-    stream: int = 0
-    has_body: bool = False
-
-
-class Quit(NamedTuple):
-    """To send: nothing more will come."""
-
-    stream: int = 0
-    source: None = None
 
 
 class _State(enum.Enum):
@@ -131,7 +65,7 @@ _OWNERS: Final = frozenset({_State.READY, _State.GO})
 _TRANSACTION: Final = frozenset({_State.ASKED, _State.GO, _State.CONTENT, _State.AWAITED, _State.RESET})
 
 
-class SmtpClientConnection:
+class SmtpClientConnection(Machine):
     """One connection to a server; see the module's docstring.
 
     ``name`` is ours. ``fresh`` makes the machine that follows STARTTLS; without it TLS is not asked for. ``greeted``
@@ -148,17 +82,13 @@ class SmtpClientConnection:
         fresh: Callable[[Channel], SmtpClientConnection] | None = None,
         greeted: bool = False,
     ) -> None:
+        super().__init__(now)
         self._name = name
-        self._patience = patience
+        self._times = patience
         self._fresh = fresh if channel.tls is None else None
         self._state = _State.GREETING
-        self._since = now
-        self._buffer = bytearray()
+        self._now = now
         self._lines = ReplyLines()
-        self._events: deque[Event] = deque()
-        self._out: list[bytes] = []
-        self._ended = False
-        self._draining = False
         self._extensions: dict[str, str] = {}
         self._envelope = Envelope()
         self._commands: deque[tuple[str, int, bytes]] = deque()  # verb, recipient's number, line; still to be sent
@@ -170,79 +100,73 @@ class SmtpClientConnection:
         if greeted:
             self._hello("EHLO", now)
 
-    # -- the contract
+    # -- the machine
 
     @property
     def idle(self) -> bool:
         """Ready for a transaction, and nothing is buffered."""
-        return self._state is _State.READY and not (self._buffer or self._events or self._ended)
+        return super().idle and self._state is _State.READY and not self._ended
+
+    def lives_by(self, data: bytes) -> bool:
+        """Only whole replies show that the server is there."""
+        return False
 
     def receive(self, data: bytes, now: float) -> None:
         """Take bytes; ``b""`` ends the input."""
-        if self._state is not _State.OVER:
-            self._buffer += data
-            self._ended = self._ended or not data
-            self._now = now
+        self._now = now
+        super().receive(data, now)
 
-    _now = 0.0
+    def flooded(self) -> None:
+        """A server that says more than it is asked is of no use."""
+        self._lose(Reply(451, "the server says too much", "4.5.0"))
 
-    def next_event(self) -> Event:
-        """Ready, GoAhead, Outcome, Refused, Upgrade, Close, NEED_DATA, or PAUSED while the owner owes something."""
-        while True:
-            if self._events:
-                return self._events.popleft()
-            if self._state is _State.OVER:
-                return NEED_DATA
-            if self._state in _OWNERS:
-                if self._state is _State.READY and self._draining:
-                    self._leave(self._now)
-                    continue
-                if self._state is _State.READY and self._ended:
-                    self._close("the server closed")
-                    continue
-                return PAUSED
-            end = self._buffer.find(b"\n", 0, _LINE + 2)
-            if end < 0:
-                if len(self._buffer) > _LINE:
-                    self._lose(Reply(451, "the server's reply is too long", "4.5.0"))
-                elif self._ended:
-                    self._lose(Reply(451, "the server closed the connection", "4.4.2"))
-                else:
-                    return NEED_DATA
-                continue
-            line = bytes(self._buffer[:end]).removesuffix(b"\r")
-            del self._buffer[: end + 1]
-            try:
-                reply = self._lines.add(line)
-            except BadReply as bad:
-                self._lose(Reply(451, f"the server talks nonsense: {bad}", "4.5.0"))
-                continue
-            if reply is not None:
-                self._since = self._now
-                self._heard(reply)
+    def step(self) -> Event | None:
+        """NEED_DATA, or PAUSED while the owner owes something; Ready, GoAhead, Outcome and Refused are queued."""
+        if self._state in _OWNERS:
+            if self._state is _State.READY and self._draining:
+                self._leave(self._now)
+                return None
+            if self._state is _State.READY and self._ended:
+                return self._finish("the server closed")
+            return PAUSED
+        line = self.line(_LINE + 2)
+        if line is None:
+            return self._lose(Reply(451, "the server's reply is too long", "4.5.0"))
+        if not isinstance(line, bytes):
+            if not self._ended:
+                return line
+            return self._lose(Reply(451, "the server closed the connection", "4.4.2"))
+        try:
+            reply = self._lines.add(line.removesuffix(b"\r"))
+        except BadReply as bad:
+            return self._lose(Reply(451, f"the server talks nonsense: {bad}", "4.5.0"))
+        if reply is not None:
+            self._heard = self._now
+            self._hear(reply)
+        return None
 
     def send(self, item: Item, now: float) -> None:
         """A Transaction or Quit when ready; Content, Part and Finish after a GoAhead; Abandon; Drain."""
         self._now = now
         if isinstance(item, Part):
             if self._state is _State.CONTENT:
-                self._since = now
+                self._heard = now
                 self._out.append(self._writer.feed(item.data))
-            elif self._state is not _State.OVER:
+            elif not self.over:
                 raise StateError("no content is being sent")
         elif isinstance(item, Finish):
             if self._state is _State.CONTENT:
-                self._since = now
+                self._heard = now
                 self._out.append(self._writer.finish())
                 self._state = _State.AWAITED
-            elif self._state is not _State.OVER:
+            elif not self.over:
                 raise StateError("no content is being sent")
         elif isinstance(item, Transaction):
             self._demand(_State.READY, item)
             self._begin(item)
         elif isinstance(item, Content):
             self._demand(_State.GO, item)
-            self._since = now
+            self._heard = now
             self._writer = ContentWriter()
             self._state = _State.CONTENT
         elif isinstance(item, Quit):
@@ -259,45 +183,35 @@ class SmtpClientConnection:
         else:
             raise StateError(f"{type(item).__name__} has no place in this protocol")
 
-    def room(self, stream: int = 0) -> int:
-        """There is no window here."""
-        return UNLIMITED
-
-    def consumed(self, count: int, stream: int = 0) -> None:
-        """A client reads no bodies."""
-
-    def backlog(self) -> int:
-        """What has come and is not yet read."""
-        return len(self._buffer)
-
-    def outgoing(self) -> list[bytes]:
-        """What is to be written."""
-        out, self._out = self._out, []
-        return out
-
-    def deadline(self) -> float | None:
-        """When the server has been silent for too long, or was in reserve for long enough."""
-        seconds = self._seconds()
-        return None if seconds is None else self._since + seconds
+    def patience(self) -> float | None:
+        """How long to wait in this state, or to be kept in reserve."""
+        times = self._times
+        if self._state is _State.ASKED:
+            return times.data if self._awaited and self._awaited[0][0] == "DATA" else times.command
+        return {
+            _State.GREETING: times.greeting,
+            _State.CONTENT: times.block,
+            _State.AWAITED: times.end,
+            _State.QUIT: times.quit,
+            _State.READY: times.idle,
+            _State.GO: None,
+        }.get(self._state, times.command)
 
     def tick(self, now: float) -> None:
         """Give up a silent server; say goodbye to one that is not needed."""
-        deadline = self.deadline()
-        if deadline is None or deadline > now:
-            return
         self._now = now
+        super().tick(now)
+
+    def silent(self) -> None:
+        """See tick."""
         if self._state is _State.READY:
-            self._leave(now)
+            self._leave(self._now)
         else:
             self._lose(Reply(451, "the server is silent", "4.4.2"))
 
-    def touched(self, now: float) -> None:
-        """There is no shortcut for a client."""
-        self._since = now
-
     # -- what the server says
 
-    def _heard(self, reply: Reply) -> None:
+    def _hear(self, reply: Reply) -> None:
         if reply.code == 421 and self._state is not _State.QUIT:
             self._lose(reply)
             return
@@ -335,6 +249,7 @@ class SmtpClientConnection:
             # what the server said in clear behind it is dropped, and so is all that was learnt (RFC 3207 section 4.2)
             self._buffer.clear()
             self._state = _State.OVER
+            self.over = True
             self._events.append(Upgrade("tls", self._fresh))
         else:
             self._ready()
@@ -382,10 +297,10 @@ class SmtpClientConnection:
     def _was_reset(self, reply: Reply) -> None:
         self._conclude(last=not reply.good)
         if not reply.good:
-            self._close("the server does not forget a transaction")
+            self._finish("the server does not forget a transaction")
 
     def _goodbye(self, reply: Reply) -> None:
-        self._close("QUIT")
+        self._finish("QUIT")
 
     # -- what we say
 
@@ -465,7 +380,7 @@ class SmtpClientConnection:
 
     def _say(self, data: bytes, now: float) -> None:
         self._out.append(data)
-        self._since = now
+        self._heard = now
 
     # -- ends
 
@@ -484,38 +399,22 @@ class SmtpClientConnection:
         replies = tuple(each for each in self._replies if each is not None)
         self._events.append(Outcome(self._envelope, replies, last))
 
-    def _lose(self, reply: Reply) -> None:
+    def _lose(self, reply: Reply) -> Event | None:
         """The connection is of no more use."""
         if self._state in _TRANSACTION:
             self._decide(reply)
             self._conclude(last=True)
         elif self._state not in (_State.READY, _State.QUIT, _State.OVER):
             self._events.append(Refused(reply))
-        self._close(reply.text)
+        return self._finish(reply.text)
 
-    def _close(self, reason: str) -> None:
+    def _finish(self, reason: str) -> Event | None:
         self._state = _State.OVER
-        self._buffer.clear()
-        self._events.append(Close(reason))
+        return self.close(reason)
 
     def _demand(self, state: _State, item: Any) -> None:
         if self._state is not state:
             raise StateError(f"{type(item).__name__} has no place while {self._state.value}")
-
-    def _seconds(self) -> float | None:
-        """How long to wait in this state."""
-        patience = self._patience
-        if self._state is _State.ASKED:
-            return patience.data if self._awaited and self._awaited[0][0] == "DATA" else patience.command
-        return {
-            _State.GREETING: patience.greeting,
-            _State.CONTENT: patience.block,
-            _State.AWAITED: patience.end,
-            _State.QUIT: patience.quit,
-            _State.READY: patience.idle,
-            _State.GO: None,
-            _State.OVER: None,
-        }.get(self._state, patience.command)
 
 
 _HEARD: Final[dict[_State, Callable[[SmtpClientConnection, Reply], None]]] = {

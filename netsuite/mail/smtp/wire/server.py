@@ -16,7 +16,6 @@ Implements: RFC 5321 sections 4.2.4, 4.3 and 4.5.3; RFC 2920; RFC 2034.
 from __future__ import annotations
 
 import base64
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -33,10 +32,8 @@ from netsuite.mail.smtp.wire.session import SmtpLimits, SmtpSession, decoded
 from netsuite.sansio.connection import (
     NEED_DATA,
     PAUSED,
-    UNLIMITED,
     Abandon,
     Channel,
-    Close,
     Drain,
     End,
     Event,
@@ -46,6 +43,7 @@ from netsuite.sansio.connection import (
     Upgrade,
 )
 from netsuite.sansio.connection import Data as BodyData
+from netsuite.sansio.machine import Machine
 
 __all__ = ["SmtpLimits", "SmtpServerConnection"]
 
@@ -56,7 +54,7 @@ _WHOLE: Final = 64 * 1024
 """Bytes up to which the content of a message comes in one piece with its event."""
 
 
-class SmtpServerConnection:
+class SmtpServerConnection(Machine):
     """One client's connection; see the module's docstring.
 
     ``name`` is the server's own. ``tls`` says whether STARTTLS is offered (it is not, once TLS is on), ``mechanisms``
@@ -75,12 +73,10 @@ class SmtpServerConnection:
         greet: bool = True,
         fresh: Callable[[Channel], SmtpServerConnection] | None = None,
     ) -> None:
+        super().__init__(now)
         self._name = name
         self._limits = limits
         self._session = SmtpSession(channel, name, limits, tls=tls, mechanisms=mechanisms, fresh=fresh)
-        self._buffer = bytearray()
-        self._events: deque[Event] = deque()
-        self._out: list[bytes] = []
         self._owed: Any = None  # the event whose reply is awaited
         self._reader: ContentReader | None = None
         self._held: list[bytes] = []  # content, until its event comes
@@ -90,60 +86,34 @@ class SmtpServerConnection:
         self._unconsumed = 0
         self._errors = 0
         self._commands = 0
-        self._heard = now
-        self._ended = False
-        self._draining = False
-        self._closed = False
         if greet:
             self._out.append(Reply(220, f"{name} ESMTP netsuite").encoded())
 
-    # -- the contract
+    # -- the machine
 
     @property
     def idle(self) -> bool:
         """Nothing is buffered, owed or half read, and no transaction is open."""
-        return not (
-            self._buffer
-            or self._owed
-            or self._reader
-            or self._events
-            or self._unconsumed
-            or self._closed
-            or self._authenticating
-        )
+        return super().idle and not (self._owed or self._reader or self._unconsumed or self._authenticating)
 
-    def receive(self, data: bytes, now: float) -> None:
-        """Take bytes; ``b""`` ends the input."""
-        if self._closed:
-            return
-        if self._reader is not None or not self._buffer:
-            # a command that comes byte by byte has no more time than one that never comes
-            self._heard = now
-        self._buffer += data
-        self._ended = self._ended or not data
+    def lives_by(self, data: bytes) -> bool:
+        """Content that comes shows that the client is there; a command that comes byte by byte does not."""
+        return self._reader is not None or not self._buffer
 
-    def next_event(self) -> Event:
-        """A command or content that needs judgement, a piece of content, Close, Upgrade, NEED_DATA or PAUSED."""
-        while True:
-            if self._events:
-                return self._events.popleft()
-            if self._closed:
-                return NEED_DATA
-            if self._reader is not None and not self._reader.done:
-                event = self._read_content(self._reader)
-            elif self._owed is not None:
-                return PAUSED
-            elif self._draining:
-                event = self._end(Reply(421, f"{self._name} closes, come again", "4.3.2"), "draining")
-            else:
-                event = self._read_line()
-            if event is not None:
-                return event
+    def step(self) -> Event | None:
+        """A command or content that needs judgement, a piece of content, Upgrade, NEED_DATA or PAUSED."""
+        if self._reader is not None and not self._reader.done:
+            return self._read_content(self._reader)
+        if self._owed is not None:
+            return PAUSED
+        if self._draining:
+            return self._end(Reply(421, f"{self._name} closes, come again", "4.3.2"), "draining")
+        return self._read_line()
 
     def send(self, item: Item, now: float) -> None:
         """A Reply to what is owed, Abandon, or Drain."""
         if isinstance(item, Reply):
-            if self._owed is None or self._closed:
+            if self._owed is None or self.over:
                 raise StateError("no reply is owed")
             self._heard = now
             self._reply_to(self._owed, item)
@@ -155,10 +125,6 @@ class SmtpServerConnection:
         else:
             raise StateError(f"{type(item).__name__} has no place in this protocol")
 
-    def room(self, stream: int = 0) -> int:
-        """There is no window here."""
-        return UNLIMITED
-
     def consumed(self, count: int, stream: int = 0) -> None:
         """The owner is done with that much content."""
         self._unconsumed = max(0, self._unconsumed - count)
@@ -167,43 +133,26 @@ class SmtpServerConnection:
         """What has come and is neither read nor consumed."""
         return len(self._buffer) + self._unconsumed
 
-    def outgoing(self) -> list[bytes]:
-        """What is to be written."""
-        out, self._out = self._out, []
-        return out
-
-    def deadline(self) -> float | None:
-        """When the client has been silent for too long; none while a reply is owed."""
-        if self._closed or (self._owed is not None and (self._reader is None or self._reader.done)):
+    def patience(self) -> float | None:
+        """How long silence is borne; without end while a reply is owed."""
+        if self._owed is not None and (self._reader is None or self._reader.done):
             return None
-        patience = self._limits.content_time if self._reader is not None else self._limits.command_time
-        return self._heard + patience
+        return self._limits.content_time if self._reader is not None else self._limits.command_time
 
-    def tick(self, now: float) -> None:
-        """Give up a silent client."""
-        deadline = self.deadline()
-        if deadline is not None and deadline <= now:
-            if self._reader is not None and not self._reader.done and self._owed is not None:
-                self._events.append(Failed(0, "the client is silent"))
-            self._end_later(Reply(421, f"{self._name} has waited too long", "4.4.2"), "the client is silent")
-
-    def touched(self, now: float) -> None:
-        """A shortcut answered; SMTP has none."""
-        self._heard = now
+    def silent(self) -> None:
+        """Give the client up, in words."""
+        if self._reader is not None and not self._reader.done and self._owed is not None:
+            self._events.append(Failed(0, "the client is silent"))
+        self._end(Reply(421, f"{self._name} has waited too long", "4.4.2"), "the client is silent")
 
     # -- reading
 
     def _read_line(self) -> Event | None:
-        longest = _AUTH_LINE if self._authenticating else _COMMAND_LINE
-        end = self._buffer.find(b"\n", 0, longest + 1)
-        if end < 0:
-            if len(self._buffer) > longest:
-                return self._end(Reply(500, "the line is too long", "5.5.2", close=True), "a line is too long")
-            if self._ended:
-                return self._close("the client closed")
-            return NEED_DATA
-        line = bytes(self._buffer[:end])
-        del self._buffer[: end + 1]
+        line = self.line(1 + (_AUTH_LINE if self._authenticating else _COMMAND_LINE))
+        if line is None:
+            return self._end(Reply(500, "the line is too long", "5.5.2", close=True), "a line is too long")
+        if not isinstance(line, bytes):
+            return self.close("the client closed") if self._ended else line
         if not line.endswith(b"\r") or b"\r" in line[:-1] or b"\0" in line:
             return self._end(Reply(500, "lines end with CR LF and hold neither", "5.5.2"), "a line end is not CR LF")
         line = line[:-1]
@@ -238,7 +187,7 @@ class SmtpServerConnection:
             if type(event) is Upgrade:
                 # what came in clear behind the command is dropped, and so is all that was learnt (RFC 3207 section 4.2)
                 self._buffer.clear()
-                self._closed = True
+                self.over = True
         return event
 
     def _read_response(self, line: bytes) -> Event | None:
@@ -253,17 +202,13 @@ class SmtpServerConnection:
     def _read_content(self, reader: ContentReader) -> Event | None:
         if not self._buffer:
             if self._ended:
-                told = self._owed is not None
-                closed = self._close("the client closed")
-                if not told:
-                    return closed
-                self._events.append(closed)
-                return Failed(0, "the client closed within the message")
+                if self._owed is not None:
+                    self._events.append(Failed(0, "the client closed within the message"))
+                return self.close("the client closed")
             return NEED_DATA
-        data = bytes(self._buffer)
-        self._buffer.clear()
-        content, rest = reader.feed(data)
-        self._buffer += rest
+        content, rest = reader.feed(self._buffer.take_all())
+        if rest:
+            self._buffer.append(rest)
         if self._refused is None and (reader.bare or reader.size > self._limits.message):
             self._refused = (
                 Reply(554, "a CR or LF stands alone in the message", "5.6.0")
@@ -357,20 +302,15 @@ class SmtpServerConnection:
         if not reply.good:
             self._errors += 1
         if reply.close or self._errors >= self._limits.errors:
-            self._end_later(reply, reply.text)
+            self._end(reply, reply.text)
         else:
             self._say(reply)
 
-    def _end(self, reply: Reply, reason: str) -> Event:
+    def _end(self, reply: Reply, reason: str) -> Event | None:
         self._say(reply)
-        return self._close(reason)
+        return self.close(reason)
 
-    def _end_later(self, reply: Reply, reason: str) -> None:
-        self._say(reply)
-        self._events.append(self._close(reason))
-
-    def _close(self, reason: str) -> Close:
-        self._closed = True
+    def close(self, reason: str, *, linger: bool = True) -> Event | None:
+        """Nothing is owed any more."""
         self._owed = None
-        self._buffer.clear()
-        return Close(reason, linger=not self._ended)
+        return super().close(reason, linger=linger and not self._ended)

@@ -6,17 +6,14 @@ import base64
 
 import pytest
 
-from netsuite.mail.pop3.wire import (
-    AUTH_LINE,
-    COMMAND_LINE,
+from netsuite.mail.pop3.wire.connection import AUTH_LINE, COMMAND_LINE, Pop3Connection, Pop3Limits
+from netsuite.mail.pop3.wire.exchange import (
     Auth,
     AuthResponse,
     Challenge,
     Done,
     Login,
     Message,
-    Pop3Connection,
-    Pop3Limits,
     Refusal,
     Retrieve,
     Update,
@@ -278,7 +275,7 @@ def test_a_silent_client_is_logged_out_without_a_word():
     made.outgoing()
     assert made.deadline() == START + 600
     made.tick(START + 600)
-    assert made.next_event() == Close("the client is silent", linger=True)
+    assert made.next_event() == Close("the peer is silent", linger=True)
     assert made.outgoing() == []
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from netsuite.mail.smtp.wire.client import (
+from netsuite.mail.smtp.wire.client import SmtpClientConnection
+from netsuite.mail.smtp.wire.commands import Content, Envelope
+from netsuite.mail.smtp.wire.sending import (
     GoAhead,
     Outcome,
     Patience,
     Quit,
     Ready,
     Refused,
-    SmtpClientConnection,
     Transaction,
 )
-from netsuite.mail.smtp.wire.commands import Content, Envelope
 from netsuite.mail.smtp.wire.server import SmtpServerConnection
 from netsuite.sansio.connection import (
     NEED_DATA,

@@ -17,46 +17,40 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import attrs
 
+from netsuite.mail.pop3.wire.exchange import (
+    Auth,
+    AuthResponse,
+    Challenge,
+    Done,
+    Login,
+    Message,
+    Refusal,
+    Retrieve,
+    Update,
+    Welcome,
+)
 from netsuite.mail.smtp.wire.content import ContentWriter
-from netsuite.sansio.buffer import NO_LINE_YET, TOO_LONG, ReceiveBuffer
 from netsuite.sansio.connection import (
-    NEED_DATA,
     PAUSED,
-    UNLIMITED,
     Abandon,
     Channel,
-    Close,
     Drain,
     Event,
     Finish,
     Item,
     Part,
-    Source,
     StateError,
     Upgrade,
 )
+from netsuite.sansio.machine import Machine
 from netsuite.sansio.state import StateTable
 
-__all__ = [
-    "Auth",
-    "AuthResponse",
-    "Challenge",
-    "Done",
-    "Login",
-    "Message",
-    "Pop3Connection",
-    "Pop3Limits",
-    "Refusal",
-    "Retrieve",
-    "Update",
-    "Welcome",
-]
+__all__ = ["Pop3Connection", "Pop3Limits"]
 
 COMMAND_LINE: Final = 2048
 """More than RFC 2449's 255, for a password may be longer."""
@@ -88,91 +82,7 @@ class Pop3Limits:
     failures: int = 6
 
 
-class Login(NamedTuple):
-    """USER and PASS."""
-
-    name: str
-    password: str
-    stream: int = 0
-    has_body: bool = False
-
-
-class Auth(NamedTuple):
-    """AUTH, and what the client said with it."""
-
-    mechanism: str
-    initial: bytes | None
-    stream: int = 0
-    has_body: bool = False
-
-
-class AuthResponse(NamedTuple):
-    """What the client says to a Challenge."""
-
-    data: bytes
-    stream: int = 0
-    has_body: bool = False
-
-
-class Retrieve(NamedTuple):
-    """RETR of a message (they count from 0 here), or TOP with so many lines of its body."""
-
-    at: int
-    lines: int | None
-    stream: int = 0
-    has_body: bool = False
-
-
-class Update(NamedTuple):
-    """QUIT: which messages shall be deleted now, and which others were read."""
-
-    deleted: tuple[int, ...]
-    read: tuple[int, ...]
-    stream: int = 0
-    has_body: bool = False
-
-
-class Challenge(NamedTuple):
-    """SASL goes on."""
-
-    data: bytes
-    stream: int = 0
-    source: None = None
-
-
-class Welcome(NamedTuple):
-    """The client is in; ``messages`` are size and unique-id of each, ``data`` is SASL's last word."""
-
-    messages: Sequence[tuple[int, str]]
-    data: bytes = b""
-    stream: int = 0
-    source: None = None
-
-
-class Message(NamedTuple):
-    """The message that was asked for, as Part ... Finish behind it."""
-
-    source: Source
-    stream: int = 0
-
-
-class Done(NamedTuple):
-    """What QUIT asked for is done."""
-
-    stream: int = 0
-    source: None = None
-
-
-class Refusal(NamedTuple):
-    """No; ``code`` is one of RFC 2449 section 8 or RFC 3206, such as ``SYS/TEMP``."""
-
-    text: str
-    code: str = ""
-    stream: int = 0
-    source: None = None
-
-
-class Pop3Connection:
+class Pop3Connection(Machine):
     """One client's connection; see the module's docstring.
 
     ``mechanisms`` are what AUTH offers; ``passwords`` says whether USER and PASS are (not where others can listen).
@@ -190,14 +100,12 @@ class Pop3Connection:
         fresh: Callable[[Channel], Pop3Connection] | None = None,
         greet: bool = True,
     ) -> None:
+        super().__init__(now)
         self._limits = limits
         self._mechanisms = mechanisms
         self._passwords = passwords
         self._fresh = fresh if channel.tls is None else None
         self._state = SERVER.start
-        self._buffer = ReceiveBuffer(AUTH_LINE)
-        self._events: deque[Event] = deque()
-        self._out: list[bytes] = []
         self._owed: Any = None  # the event whose answer is awaited
         self._content: ContentWriter | None = None  # of the message that is being sent
         self._name: str | None = None
@@ -209,61 +117,56 @@ class Pop3Connection:
         self._octets = 0  # of the messages that are not deleted
         self._errors = 0
         self._failures = 0
-        self._heard = now
-        self._ended = False
-        self._draining = False
         if greet:
             self._say(b"+OK netsuite POP3")
 
-    # -- the contract
+    # -- the machine
 
     @property
     def idle(self) -> bool:
         """Nothing is buffered, owed or half read."""
-        return not (
-            self._buffer or self._events or self._owed or self._responding or self._name or self._state == "over"
-        )
+        return super().idle and not (self._owed or self._responding or self._name)
 
-    def receive(self, data: bytes, now: float) -> None:
-        """Take bytes; ``b""`` ends the input."""
-        if self._state == "over":
-            return
-        if not self._buffer and self._state != "authorization":
-            # a command that comes byte by byte has no more time than one that never comes, nor has a stranger who
-            # says this and that
-            self._heard = now
-        self._ended = self._ended or not data
-        self._buffer.append(data)
+    def lives_by(self, data: bytes) -> bool:
+        """A stranger has no more time for saying this and that."""
+        return super().lives_by(data) and self._state != "authorization"
 
-    def next_event(self) -> Event:
-        """A command that needs judgement, Close, Upgrade, NEED_DATA or PAUSED."""
-        while True:
-            if self._events:
-                return self._events.popleft()
-            if self._state == "over":
-                return NEED_DATA
-            if self._owed is not None:
-                return PAUSED
-            if self._draining:
-                return self._close("draining")
-            longest = AUTH_LINE if self._responding else COMMAND_LINE
-            size = self._buffer.line(longest)
-            if size == TOO_LONG:
-                self._no(f"a line has {longest} bytes at most")
-                return self._close("a line is too long")
-            if size == NO_LINE_YET:
-                return self._close("the client closed") if self._ended else NEED_DATA
-            line = (self._buffer.take(size) or b"").removesuffix(b"\n").removesuffix(b"\r")
-            event = self._response(line) if self._responding else self._command(line)
-            if event is not None:
-                return event
+    def step(self) -> Event | None:
+        """A command that needs judgement, Upgrade, NEED_DATA or PAUSED."""
+        if self._owed is not None:
+            return PAUSED
+        if self._draining:
+            return self.close("draining")
+        longest = AUTH_LINE if self._responding else COMMAND_LINE
+        line = self.line(longest)
+        if line is None:
+            self._no(f"a line has {longest} bytes at most")
+            return self.close("a line is too long")
+        if not isinstance(line, bytes):
+            return self.close("the client closed") if self._ended else line
+        line = line.removesuffix(b"\r")
+        return self._response(line) if self._responding else self._command(line)
+
+    def patience(self) -> float | None:
+        """A silent client is logged out, and nothing deleted (RFC 1939 section 3); while an answer is owed it waits."""
+        return self._limits.idle if self._owed is None else None
+
+    def close(self, reason: str, *, linger: bool = True) -> Event | None:
+        """Nothing is owed any more."""
+        self._leave()
+        return super().close(reason, linger=linger and not self._ended)
+
+    def _leave(self) -> None:
+        self._state = SERVER.step(self._state, "close")
+        self._owed = self._content = self._name = None
+        self._responding = False
 
     def send(self, item: Item, now: float) -> None:
         """The answer that is owed, Abandon, or Drain."""
         if isinstance(item, Drain):
             self._draining = True
             return
-        if self._state == "over":
+        if self.over:
             raise StateError("the connection is over")
         if isinstance(item, Part | Finish):
             self._send_content(item, now)
@@ -273,7 +176,7 @@ class Pop3Connection:
         if isinstance(item, Abandon):
             if self._content is not None:
                 # the message cannot be said to be whole
-                self._events.append(self._close(item.reason))
+                self.close(item.reason)
             elif owed is not None:
                 self._refuse(owed, Refusal("it failed, try again later", "SYS/TEMP"))
             return
@@ -287,40 +190,10 @@ class Pop3Connection:
             self._content = ContentWriter()
         elif isinstance(item, Done):
             self._say(b"+OK")
-            self._events.append(self._close("the client is done"))
+            self.close("the client is done")
         else:
             self._owed = None
             self._authenticate(answer)
-
-    def room(self, stream: int = 0) -> int:
-        """There is no window here."""
-        return UNLIMITED
-
-    def consumed(self, count: int, stream: int = 0) -> None:
-        """Commands have no bodies."""
-
-    def backlog(self) -> int:
-        """What has come and is not yet read."""
-        return len(self._buffer)
-
-    def outgoing(self) -> list[bytes]:
-        """What is to be written."""
-        out, self._out = self._out, []
-        return out
-
-    def deadline(self) -> float | None:
-        """When a silent client is logged out; none while an answer is owed."""
-        return None if self._owed is not None or self._state == "over" else self._heard + self._limits.idle
-
-    def tick(self, now: float) -> None:
-        """Log a silent client out, without a word, and delete nothing (RFC 1939 section 3)."""
-        deadline = self.deadline()
-        if deadline is not None and deadline <= now:
-            self._events.append(self._close("the client is silent"))
-
-    def touched(self, now: float) -> None:
-        """A shortcut answered; POP3 has none."""
-        self._heard = now
 
     # -- commands
 
@@ -357,7 +230,8 @@ class Pop3Connection:
         self._say(b"+OK begin TLS")
         # what came in clear after the command is dropped, and so is all that was learnt (RFC 2595 section 4)
         self._buffer.clear()
-        self._state = SERVER.step(self._state, "close")
+        self._leave()
+        self.over = True
         return Upgrade("tls", self._fresh)
 
     def _user(self, argument: str) -> Event | None:
@@ -392,7 +266,7 @@ class Pop3Connection:
         if data is None or (welcome is not None and data):
             self._no("given up" if line == b"*" else "that is not the response")
             # who was let in and will not be holds the maildrop
-            return self._close("the client will not be let in") if welcome is not None else None
+            return self.close("the client will not be let in") if welcome is not None else None
         if welcome is not None:
             self._let_in(welcome)
             return None
@@ -459,7 +333,7 @@ class Pop3Connection:
     def _quit(self, argument: str) -> Event | None:
         if self._state == "authorization":
             self._say(b"+OK")
-            return self._close("the client is done")
+            return self.close("the client is done")
         self._state = SERVER.step(self._state, "quit")
         return self._owe(Update(tuple(sorted(self._deleted)), tuple(sorted(self._read - self._deleted))))
 
@@ -483,11 +357,11 @@ class Pop3Connection:
         self._owed = None
         self._no(refusal.text, refusal.code)
         if type(owed) is Update:
-            self._events.append(self._close(refusal.text))
+            self.close(refusal.text)
         elif type(owed) is not Retrieve:
             self._failures += 1
             if self._failures >= self._limits.failures:
-                self._events.append(self._close("too many log-ins failed"))
+                self.close("too many log-ins failed")
 
     def _send_content(self, item: Part | Finish, now: float) -> None:
         if self._content is None:
@@ -518,20 +392,13 @@ class Pop3Connection:
     def _wrong(self, text: str) -> Event | None:
         self._no(text)
         self._errors += 1
-        return self._close("too many errors") if self._errors >= self._limits.errors else None
+        return self.close("too many errors") if self._errors >= self._limits.errors else None
 
     def _index(self, argument: str) -> int | None:
         number = _number(argument)
         if number is None or not 0 < number <= len(self._messages) or number - 1 in self._deleted:
             return None
         return number - 1
-
-    def _close(self, reason: str) -> Close:
-        self._state = SERVER.step(self._state, "close")
-        self._owed = self._content = self._name = None
-        self._responding = False
-        self._buffer.clear()
-        return Close(reason, linger=not self._ended)
 
 
 _LOGIN_ANSWERS: Final = (Challenge, Welcome, Refusal)
