@@ -7,7 +7,10 @@ import os
 import sys
 
 from benchmarks import report
+from benchmarks.cache_index import CacheIndex
 from benchmarks.contest import Benchmark, Disagreement, contest
+from benchmarks.disk_proxies import HttpHitDisk
+from benchmarks.hit_ratio import HitRatio
 from benchmarks.idle import Idle
 from benchmarks.load import LoadFailed
 from benchmarks.mailboxes import ImapAppend, ImapFetch
@@ -28,7 +31,8 @@ def main() -> int:
     """Run what is named on the command line."""
     runs = (
         DnsAuth(), DnsSigned(), DnsOptions(), DnsTls(), DnsMillion(), DnsLoad(), DnsCache(), HttpHit(),
-        HttpHit(tls=True), HttpMiss(), Idle(), Idle(proxied=True), SmtpAccept(), ImapAppend(), ImapFetch(),
+        HttpHit(tls=True), HttpHitDisk(), HttpMiss(), CacheIndex(), HitRatio(), Idle(), Idle(proxied=True),
+        SmtpAccept(), ImapAppend(), ImapFetch(),
         PeerLoopback(), TrackerUdp(), TrackerHttp(),
     )  # fmt: skip
     known = {run.name: run for run in runs}

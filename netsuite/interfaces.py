@@ -29,6 +29,7 @@ __all__ = [
     "INameResolver",
     "INetsuiteService",
     "IOffers",
+    "IPrefetcher",
     "ISite",
     "InternalTarget",
     "LookupFailed",
@@ -222,6 +223,16 @@ class IHttpClient(Interface):
         The body has at most ``limit`` bytes and the whole takes at most ``timeout`` seconds. ``guarded`` refuses
         internal targets (loopback and private addresses), also where a name or a redirect leads there, with
         InternalTarget.
+        """
+
+
+class IPrefetcher(Interface):
+    """A cache that can be told what will be asked for soon."""
+
+    def prefetch(urls: Sequence[str]) -> int:
+        """Fetch these into the cache, as clients would ask for them, without waiting; how many were taken.
+
+        The rest is dropped: if prefetching is off, or too much waits already.
         """
 
 

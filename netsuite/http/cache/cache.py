@@ -20,6 +20,7 @@ from netsuite.http.cache.search import SearchIndex
 from netsuite.http.cache.storability import Storability
 from netsuite.http.cache.store import Key, Store
 from netsuite.http.cache.stored import Field, Request, Response, StoredResponse
+from netsuite.http.cache.tags import origin_of
 from netsuite.http.cache.variants import secondary_key
 from netsuite.http.wire.preconditions import weakly_equal
 
@@ -51,11 +52,6 @@ def related_key(base: Key, reference: bytes) -> Key | None:
     except ValueError:
         return None
     return found if origin_of(found) == origin_of(base) else None
-
-
-def origin_of(key: Key) -> bytes:
-    """Scheme, host and port of a target."""
-    return key[: key.find(b"/", key.find(b"://") + 3)]
 
 
 class Cache:
@@ -192,14 +188,17 @@ class Cache:
             dropped += self.store.purge_groups(origin_of(key), sorted(groups))
         return dropped
 
-    def purge(self, key: Key, groups: set[bytes] | None = None) -> int:
-        """Forget every variant of a target, and of those equivalent to it; their groups are added to ``groups``."""
+    def purge(self, key: Key, groups: set[bytes] | None = None, soft_at: float | None = None) -> int:
+        """Forget every variant of a target, and of those equivalent to it; their groups are added to ``groups``.
+
+        With ``soft_at`` (the moment) they are made stale instead.
+        """
         dropped = 0
         for target in dict.fromkeys([key, *(each.key for each in self.candidates(key))]):
             if groups is not None:
                 for stored in self.store.lookup(target):
                     groups.update(stored.groups)
-            dropped += self.store.purge(target)
+            dropped += self.store.purge(target, soft_at)
         return dropped
 
     def _names_itself(self, key: Key, response: Response) -> bool:

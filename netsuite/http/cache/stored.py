@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
+from functools import lru_cache
 from typing import Final
 
 from netsuite.http.cache.cachecontrol import CacheControl, parse_cache_control
@@ -128,21 +129,31 @@ class Response:
         )
 
 
+@lru_cache(maxsize=1024)
+def _one_of_all(lifetime: Lifetime) -> Lifetime:
+    """The same value for all that are equal: most responses of a site are fresh for as long."""
+    return lifetime
+
+
 class StoredResponse:
     """One stored response: never changed once made, a 304 makes a new one around the same content.
 
     ``alive`` turns false when it is evicted, replaced or invalidated; whoever kept it must not use it any more.
-    ``heads`` are the requests that the hot path answers from it. ``groups`` are those of Cache-Groups, ``search`` is
-    what No-Vary-Search says.
+    ``heads`` are the requests that the hot path answers from it, None if there are none. ``groups`` are those of
+    Cache-Groups, ``search`` is what No-Vary-Search says. ``key``, ``tags``, ``cost`` (bytes of the budget) and
+    ``survived`` (the number of the last purge that it is known to have survived) are the store's to set. ``filed`` is
+    its name in the tier below, if any.
     """
 
     __slots__ = (
+        "_packed",
         "alive",
         "content",
         "control",
+        "cost",
         "date",
         "etag",
-        "fields",
+        "filed",
         "groups",
         "heads",
         "initial_age",
@@ -156,6 +167,8 @@ class StoredResponse:
         "search",
         "selection",
         "status",
+        "survived",
+        "tags",
         "targets",
         "trailers",
         "vary",
@@ -164,13 +177,17 @@ class StoredResponse:
     def __init__(self, response: Response, content: Content, selection: tuple[bytes | None, ...]) -> None:
         self.alive = True
         self.key = b""
-        self.heads: set[bytes] = set()
+        self.filed = b""
+        self.tags: tuple[bytes, ...] = ()
+        self.cost = 0
+        self.survived = 0
+        self.heads: set[bytes] | None = None
         self.status = response.status
         self.content = content
         self.control = response.control
         self.date = response.date
         self.initial_age = response.age
-        self.lifetime = response.lifetime
+        self.lifetime = _one_of_all(response.lifetime)
         self.request_time = response.request_time
         self.response_time = response.response_time
         self.ruled_by = response.ruled_by
@@ -183,16 +200,36 @@ class StoredResponse:
         fields = stored_fields(response.lines, response.control)
         if b"date" not in response.fields:
             fields += ((b"date", format_date(response.response_time)),)
-        self.fields: tuple[Field, ...] = fields
+        self.fields = fields
         etags = response.fields.get(b"etag", ())
         self.etag: bytes | None = etags[0] if etags else None
         modified = response.fields.get(b"last-modified", ())
         self.last_modified: bytes | None = modified[0] if modified else None
         self.modified = lenient_date(modified[0], response.response_time) if modified else None
 
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """What is kept of its header fields, by lower-case name, in order; unpacked anew each time."""
+        return tuple((name, value) for name, _, value in (line.partition(b":") for line in self._packed.split(b"\n")))
+
+    @fields.setter
+    def fields(self, fields: Sequence[Field]) -> None:
+        # a kilobyte of small objects otherwise; no value holds a line break
+        self._packed = b"\n".join([name + b":" + value for name, value in fields])
+
     def age(self, now: float) -> float:
         """Seconds since its origin made it or last validated it (RFC 9111 section 4.2.3)."""
         return self.initial_age + max(0.0, now - self.response_time)
+
+    def stale_from(self, now: float) -> StoredResponse | None:
+        """The same response, fresh up to this moment and no longer; None if it is stale already."""
+        age = self.age(now)
+        if age >= self.lifetime.seconds:
+            return None
+        stale = copy(self)
+        stale.heads = None
+        stale.lifetime = Lifetime(age, "a soft purge", "RFC 9111 4.2.4")
+        return stale
 
     def selected_by(self, request: Request) -> bool:
         """Whether the request's fields are those that Vary asks for."""
@@ -203,8 +240,10 @@ class StoredResponse:
         made = copy(self)
         made.content = content
         made.alive = True
-        made.key = b""
-        made.heads = set()
+        made.key = made.filed = b""
+        made.tags = ()
+        made.cost = made.survived = 0
+        made.heads = None
         return made
 
     def freshened(

@@ -9,6 +9,7 @@ from zope.interface import implementer
 
 from netsuite.common.errors import StartError
 from netsuite.http.cache.explain import told
+from netsuite.http.proxy.inventory import counted, listed
 from netsuite.http.proxy.server import ProxyServer
 from netsuite.http.proxy.targets import Refused
 from netsuite.http.wire.messages import Request
@@ -40,6 +41,20 @@ class CacheControls:
         if isinstance(explanation, Refused):
             raise StartError(f"{explanation.status}: {explanation.detail}")
         return {"explanation": explanation, "lines": told(explanation)}
+
+    async def purge(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Purge what the request names (see :meth:`netsuite.http.proxy.purging.Purging.everywhere`)."""
+        purging = self._server.purging
+        alone = request.get("alone")
+        return {"purged": await (purging.here(request) if alone else purging.everywhere(request))}
+
+    async def list(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What is stored under a ``prefix``, at most ``limit`` of it, in all processes."""
+        return await listed(self._server.cache.store, self._server.clock, self._server.sharing, request)
+
+    async def stats(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What the cache did, and what other policies and sizes would have done, summed over all processes."""
+        return await counted(self._server, request)
 
 
 def _request(asked: Mapping[str, Any]) -> Request:
@@ -74,4 +89,7 @@ def _field(line: Any) -> tuple[bytes, bytes]:
 
 _VERBS: Final[dict[str, Callable[[CacheControls, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]]] = {
     "explain": CacheControls.explain,
+    "list": CacheControls.list,
+    "purge": CacheControls.purge,
+    "stats": CacheControls.stats,
 }

@@ -16,23 +16,27 @@ from netsuite.common.commons import Commons
 from netsuite.common.job import run
 from netsuite.common.stream import StreamAdapter
 from netsuite.http.cache.cache import Cache
-from netsuite.http.cache.content import InMemory
+from netsuite.http.cache.content import Content, InMemory
 from netsuite.http.cache.decision import Action, Decision, Failure, may_serve_stale
+from netsuite.http.cache.negative import grant
 from netsuite.http.cache.partial import extend, strong_validator
+from netsuite.http.cache.purges import Purge
 from netsuite.http.cache.sparse import Sparse
 from netsuite.http.cache.store import Key
 from netsuite.http.cache.stored import Field, StoredResponse
 from netsuite.http.cache.stored import Request as Asked
+from netsuite.http.cache.tags import tags_of
 from netsuite.http.cache.uncacheable import Uncacheable
 from netsuite.http.cache.variants import secondary_key
 from netsuite.http.client import ClientLimits, Fetched, HttpClient
+from netsuite.http.disk.spool import Spool
 from netsuite.http.proxy.expectation import Expectation
-from netsuite.http.proxy.flight import Flight
+from netsuite.http.proxy.flight import Flight, Landing
 from netsuite.http.proxy.hierarchy import Hierarchy
 from netsuite.http.proxy.hosts import canonical, literal
 from netsuite.http.proxy.passage import Arrival, asks_for_part, interim_passage, upstream_request
 from netsuite.http.proxy.settings import ProxySettings, targets_of
-from netsuite.http.proxy.slices import Slices, Wish
+from netsuite.http.proxy.slices import Slice, Slices, Wish
 from netsuite.http.proxy.targets import Target
 from netsuite.http.proxy.troubles import Forbidden, Trouble, trouble
 from netsuite.http.proxy.upstreams import log_change
@@ -46,12 +50,18 @@ __all__ = ["Fetches", "Resolve"]
 _WINDOW: Final = 1 << 20
 """Bytes that are held of a response that is not stored, between its fetch and its slowest reader."""
 
+_SPOOL_FROM: Final = 1 << 20
+"""Bodies from this size on go to disk while they arrive, where there is one."""
+
 _PARTS: Final = b" parts"
 """Behind a key: the fetch of a part of what is not stored; others wait for its head, not for its body."""
 
 _ERRORS: Final = frozenset({500, 502, 503, 504})
 
 _FOR_PARTS: Final = Decision(Action.COMPLETE, "partial", "parts of it are missing", "RFC 9111 3.4")
+
+Spooling = Callable[["int | None"], "Spool | None"]
+"""A file for a body of a length (None if that is unknown), or None."""
 
 Resolve = Callable[[str], Awaitable[list[str]]]
 """A host to its addresses; raises LookupFailed."""
@@ -60,7 +70,8 @@ Resolve = Callable[[str], Awaitable[list[str]]]
 class Fetches:
     """What is under way to origins.
 
-    ``guarded`` refuses internal addresses; ``broke`` is told of exceptions that are our own fault.
+    ``guarded`` refuses internal addresses; ``broke`` is told of exceptions that are our own fault; ``spool`` makes
+    files for large bodies. ``on_shared`` may be set to be told of every response that others may have too.
     """
 
     def __init__(
@@ -73,6 +84,7 @@ class Fetches:
         pseudonym: bytes,
         guarded: bool,
         broke: Callable[[BaseException], object],
+        spool: Spooling | None = None,
     ) -> None:
         self._clock = commons.clock
         self._seconds = commons.clock.seconds
@@ -83,8 +95,11 @@ class Fetches:
         self._guarded = guarded and not self._reverse
         self._budget = settings.cache_bytes
         self._broke = broke
+        self._spool: Spooling = spool if spool is not None else lambda length: None
         self._flights: dict[Key, Flight] = {}
         self._keeping: set[Flight] = set()
+        self._negative = {int(status): seconds for status, seconds in settings.negative_times.items()}
+        self.on_shared: Callable[[Asked, Key, Arrival], object] = lambda asked, key, arrived: None
         self.cache = cache
         cache.store.on_purge = self._purged
         self.uncacheable = Uncacheable()
@@ -133,13 +148,15 @@ class Fetches:
         limit = self.cache.store.object_limit
         return not asks_for_part(asked, decision) or (flight.length is not None and flight.length <= limit)
 
-    def _purged(self, key: Key) -> None:
+    def _purged(self, purge: Purge) -> None:
         """What is on its way for a purged target is for those who asked before."""
-        for lane in (key, key + _PARTS):
-            flight = self._flights.pop(lane, None)
-            if flight is not None:
-                flight.joinable = False
-        self.slices.purged(key)
+        if purge.key is not None:
+            meant = [lane for lane in (purge.key, purge.key + _PARTS) if lane in self._flights]
+        else:
+            meant = [lane for lane, flight in self._flights.items() if purge.covers(lane, _tags(flight))]
+        for lane in meant:
+            self._flights.pop(lane).joinable = False
+        self.slices.purged(purge)
 
     def depart(
         self,
@@ -150,15 +167,24 @@ class Fetches:
         asked: Asked,
         decision: Decision,
         shared: bool,
+        ended: Callable[[], None] = lambda: None,
     ) -> Flight:
-        """Begin a fetch; others may join it if it is ``shared`` and the target's answers usually are."""
+        """Begin a fetch; others may join it if it is ``shared`` and the target's answers usually are.
+
+        ``ended`` is told when it is over, however that came.
+        """
         lane = _lane(target.key, asked, decision)
         flight = Flight(self._clock, _WINDOW)
         flight.joinable = shared and lane not in self._flights and not self.uncacheable.knows(lane, self._seconds())
         if flight.joinable:
             self._flights[lane] = flight
         fetching = self._fetch(flight, request, body, adapter, target, asked, decision)
-        job = run(fetching, lambda _: None, lambda problem: self.fell(flight, problem))
+
+        def fell(problem: BaseException) -> None:
+            self.fell(flight, problem)
+            ended()
+
+        job = run(fetching, lambda _: ended(), fell)
         flight.cancelled_by(job.cancel)
         return flight
 
@@ -193,6 +219,7 @@ class Fetches:
                 generation = self.cache.store.generation(target.key)
                 arrived, fetched = await self._exchange(request, body, adapter, target, decision, validators)
                 if arrived.status != 304 or not validators:
+                    grant(arrived, self._negative, instead=decision.stored is not None)
                     break
                 await fetched.body.aclose()
                 fresh = self.cache.validated(target.key, asked, decision.stored, arrived, generation)
@@ -305,6 +332,8 @@ class Fetches:
         whole = fetched.body.at_hand()
         length = arrived.length
         limit = self.cache.store.object_limit
+        large = min(_SPOOL_FROM, limit + 1)
+        spool: Spool | None = None
         if decision.action is Action.FORWARD and asked.method != b"POST":
             arrived.unstored = decision.reason
         else:
@@ -312,10 +341,13 @@ class Fetches:
             if not verdict.allowed:
                 arrived.unstored = verdict.reason
                 self.cache.superseded(asked, stored, arrived)
-            elif length is not None and length > limit:
-                arrived.unstored = "it is too large"
-            elif not self.has_room(length or 0):
-                arrived.unstored = "too much else is arriving"
+            elif length is not None and length >= large:
+                spool = self._spool(length)
+            if verdict.allowed and spool is None:
+                if length is not None and length > limit:
+                    arrived.unstored = "it is too large"
+                elif not self.has_room(length or 0):
+                    arrived.unstored = "too much else is arriving"
         if arrived.unstored:
             if collapsing:
                 self.uncacheable.add(lane, self._seconds())
@@ -333,18 +365,29 @@ class Fetches:
             self.cache.keep(key, asked, arrived, InMemory(whole), generation)
             flight.end(fetched.body.trailers, whole)
             flight.share(arrived, length, joinable)
+            self.on_shared(asked, key, arrived)
             return
+        if spool is not None:
+            flight.spool(spool)
         flight.share(arrived, length, joinable)
+        self.on_shared(asked, key, arrived)
         self._keeping.add(flight)
+        kept = False
         try:
             async for chunk in fetched.body:
                 flight.add(chunk)
-                if flight.keeping and flight.arrived > limit:
+                if spool is None and length is None and flight.keeping and flight.arrived >= large:
+                    spool = self._spool(None)
+                    if spool is not None:
+                        flight.spool(spool)
+                if flight.keeping and flight.arrived > (limit if spool is None else spool.limit):
                     flight.narrow()
-                if not flight.keeping:
-                    if not flight.attended:
-                        raise BodyFailed("nobody reads it, and it is too large to be stored")
-                    await flight.room()
+                if not flight.keeping and not flight.attended:
+                    raise BodyFailed("nobody reads it, and it is too large to be stored")
+                await flight.room()
+            content = await self._content(flight, spool)
+            arrived.trailers = fetched.body.trailers
+            kept = content is not None and self.cache.keep(key, asked, arrived, content, generation) is not None
         except BodyFailed as failed:
             flight.break_off(str(failed))
             self._keep_torn(flight, key, asked, arrived, generation)
@@ -355,12 +398,16 @@ class Fetches:
             raise
         finally:
             self._keeping.discard(flight)
+            if spool is not None and not kept:
+                spool.discard()
             await fetched.body.aclose()
-        content = flight.content() if flight.keeping else None
-        if content is not None:
-            arrived.trailers = fetched.body.trailers
-            self.cache.keep(key, asked, arrived, InMemory(content), generation)
-        flight.end(fetched.body.trailers, content)
+        flight.end(fetched.body.trailers, content.body if content is not None else None)
+
+    async def _content(self, flight: Flight, spool: Spool | None) -> Content | None:
+        """The whole body, if it was kept."""
+        if not flight.keeping:
+            return None
+        return InMemory(flight.content()) if spool is None else await spool.finish()
 
     def fell(self, flight: Flight, problem: BaseException) -> None:
         """A fetch ended in an exception."""
@@ -421,6 +468,14 @@ class Fetches:
                 raise Forbidden(f"{host} leads to an internal address")
             return allowed
         return found
+
+
+def _tags(flight: Flight) -> tuple[bytes, ...] | None:
+    """The tags of what a flight brings, if that is known already."""
+    if flight.landing is not Landing.READ:
+        return None
+    response = flight.response
+    return tags_of(response.stored.fields if isinstance(response, Slice) else response.lines)
 
 
 def _lane(key: Key, asked: Asked, decision: Decision) -> Key:

@@ -9,7 +9,7 @@ Implements: RFC 9110 sections 7.6 and 15.2; RFC 9111 sections 3, 4 and 5.1; RFC 
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from html import escape
 from types import CoroutineType
 from typing import Any, Final
@@ -27,18 +27,25 @@ from netsuite.http.cache.decision import Action, Decision, Failure, fresh_until,
 from netsuite.http.cache.explain import explain
 from netsuite.http.cache.hits import StoredAnswer, hit_marks, is_plain
 from netsuite.http.cache.partial import suffices
+from netsuite.http.cache.shadow import POLICIES, Shadows
 from netsuite.http.cache.status import forward_field
 from netsuite.http.cache.store import Key, Store
 from netsuite.http.cache.stored import Field, StoredResponse
 from netsuite.http.cache.stored import Request as Asked
-from netsuite.http.hotpath import HotPath, Prepared, teachable
+from netsuite.http.cache.uses import Uses
+from netsuite.http.disk.cabinet import Cabinet
+from netsuite.http.disk.hits import DiskHits
+from netsuite.http.hotpath import HotPath, teachable
 from netsuite.http.proxy.fetching import Fetches, Resolve
 from netsuite.http.proxy.flight import Flight, Landing
 from netsuite.http.proxy.gate import Admitted, Gate, TurnedAway
 from netsuite.http.proxy.hops import loops
 from netsuite.http.proxy.passage import TRACING, Arrival, Counted
 from netsuite.http.proxy.patchwork import Patchwork
-from netsuite.http.proxy.settings import ProxySettings
+from netsuite.http.proxy.prefetch import Prefetch
+from netsuite.http.proxy.purgedoor import PurgeDoor
+from netsuite.http.proxy.purging import Purging
+from netsuite.http.proxy.settings import ProxySettings, targets_of
 from netsuite.http.proxy.slices import Slice, Wish
 from netsuite.http.proxy.targets import Refused, ReverseTargets, Target, forward_target
 from netsuite.http.proxy.troubles import Trouble, proxy_status, trouble
@@ -70,7 +77,7 @@ class ProxyServer:
     """A forward proxy, or with servers of its own behind it a reverse one; ``resolve`` finds addresses of hosts.
 
     ``pseudonym`` is its name in Via: another proxy must not have the same. ``guarded`` refuses internal
-    targets; ``on_network`` says that others than this machine may reach it.
+    targets; ``on_network`` says that others than this machine may reach it. ``disk`` is what lies below memory, if any.
     """
 
     def __init__(
@@ -84,18 +91,37 @@ class ProxyServer:
         on_network: bool,
         rule: Rule | None = None,
         concurrency: ConcurrencyLimit | None = None,
+        disk: Cabinet | None = None,
     ) -> None:
         self._settings = settings
+        self.clock = commons.clock
+        self.sharing = commons.sharing
         self._seconds = commons.clock.seconds
         self._rng = commons.rng
         self._pseudonym = pseudonym
         self._on_network = on_network
         self.upstreams = Upstreams(settings)
         self._reverse = ReverseTargets(self.upstreams.routes) if settings.reverse else None
-        self.cache = Cache(Store(settings.cache_bytes, settings.object_limit))
-        self.cache.store.on_end = self._ended
+        self.cache = Cache(Store(settings.cache_bytes, settings.object_limit, POLICIES[settings.policy]))
+        store = self.cache.store
+        store.on_end = self._ended
+        self._uses = Uses(store.use)
+        store.before_put = self._uses.settle
+        sample = settings.shadow_sample
+        self.shadow = Shadows(settings.cache_bytes, sample, self._uses.settle) if sample else None
+        store.on_use = self.shadow.used if self.shadow is not None else None
+        if disk is not None:
+            store.lower = disk.tier
+            disk.tier.targets = targets_of(settings)
         self.fetches = Fetches(
-            settings, commons, self.cache, resolve, pseudonym=pseudonym, guarded=guarded, broke=self._broke
+            settings,
+            commons,
+            self.cache,
+            resolve,
+            pseudonym=pseudonym,
+            guarded=guarded,
+            broke=self._broke,
+            spool=disk.spool if disk is not None else None,
         )
         self.client = self.fetches.client
         self.gate = Gate.of(settings, commons, self.fetches.addresses)
@@ -107,8 +133,16 @@ class ProxyServer:
             pseudonym=pseudonym,
             reverse=self._reverse is not None,
         )
+        self.prefetch = Prefetch(self, settings.prefetch)
+        self.fetches.on_shared = self.prefetch.seen
+        self.purge_door: PurgeDoor | None = None
         self._record = commons.journal.kind("proxy", LOGGED, combined)
-        self.hot = HotPath(self._seconds, settings.cache_bytes // 4, self._hot_answered)
+        self.hot = HotPath(self._seconds, settings.cache_bytes // 8, self._hot_answered)
+        self.purging = Purging(self.cache, commons.clock, commons.sharing, self.hot.forget)
+        # a forward proxy's clients name another origin in each target, which is a matter for the rules of access
+        self.disk_hits = (
+            DiskHits(disk.tier, self._seconds, self._record) if disk is not None and self._reverse is not None else None
+        )
         limits = Http1Limits(idle_time=settings.idle_time, tunnel_time=settings.tunnel_time)
         versions = Versions(self._seconds, limits, self.hot, UPGRADES, extended=UPGRADES)
         self.over_quic = versions.over_quic
@@ -117,7 +151,7 @@ class ProxyServer:
             "proxy",
             versions.http1,
             self._answer,
-            shortcut=self.hot.shortcut,
+            shortcut=self.hot.shortcut if self.disk_hits is None else self._shortcut,
             rule=rule,
             concurrency=concurrency,
             alpn=versions.alpn,
@@ -131,7 +165,7 @@ class ProxyServer:
 
     def explained(self, request: Request) -> dict[str, Any] | Refused:
         """What would be done with a request, and why; nothing is done (see :mod:`netsuite.http.cache.explain`)."""
-        target = self._target(request)
+        target = self.target(request)
         if isinstance(target, Refused):
             return target
         asked, now = Asked(request.method, request.headers), self._seconds()
@@ -146,7 +180,15 @@ class ProxyServer:
     def _decide(self, request: Request, target: Target, asked: Asked, now: float) -> Decision:
         return unkeyed(request, reverse=self._reverse is not None) or self.cache.decide(target.key, asked, now)
 
-    def _target(self, request: Request) -> Target | Refused:
+    def close(self) -> None:
+        """Close what is open to origins, and begin nothing more."""
+        self.prefetch.close()
+        self.purging.close()
+        self.client.close()
+        self.fetches.peers.close()
+
+    def target(self, request: Request) -> Target | Refused:
+        """Where a request leads."""
         return forward_target(request) if self._reverse is None else self._reverse(request)
 
     def _broke(self, problem: BaseException) -> None:
@@ -179,9 +221,11 @@ class ProxyServer:
         """The answer to a request that may pass; ``addresses``, if any, are those that its host was judged by."""
         if request.method == b"CONNECT":
             return self._spliced(self.tunnels.connected(request, body, addresses), request, adapter)
-        target = self._target(request)
+        target = self.target(request)
         if isinstance(target, Refused):
             return self._refusal(request, adapter, target.status, target.detail)
+        if request.method == b"PURGE" and self.purge_door is not None:
+            return self._purged(request, adapter, self.purge_door, target.key)
         if addresses:
             target = target._replace(origin=target.origin._replace(addresses=addresses))
         if loops(request.headers, self._pseudonym):
@@ -193,6 +237,26 @@ class ProxyServer:
         if request.upgrade is not None:
             return self._spliced(self.tunnels.switched(request, body, target, adapter), request, adapter)
         asked = Asked(request.method, [field for field in request.headers if field[0] != b"proxy-authorization"])
+        waiting = self.cache.store.prepare(target.key)
+        if waiting is not None:
+            return self._prepared(waiting, request, body, adapter, target, asked)
+        return self._decided(request, body, adapter, target, asked)
+
+    async def _prepared(
+        self,
+        waiting: Awaitable[object],
+        request: Request,
+        body: Body,
+        adapter: StreamAdapter,
+        target: Target,
+        asked: Asked,
+    ) -> Response:
+        """The same, once what lies on disk has been read."""
+        await waiting
+        answer = self._decided(request, body, adapter, target, asked)
+        return answer if isinstance(answer, Response) else await answer
+
+    def _decided(self, request: Request, body: Body, adapter: StreamAdapter, target: Target, asked: Asked) -> Any:
         now = self._seconds()
         decision = self._decide(request, target, asked, now)
         action = decision.action
@@ -227,10 +291,14 @@ class ProxyServer:
             and is_plain(asked)
             and (self.gate is None or self.gate.by_message_alone)
             and teachable(request)
-            and len(stored.heads) < _HEADS_AT_MOST
+            and (stored.heads is None or len(stored.heads) < _HEADS_AT_MOST)
         ):
-            hot = StoredAnswer(stored, stored.content.body, self.cache.store.use)
-            stored.heads.add(self.hot.teach(request, hot, adapter.channel, said(request)))
+            hot, note = StoredAnswer(stored, stored.content.body), said(request)
+            if stored.heads is None:
+                stored.heads = set()
+            stored.heads.add(self.hot.teach(request, hot, adapter.channel, note))
+            if self.disk_hits is not None:
+                self.disk_hits.teach(request, adapter.channel, note)
         return self._finished(request, adapter, made.status, made.headers, made.source or made.body)
 
     async def _fetched(
@@ -307,9 +375,9 @@ class ProxyServer:
         return b"%032x" % self._rng.getrandbits(128)
 
     def _ended(self, stored: StoredResponse) -> None:
-        for head in stored.heads:
+        for head in stored.heads or ():
             self.hot.forget(head)
-        stored.heads.clear()
+        stored.heads = None
 
     def _from_flight(
         self,
@@ -460,8 +528,25 @@ class ProxyServer:
         source = Counted(content, lambda size: record(client, line, status, size, referer, agent))
         return Response(status, headers, source=source, stream=request.stream)
 
-    def _hot_answered(self, note: tuple[str, str, str], prepared: Prepared, channel: Channel) -> None:
+    def _hot_answered(self, note: tuple[str, str, str], prepared: Any, channel: Channel) -> None:
+        self._uses.count(prepared)
         self._record(channel.peer[0], note[0], prepared.status, prepared.size, note[1], note[2])
+
+    async def _purged(self, request: Request, adapter: StreamAdapter, door: PurgeDoor, key: Key) -> Response:
+        channel = adapter.channel
+        status, headers, text = await door.answer(request, key, channel.peer[0], secure=channel.tls is not None)
+        headers.append((b"date", format_date(self._seconds())))
+        return self._finished(request, adapter, status, headers, text)
+
+    def _shortcut(self, data: bytes, channel: Channel) -> bytes | tuple[bytes, ...] | None:
+        assert self.disk_hits is not None
+        found = self.hot.shortcut(data, channel)
+        return self.disk_hits.shortcut(data, channel) if found is None else found
+
+    @property
+    def quick_hits(self) -> int:
+        """Hits that went no long way: from memory, and from disk."""
+        return self.hot.hits + (self.disk_hits.hits if self.disk_hits is not None else 0)
 
     async def _spliced(
         self, splicing: Coroutine[Any, Any, Spliced | Refused], request: Request, adapter: StreamAdapter

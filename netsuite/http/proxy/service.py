@@ -13,12 +13,14 @@ from netsuite.common.commons import Commons
 from netsuite.common.listen import StreamListener, stream_listener
 from netsuite.common.service import NetsuiteService
 from netsuite.http.client import HttpClient
+from netsuite.http.disk.cabinet import Cabinet
 from netsuite.http.proxy.control import CacheControls
+from netsuite.http.proxy.purgedoor import PurgeDoor, read_token
 from netsuite.http.proxy.server import ProxyServer
 from netsuite.http.proxy.settings import ProxySettings
 from netsuite.http.upstream.checks import Checks
 from netsuite.http.versions import kind
-from netsuite.interfaces import Address, Health, IControlled, INameResolver, IOffers, LookupFailed
+from netsuite.interfaces import Address, Health, IControlled, INameResolver, IOffers, IPrefetcher, LookupFailed
 
 if TYPE_CHECKING:
     from netsuite.common.quicport import QuicListener
@@ -35,6 +37,11 @@ class ProxyService(NetsuiteService):
         self._resolver: INameResolver | None = None
         on_network = commons.access.guards_private(settings.listen)
         guarded = on_network if settings.internal_targets is None else not settings.internal_targets
+        self.disk = (
+            Cabinet(commons, settings.disk, settings.disk_bytes, settings.disk_object_limit)
+            if settings.disk_bytes
+            else None
+        )
         self.server = ProxyServer(
             settings,
             commons,
@@ -44,6 +51,7 @@ class ProxyService(NetsuiteService):
             on_network=on_network,
             rule=commons.access.rule(settings.allow),
             concurrency=commons.access.concurrency(settings.connections, settings.connections_per_address),
+            disk=self.disk,
         )
         self._listeners = [
             stream_listener(text, self.server.factory, commons, "proxy.listen", quic=self.server.over_quic)
@@ -53,18 +61,25 @@ class ProxyService(NetsuiteService):
         self._checks = Checks(checking, commons.clock, commons.rng, self.server.upstreams.named)
         self._measure()
 
-    def register(self, offers: IOffers) -> None:
-        """Offer the cache to the ``netsuite`` command."""
-        offers.provide(IControlled, CacheControls(self.server), "cache")
-
     def join(self, offers: IOffers) -> None:
         """Take the resolver of the site."""
         self._resolver = offers.find(INameResolver)
 
+    def register(self, offers: IOffers) -> None:
+        """Let the ``netsuite`` command ask, and applications have things fetched."""
+        offers.provide(IControlled, CacheControls(self.server), "cache")
+        offers.provide(IPrefetcher, self.server.prefetch, "proxy")
+
     def open(self) -> None:
-        """Bind and listen on all addresses."""
+        """Find what is on disk; bind and listen on all addresses."""
+        settings, commons = self.settings, self.commons
         if self.server.gate is not None:
             self.server.gate.open()
+        if settings.purge_allow:
+            token = read_token(commons.data, settings.purge_token, b"%064x" % commons.rng.getrandbits(256))
+            self.server.purge_door = PurgeDoor(self.server.purging, commons.access.rule(settings.purge_allow), token)
+        if self.disk is not None:
+            self.disk.open()
         for listener in self._listeners:
             listener.open()
 
@@ -76,12 +91,11 @@ class ProxyService(NetsuiteService):
         self._checks.start()
 
     def stopService(self) -> Deferred[None] | None:
-        """Close what is open to origins."""
+        """Close what is open to origins, and the disk."""
         super().stopService()
         self._checks.stop()
-        self.server.client.close()
-        self.server.fetches.peers.close()
-        return None
+        self.server.close()
+        return Deferred.fromCoroutine(self.disk.close()) if self.disk is not None else None
 
     def addresses(self) -> Sequence[Address]:
         """Where it listens, each with a line to try."""
@@ -93,13 +107,16 @@ class ProxyService(NetsuiteService):
         """Well while it runs and can find its origins."""
         if not self.running:
             return Health(False, "not running")
-        return Health(True) if self._resolver is not None else Health(False, "there is no resolver")
+        if self._resolver is None:
+            return Health(False, "there is no resolver")
+        problem = self.disk.problem if self.disk is not None else ""
+        return Health(True, f"the cache is in memory only, for its disk fails: {problem}" if problem else "")
 
     def figures(self) -> Sequence[tuple[str, float]]:
         """What was asked, and how much of it the store answered."""
         server = self.server
-        hits = server.hits + server.hot.hits
-        asked = server.requests + server.hot.hits
+        hits = server.hits + server.quick_hits
+        asked = server.requests + server.quick_hits
         return (
             ("requests", asked),
             ("hits", hits),
@@ -111,6 +128,8 @@ class ProxyService(NetsuiteService):
             ("stored bytes", server.cache.store.size),
             ("connections", len(server.factory.adapters)),
             *server.upstreams.figures(),
+            *(server.shadow.figures() if server.shadow is not None else ()),
+            *(self.disk.figures() if self.disk is not None else ()),
         )
 
     def drain(self, deadline: float) -> Awaitable[None]:
@@ -145,7 +164,7 @@ class ProxyService(NetsuiteService):
             "Requests, by what became of them.",
             "counter",
             lambda: {
-                ("hit",): server.hits + server.hot.hits,
+                ("hit",): server.hits + server.quick_hits,
                 ("stale",): server.stale_hits,
                 ("miss",): server.misses,
                 ("validated",): server.validations,
@@ -158,10 +177,37 @@ class ProxyService(NetsuiteService):
             labels=("outcome",),
         )
         store = server.cache.store
+        add("netsuite_proxy_purges", "Purges, of targets, prefixes and tags.", "counter", lambda: store.purges)
+        prefetch = server.prefetch
+        add("netsuite_proxy_prefetches", "Fetches that no client asked for.", "counter", lambda: prefetch.fetched)
+        add(
+            "netsuite_proxy_uncacheable_bytes",
+            "Memory for targets whose answers are not for sharing.",
+            "gauge",
+            lambda: server.fetches.uncacheable.size,
+        )
+        shadow = server.shadow
+        if shadow is not None:
+            add(
+                "netsuite_proxy_shadow_requests",
+                "Requests for sampled targets, and how many of them each policy and part of the budget would answer.",
+                "counter",
+                shadow.requests_by_policy,
+                labels=("policy", "budget", "outcome"),
+            )
+            add(
+                "netsuite_proxy_shadow_bytes",
+                "Bytes of sampled responses, and how many of them each policy and part of the budget would answer.",
+                "counter",
+                shadow.bytes_by_policy,
+                labels=("policy", "budget", "outcome"),
+            )
         add("netsuite_proxy_stored", "Stored responses.", "gauge", lambda: len(store))
         add("netsuite_proxy_stored_bytes", "Bytes of stored responses.", "gauge", lambda: store.size)
         add("netsuite_proxy_evictions", "Responses forgotten for want of room.", "counter", lambda: store.evictions)
         add("netsuite_proxy_slices", "Parts that are on their way.", "gauge", lambda: len(server.fetches.slices))
+        if self.disk is not None:
+            self.disk.measure(self.commons.metrics)
         factory = server.factory
         add("netsuite_proxy_connections", "Open connections of clients.", "gauge", lambda: len(factory.adapters))
         add(

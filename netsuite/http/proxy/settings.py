@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
+from annotated_types import Le
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     NonNegativeInt,
@@ -16,11 +18,13 @@ from pydantic import (
     model_validator,
 )
 
-from netsuite.common.settings import AccessRules, Table
+from netsuite.common.settings import AccessRules, SitePath, Table
 from netsuite.http.proxy.gatesettings import LimitSettings, RuleSettings
 from netsuite.http.upstream.settings import OriginUrl, PoolSettings, RouteSettings
 
 __all__ = ["ProxyPeer", "ProxySettings", "targets_of"]
+
+_LEAST_DISK: Final = 64 << 20
 
 
 def _short(value: Any) -> Any:
@@ -36,6 +40,12 @@ class ProxyPeer(Table):
 
 
 Peers = list[Annotated[ProxyPeer, BeforeValidator(_short, json_schema_input_type=str | ProxyPeer)]]
+
+
+def _disk_bytes(value: int) -> int:
+    if 0 < value < _LEAST_DISK:
+        raise ValueError(f"must be 0 (no disk) or at least {_LEAST_DISK}, not {value}")
+    return value
 
 
 class ProxySettings(Table):
@@ -90,11 +100,26 @@ class ProxySettings(Table):
         examples=[["example-cache-control", "cdn-cache-control"]],
     )
     cache_bytes: NonNegativeInt = Field(256 << 20, description="Bytes of memory for stored responses.")
-    object_limit: PositiveInt = Field(16 << 20, description="The largest body that is stored or shared, in bytes.")
+    object_limit: PositiveInt = Field(
+        16 << 20, description="The largest body that is stored in memory, or shared where nothing is on disk, in bytes."
+    )
     slice_bytes: NonNegativeInt = Field(
         1 << 20,
         description="Missing parts of a larger response are fetched up to the next multiple of this, in bytes, so that "
         "neighbours find them stored; 0 fetches exactly what is asked.",
+    )
+    disk_bytes: Annotated[NonNegativeInt, AfterValidator(_disk_bytes)] = Field(
+        0,
+        description="Bytes of disk for stored responses, shared out among the workers; 0 keeps none there.",
+        examples=[64 << 30],
+    )
+    disk: SitePath | None = Field(
+        None,
+        description="The folder of the cache on disk, which must hold nothing else. Not set: DATA/cache.",
+        examples=["/var/cache/netsuite"],
+    )
+    disk_object_limit: Annotated[PositiveInt, Le(8 << 30)] = Field(
+        1 << 30, description="The largest body that is stored on disk, in bytes."
     )
     allow: AccessRules = Field(
         ["any"], description='Who may ask: networks, addresses, or "loopback", "private", "any".'
@@ -139,6 +164,47 @@ class ProxySettings(Table):
         10.0, description="Seconds that a request waits for another's answer before it asks for itself."
     )
     collapse_limit: PositiveInt = Field(20000, description="Requests that wait for one answer; more ask by themselves.")
+    purge_allow: AccessRules = Field(
+        [],
+        description="Who may use the method PURGE, if they bring the token. Not set: nobody, and PURGE is passed on to "
+        "origins like any other method. `netsuite cache purge` needs neither.",
+        examples=[["loopback", "10.0.0.0/8"]],
+    )
+    purge_token: str = Field(
+        "purge.token",
+        pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$",
+        description="The file in the data directory that holds the token for PURGE, mode 600; it is made if there is "
+        "none.",
+    )
+    negative_times: dict[str, Annotated[float, Field(gt=0, le=3600)]] = Field(
+        {},
+        description="For how many seconds (at most 3600) errors without freshness of their own may be given again, by "
+        "status.",
+        examples=[{"404": 10, "410": 60, "503": 2}],
+    )
+    prefetch: NonNegativeInt = Field(
+        0,
+        description="Fetches at once of what responses link to (`Link: <URL>; rel=preload` or `prefetch`) or "
+        "applications ask for; 0 is none.",
+    )
+    policy: Literal["gdsf", "s3-fifo", "sieve", "lru"] = Field(
+        "gdsf",
+        description="How the memory store chooses what to forget. `gdsf` weighs uses against size and answers most "
+        "requests; `s3-fifo` answers most bytes. `netsuite cache stats` tells what each would answer.",
+    )
+    shadow_sample: NonNegativeInt = Field(
+        64,
+        description="Of how many targets one is looked at to tell what other policies and sizes of the cache would "
+        "have answered; 0 is none.",
+    )
+
+    @field_validator("negative_times")
+    @classmethod
+    def _statuses(cls, value: dict[str, float]) -> dict[str, float]:
+        for status in value:
+            if not (status.isascii() and status.isdigit() and 400 <= int(status) < 600):
+                raise ValueError(f"{status!r} is no status of an error: write one from 400 to 599")
+        return value
 
     @property
     def reverse(self) -> bool:
@@ -196,7 +262,7 @@ class ProxySettings(Table):
 
 
 def targets_of(settings: ProxySettings) -> tuple[bytes, ...]:
-    """The target list: a reverse proxy stands before an origin, as a CDN does; a forward proxy works for clients."""
+    """The target list: a reverse proxy stands before an origin, as a CDN does; a forward one works for its clients."""
     names = settings.targeted
     if names is None:
         names = ["cdn-cache-control"] if settings.reverse else []

@@ -38,10 +38,12 @@ from netsuite.http.cache.partial import (
     range_field,
     strong_validator,
 )
+from netsuite.http.cache.purges import Purge
 from netsuite.http.cache.sparse import Sparse
 from netsuite.http.cache.store import Key
 from netsuite.http.cache.stored import Field, StoredResponse
 from netsuite.http.cache.stored import Request as Asked
+from netsuite.http.cache.tags import tags_of
 from netsuite.http.client import Fetched
 from netsuite.http.proxy.flight import Flight, Reader
 from netsuite.http.proxy.passage import Arrival
@@ -129,10 +131,11 @@ class Slices:
     def __len__(self) -> int:
         return sum(map(len, self._under_way.values()))
 
-    def purged(self, key: Key) -> None:
+    def purged(self, purge: Purge) -> None:
         """What is on its way for a purged target is for those who asked before."""
-        for name in [name for name in self._under_way if name[0] == key]:
-            del self._under_way[name]
+        for name, parts in list(self._under_way.items()):
+            if purge.covers(name[0], tags_of(parts[0].stored.fields)):
+                del self._under_way[name]
 
     # -- for answers
 

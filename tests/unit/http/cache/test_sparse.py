@@ -120,7 +120,7 @@ def test_parts_under_one_strong_tag_come_together():
     second = keep_parts(store, KEY, REQUEST, response(), 200, parts((40, 90)), generation)
     assert not first.alive
     assert second.content.spans() == ((0, 90),)
-    assert store.lookup(KEY) == [second]
+    assert list(store.lookup(KEY)) == [second]
     assert 90 < store.size < 3000
 
 
@@ -148,7 +148,7 @@ def test_a_late_part_does_not_replace_another_representation():
     new = keep_parts(store, KEY, REQUEST, response(b'"two"', 1001.0), 200, parts((0, 10)), generation)
     assert current_of(store, KEY, REQUEST, old) is None
     assert extend(store, KEY, REQUEST, old, parts((50, 90)), generation) is None
-    assert store.lookup(KEY) == [new]
+    assert list(store.lookup(KEY)) == [new]
 
 
 def test_a_late_part_adds_to_what_came_meanwhile_and_keeps_the_newer_fields():
