@@ -1,8 +1,8 @@
 """Who is new: a sketch of the names that were stored lately, in two megabytes.
 
-While the disk has room everything is kept: nothing has to go for it. Once it is full, what is stored for the first
-time is only noted here, and written when it is stored again: most of what is fetched is never asked for twice, and
-would push out what is. A name may be taken for another that was seen; then it is written a little early.
+While the disk has room everything is kept, since nothing has to go for it. Once it is full, what is stored for the
+first time is only noted here, and written when it is stored again: most of what is fetched is never asked for twice,
+and would push out what is. A name may be taken for another that was seen; then it is written a little early.
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from annotated_types import Le
 from pydantic import (
     AfterValidator,
     BeforeValidator,
@@ -118,8 +117,8 @@ class ProxySettings(Table):
         description="The folder of the cache on disk, which must hold nothing else. Not set: DATA/cache.",
         examples=["/var/cache/netsuite"],
     )
-    disk_object_limit: Annotated[PositiveInt, Le(8 << 30)] = Field(
-        1 << 30, description="The largest body that is stored on disk, in bytes."
+    disk_object_limit: PositiveInt = Field(
+        1 << 30, le=8 << 30, description="The largest body that is stored on disk, in bytes."
     )
     allow: AccessRules = Field(
         ["any"], description='Who may ask: networks, addresses, or "loopback", "private", "any".'
