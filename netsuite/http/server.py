@@ -20,6 +20,7 @@ from netsuite.common.commons import Commons
 from netsuite.common.stream import StreamAdapter, StreamFactory, StreamLimits
 from netsuite.http.accesslog import LOGGED, combined, said
 from netsuite.http.doorstep import Doorstep
+from netsuite.http.hosts import HostTable
 from netsuite.http.hotpath import HotPath, Prepared, StandingAnswer, teachable
 from netsuite.http.versions import SERVER, Versions
 from netsuite.http.wire.framing import Http1Limits
@@ -94,7 +95,8 @@ class HttpServer:
     """Applications under paths, behind :attr:`factory`.
 
     ``immediate`` is the application whose answers may be given at the door: the only one, mounted on ``/``.
-    ``hosts``, where not empty, are the only host names that are answered (others get 421). ``requests`` counts what
+    ``hosts``, where not empty, are the only host names that are answered (others get 421; see
+    :class:`~netsuite.http.hosts.HostTable` for stars). ``requests`` counts what
     applications were asked, ``statuses`` the responses by hundred; ``hot.hits`` what the hot path answered.
     """
 
@@ -112,7 +114,7 @@ class HttpServer:
         immediate: IImmediateHttpApplication | None = None,
     ) -> None:
         self._seconds = commons.clock.seconds
-        self._hosts = frozenset(host.lower().encode() for host in hosts)
+        self._hosts = HostTable(dict.fromkeys(hosts, True))
         self._mounts: list[tuple[bytes, bytes, IHttpApplication]] = []
         self._record = commons.journal.kind(name, LOGGED, combined)
         self.hot = HotPath(self._seconds, memory, self._hot_answered)
@@ -161,7 +163,7 @@ class HttpServer:
         return response if isinstance(response, Response) else await response
 
     def _application(self, request: Request) -> IHttpApplication | None:
-        if self._hosts and _host(request.authority) not in self._hosts:
+        if self._hosts and not self._hosts.find(request.authority):
             return None
         path = request.path
         for exact, below, app in self._mounts:
@@ -170,7 +172,7 @@ class HttpServer:
         return None
 
     def _nobody(self, request: Request) -> HttpAnswer:
-        if self._hosts and _host(request.authority) not in self._hosts:
+        if self._hosts and not self._hosts.find(request.authority):
             return error_page(421, "This server does not answer for that host.")
         if request.method == b"CONNECT":
             return error_page(405, "This server is no proxy.")
@@ -205,9 +207,3 @@ class HttpServer:
     def _hot_answered(self, note: tuple[str, str, str], prepared: Prepared, channel: Channel) -> None:
         self.statuses[prepared.status // 100] += 1
         self._record(channel.peer[0], note[0], prepared.status, prepared.size, note[1], note[2])
-
-
-def _host(authority: bytes) -> bytes:
-    """The host of an authority, without its port, in lower case."""
-    host, colon, port = authority.lower().rpartition(b":")
-    return host if colon and port.isdigit() else authority.lower()
