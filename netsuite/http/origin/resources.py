@@ -79,6 +79,7 @@ class _Channel:
         self._streaming = False
         self._paused = False
         self._waiter: Deferred[None] | None = None
+        self._telling = False
         self.request: Any = Request(self)
 
     # -- what the request asks of its channel
@@ -108,8 +109,7 @@ class _Channel:
             for value in values
             if name.lower() not in _OWN
         ]
-        if not self.head.called:
-            self.head.callback(None)
+        self._tell_soon()
 
     def write(self, data: bytes) -> None:
         """More of the body."""
@@ -118,7 +118,7 @@ class _Channel:
         if self._streaming and not self._paused and self._size >= _AHEAD:
             self._paused = True
             self._producer.pauseProducing()
-        self._wake()
+        self._tell_soon()
 
     def writeSequence(self, pieces: Any) -> None:
         """More of the body."""
@@ -127,7 +127,7 @@ class _Channel:
     def requestDone(self, request: Any) -> None:
         """The body is complete."""
         self.done = True
-        self._wake()
+        self._tell_soon()
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """Somebody makes the body as it is wanted."""
@@ -142,7 +142,7 @@ class _Channel:
     def loseConnection(self) -> None:
         """The resource wants the answer to break off."""
         self.abandon()
-        self._wake()
+        self._tell_soon()
 
     abortConnection = loseConnection
 
@@ -203,10 +203,17 @@ class _Channel:
         if self._producer is not None and not self._streaming and not self._chunks:
             self._producer.resumeProducing()
 
-    def _wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None and not waiter.called:
-            waiter.callback(None)
+    def _tell_soon(self) -> None:
+        """Go on with the answer, but not within a call of who makes it: that may not be ready for another one."""
+        if not self._telling:
+            self._telling = True
+            self._clock.callLater(0, self._tell)
+
+    def _tell(self) -> None:
+        self._telling = False
+        for waiter in (self.head, self._waiter):
+            if waiter is not None and not waiter.called:
+                waiter.callback(None)
 
 
 @implementer(IHttpApplication)
@@ -245,7 +252,8 @@ class ResourceTree:
             target = asked.path if asked.query is None else asked.path + b"?" + asked.query
             # to an "HTTP/1.1" it would write chunks, which are our business
             request.requestReceived(asked.method, target, b"HTTP/1.0" if version == (1, 0) else b"HTTP/2")
-            await channel.head
+            if not channel.done:
+                await channel.head
         except BaseException:
             channel.abandon()
             raise
