@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ def load(name: str) -> Any:
             assert specification is not None
             assert specification.loader is not None
             module = importlib.util.module_from_spec(specification)
+            sys.modules[module.__name__] = module
             specification.loader.exec_module(module)
         else:
             module = importlib.import_module(where)
