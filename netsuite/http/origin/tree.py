@@ -123,7 +123,7 @@ class Tree:
         with os.scandir(descriptor) as entries:
             for entry in entries:
                 name = os.fsencode(entry.name)
-                if not visible(name):
+                if not visible(name) or (entry.is_symlink() and not self._leads_inside(descriptor, name)):
                     continue
                 try:
                     status = entry.stat()
@@ -133,6 +133,15 @@ class Tree:
                 if folder or stat.S_ISREG(status.st_mode):
                     found.append(Entry(name, folder, status.st_size, status.st_mtime))
         return sorted(found, key=lambda entry: (not entry.folder, entry.name))
+
+    def _leads_inside(self, descriptor: int, name: bytes) -> bool:
+        """Whether a link in an open folder ends below the root."""
+        root = os.path.realpath(self.root)
+        try:
+            real = os.path.realpath(b"/proc/self/fd/%d/%b" % (descriptor, name), strict=True)
+        except OSError:
+            return False
+        return real == root or real.startswith(root.rstrip(b"/") + b"/")
 
     def folder(self, names: list[bytes], *, make: bool = False) -> int:
         """A descriptor of a folder below the root, made with those above it if asked; raises OSError.

@@ -1,6 +1,6 @@
 """Cookies: what a client sends back, and what a server asks it to keep.
 
-Reading forgives as section 5.7 and the browsers do; writing is strict, so that no value can add an attribute or a field.
+Reading forgives as section 5.7 and the browsers do; writing is strict, so no value can add an attribute or a field.
 Names with the prefixes ``__Secure-`` and ``__Host-`` are only written with the attributes that they promise.
 
 Implements: RFC 6265 sections 4.1, 4.2, 5.4; draft-ietf-httpbis-rfc6265bis sections 4.1.2.7, 4.1.3
