@@ -10,19 +10,20 @@ Implements: RFC 959 sections 3.2, 3.3; RFC 2428; RFC 2577 sections 3, 4; RFC 421
 from __future__ import annotations
 
 import errno
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from typing import Any, Final, Generic, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
-from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.interfaces import IProtocolFactory, IReadDescriptor
 from zope.interface import implementer
 
 from netsuite.common.access import ConcurrencyLimit, Rule
 from netsuite.common.body import Body
 from netsuite.common.commons import Commons
+from netsuite.common.sharing import open_socket
 from netsuite.common.stream import StreamAdapter, StreamFactory
 from netsuite.common.tls import TlsFilter
 from netsuite.http.wire.tunnel import Outflow, RawConnection
@@ -54,9 +55,8 @@ class DataConnection:
         self._ready: Once[tuple[Body, StreamAdapter] | str] = Once()
         self._gone: Once[str] = Once()
         self._adapter: StreamAdapter | None = None
-        self._port: Any = None
+        self._door: _Door | None = None
         self._connecting: Any = None
-        self._stopped: Deferred[None] | None = None
         self.factory = StreamFactory(
             commons,
             "ftp data",
@@ -77,12 +77,12 @@ class DataConnection:
         factory: Any = self.factory if self._context is None else self.factory.secured(self._context)
         for port in ports:
             try:
-                self._port = self._commons.reactor.listenTCP(port, factory, 5, interface=host)
-            except CannotListenError as error:
-                if getattr(error.socketError, "errno", None) not in (errno.EADDRINUSE, errno.EACCES, None):
+                self._door = _Door(self._commons.reactor, open_socket("tcp", host, port), factory)
+            except OSError as error:
+                if error.errno not in (errno.EADDRINUSE, errno.EACCES):
                     raise DataFailed(str(error)) from error
             else:
-                return int(self._port.getHost().port)
+                return self._door.port
         raise DataFailed("all ports for data connections are in use")
 
     def connect(self, host: str, port: int) -> None:
@@ -124,11 +124,6 @@ class DataConnection:
                 adapter.abort(reason)
         self._fail(reason)
 
-    async def released(self) -> None:
-        """Wait until its port is free again."""
-        if self._stopped is not None:
-            await self._stopped
-
     async def _there(self) -> tuple[Body, StreamAdapter]:
         late = self._commons.clock.callLater(self._patience, self._fail, "nobody came for the data")
         try:
@@ -157,12 +152,51 @@ class DataConnection:
             self._fail(reason)
 
     def _stop_listening(self) -> None:
-        port, self._port = self._port, None
-        if port is not None:
-            self._stopped = port.stopListening()
+        door, self._door = self._door, None
+        if door is not None:
+            door.close()
 
     def _fail(self, reason: str) -> None:
         self._ready.set(reason)
+
+
+@implementer(IReadDescriptor)
+class _Door:
+    """A listening socket for one connection: Twisted's ports would log each time that one opens and closes."""
+
+    def __init__(self, reactor: Any, bound: socket.socket, factory: Any) -> None:
+        self._reactor = reactor
+        self._socket = bound
+        self._factory = factory
+        self.port: int = bound.getsockname()[1]
+        reactor.addReader(self)
+
+    def fileno(self) -> int:
+        """The socket's descriptor."""
+        return self._socket.fileno()
+
+    def logPrefix(self) -> str:
+        """What the reactor calls it."""
+        return "ftp data"
+
+    def doRead(self) -> None:
+        """Somebody comes; the factory looks who."""
+        try:
+            accepted, _ = self._socket.accept()
+        except OSError:
+            return
+        with accepted:
+            accepted.setblocking(False)
+            self._reactor.adoptStreamConnection(accepted.fileno(), accepted.family, self._factory)
+
+    def connectionLost(self, reason: Any) -> None:
+        """The reactor stops."""
+        self.close()
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._reactor.removeReader(self)
+        self._socket.close()
 
 
 class Once(Generic[T]):

@@ -229,11 +229,8 @@ class Session:
 
     # -- data connections
 
-    async def _fresh_data(self) -> DataConnection:
-        before = self._data
+    def _fresh_data(self) -> DataConnection:
         self.leave()
-        if before is not None:
-            await before.released()
         context = self._server.context() if self._private else None
         peer = self._adapter.channel.peer[0]
         return DataConnection(self._server.commons, peer, context, self._server.settings.data_time)
@@ -243,7 +240,7 @@ class Session:
         local = self._adapter.channel.local[0].removeprefix("::ffff:")
         if ":" in local or not local or local[0] == "/":
             return Reply(522, "say EPSV")
-        port = await self._passive(self._adapter.channel.local[0])
+        port = self._passive(self._adapter.channel.local[0])
         return Reply(227, pasv_reply(self._server.settings.address or local, port))
 
     async def _epsv(self, argument: bytes) -> Reply:
@@ -257,28 +254,28 @@ class Session:
             return Reply(522, f"this is not the family of this connection, use ({mine.decode()})")
         if not local or local[0] == "/":
             return Reply(522, "there is no such data connection here")
-        return Reply(229, f"entering extended passive mode (|||{await self._passive(local)}|)")
+        return Reply(229, f"entering extended passive mode (|||{self._passive(local)}|)")
 
-    async def _passive(self, local: str) -> int:
-        data = await self._fresh_data()
+    def _passive(self, local: str) -> int:
+        data = self._fresh_data()
         port = data.listen(local, self._server.ports())
         self._data = data
         return port
 
     async def _port(self, argument: bytes) -> Reply:
-        return await self._active(read_port(argument))
+        return self._active(read_port(argument))
 
     async def _eprt(self, argument: bytes) -> Reply:
-        return await self._active(read_eprt(argument))
+        return self._active(read_eprt(argument))
 
-    async def _active(self, address: tuple[str, int] | None) -> Reply:
+    def _active(self, address: tuple[str, int] | None) -> Reply:
         self._refuse_after_epsv_all()
         if address is None:
             return Reply(501, "that is no address")
         host, port = address
         if host != self._adapter.channel.peer[0].removeprefix("::ffff:") or port < _LOWEST_PORT:
             return Reply(504, "data goes to where you are, and to no port below 1024")
-        data = await self._fresh_data()
+        data = self._fresh_data()
         data.connect(host, port)
         self._data = data
         return Reply(200, "data will go there")

@@ -63,7 +63,6 @@ class FtpClients(TestCase):
             (self.ftps, user),
             (self.ftp, ("--ftp-port", "127.0.0.1")),
             (self.ftp, ("--disable-epsv",)),
-            (self.ftp, ("--ssl-reqd", "--ftp-port", "127.0.0.1", *user)),
         ):
             self.assertTrue(self.curl(*options, f"{base}/large.bin") == self.large, options)
             self.assertIn(b"hello.txt", self.curl(*options, f"{base}/"))
