@@ -34,6 +34,7 @@ __all__ = ["HttpServer", "Memorable", "error_page"]
 classImplements(Request, IHttpRequest)
 
 _BODILESS: Final = frozenset([204, 304])
+_UPGRADES: Final = frozenset([b"websocket"])
 
 
 class Memorable(NamedTuple):
@@ -123,7 +124,7 @@ class HttpServer:
         self.doorstep = (
             Doorstep(immediate, self._seconds, self._record, self.statuses) if immediate is not None else None
         )
-        versions = Versions(self._seconds, http1, self.hot)
+        versions = Versions(self._seconds, http1, self.hot, _UPGRADES)
         self.factory = StreamFactory(
             commons,
             name,

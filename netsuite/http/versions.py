@@ -21,9 +21,19 @@ SERVER = (b"server", b"netsuite")
 
 
 class Versions:
-    """Makes the machine of a connection: HTTP/1.1, or HTTP/2 where the client asks for it."""
+    """Makes the machine of a connection: HTTP/1.1, or HTTP/2 where the client asks for it.
 
-    def __init__(self, seconds: Callable[[], float], limits: Http1Limits, hot: HotPath) -> None:
+    ``upgrades`` names the protocols that its application may switch to, in lower case.
+    """
+
+    def __init__(
+        self,
+        seconds: Callable[[], float],
+        limits: Http1Limits,
+        hot: HotPath,
+        upgrades: frozenset[bytes] = frozenset(),
+    ) -> None:
+        self._upgrades = upgrades
         self._seconds = seconds
         self._limits = limits
         self._hot = hot
@@ -31,7 +41,9 @@ class Versions:
     def http1(self, channel: Channel) -> ServerConnection:
         """HTTP/1.1; in clear it hands over to HTTP/2 at that version's preface."""
         http2 = self.http2 if channel.tls is None else None
-        return ServerConnection(channel, self._limits, now=self._seconds(), standing=_standing, http2=http2)
+        return ServerConnection(
+            channel, self._limits, now=self._seconds(), standing=_standing, upgrades=self._upgrades, http2=http2
+        )
 
     def http2(self, channel: Channel) -> Http2Connection:
         """HTTP/2 from its preface on."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -20,15 +20,19 @@ from netsuite.http.origin.permission import Guarded, Permission
 from netsuite.http.origin.settings import HttpSettings
 from netsuite.http.server import HttpServer
 from netsuite.http.useragent import UserAgent
+from netsuite.http.websocket import accept
 from netsuite.http.wire.framing import Http1Limits
 from netsuite.interfaces import (
     Address,
     Health,
+    HttpAnswer,
     IHttpApplication,
     IHttpClient,
+    IHttpRequest,
     IHttpServer,
     INameResolver,
     IOffers,
+    IWebSocket,
     LookupFailed,
 )
 
@@ -98,6 +102,19 @@ class OriginService(NetsuiteService):
         self._others.append((server, listeners))
         self._measure(name, server)
         return lambda: _addresses(listeners)
+
+    def websocket(
+        self,
+        request: IHttpRequest,
+        body: AsyncIterator[bytes],
+        talk: Callable[[IWebSocket], Awaitable[None]],
+        *,
+        protocols: Sequence[str] = (),
+        origins: Sequence[str] = (),
+        limit: int = 1 << 20,
+    ) -> HttpAnswer:
+        """Answer a request by a conversation of messages."""
+        return accept(self.commons, request, body, talk, protocols=protocols, origins=origins, limit=limit)
 
     # -- INetsuiteService
 
