@@ -216,29 +216,41 @@ class Files:
 
     def _shown(self, request: IHttpRequest, resource: Resource, descriptor: int | None, now: float) -> Any:
         """Choose the representation; an open ``descriptor`` is that of the plain one, and used or closed."""
-        accept = request.header(b"accept-encoding")
-        if accept is None or not (resource.coded or b";" in accept):
-            return self._answer(request, resource, resource.plain, descriptor, now)
-        coding = choose_coding(accept, resource.sizes)
+        special = choice = False
+        for name, value in request.headers:
+            if name in _SPECIAL:
+                special = True
+            elif name == b"accept-encoding" and (resource.coded or b";" in value):
+                # without weights nothing refuses the file as it is
+                choice = True
+        coding = choose_coding(request.header(b"accept-encoding"), resource.sizes) if choice else IDENTITY
         if coding == IDENTITY:
-            return self._answer(request, resource, resource.plain, descriptor, now)
+            file = resource.plain
+            if not special and file.body is not None:
+                return Memorable(200, file.fields, file.body, resource.still)
+            return self._answer(request, resource, file, descriptor, now, special=special)
         if descriptor is not None:
             os.close(descriptor)
         if coding is None:
             status, fields, page = error_page(406, "The file is not here in any coding that you take.")
             return status, [*fields, _VARY], page
-        return self._answer(request, resource, resource.coded[coding], None, now)
+        return self._answer(request, resource, resource.coded[coding], None, now, special=special)
 
     def _answer(
-        self, request: IHttpRequest, resource: Resource, file: Representation, descriptor: int | None, now: float
+        self,
+        request: IHttpRequest,
+        resource: Resource,
+        file: Representation,
+        descriptor: int | None,
+        now: float,
+        *,
+        special: bool,
     ) -> Any:
-        """Conditions, then ranges (RFC 9110 section 13.2.2); an open ``descriptor`` is used or closed."""
+        """Conditions, then ranges (RFC 9110 section 13.2.2), where ``special`` says that there may be some.
+
+        An open ``descriptor`` is used or closed.
+        """
         spans: list[Span] | None = None
-        special = False
-        for name, _ in request.headers:
-            if name in _SPECIAL:
-                special = True
-                break
         if special:
             header = request.header
             status = evaluate(request.method, header, file.etag, file.modified, now)
