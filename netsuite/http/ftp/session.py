@@ -34,6 +34,7 @@ from netsuite.http.ftp.wire.listings import (
     when,
 )
 from netsuite.http.origin.filebody import FileChanged
+from netsuite.http.origin.uploads import handed
 
 if TYPE_CHECKING:
     from netsuite.http.ftp.server import FtpServer
@@ -359,7 +360,8 @@ class Session:
     async def _retr(self, argument: bytes) -> Reply:
         offset, self._offset = self._offset, 0
         names = resolved(self._folder, argument)
-        source = await self._run(self._server.reading, names, offset)
+        opening = self._server.uploads.threads.run(self._server.reading, names, offset)
+        source = await handed(opening, lambda body: Deferred.fromCoroutine(body.aclose()))
         body = to_network_lines(source) if self._ascii else source
         try:
             reply = await self._transfer(lambda data: data.send(body))

@@ -15,14 +15,18 @@ import os
 import stat
 import threading
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+
+from twisted.internet.defer import Deferred
 
 from netsuite.common.commons import Commons
 from netsuite.common.errors import Overloaded
 from netsuite.common.threads import Threads
 from netsuite.http.origin.tree import Signature, Tree, visible
 
-__all__ = ["NotWanted", "Upload", "Uploads"]
+__all__ = ["NotWanted", "Upload", "Uploads", "handed"]
+
+T = TypeVar("T")
 
 FOLDER: Final = b".netsuite-uploads"
 _PIECE: Final = 256 * 1024
@@ -65,7 +69,7 @@ class Uploads:
         Raises OSError (no space, a folder that is a file ...) and Overloaded.
         """
         name = b"%032x" % self._rng.getrandbits(128)
-        return await self.threads.run(self._begun, names, name, length or 0)
+        return await handed(self.threads.run(self._begun, names, name, length or 0), Upload.abandon)
 
     async def remove(self, names: list[bytes], wanted: Callable[[Signature | None], bool]) -> None:
         """Remove a file. Raises NotWanted, OSError (FileNotFoundError, IsADirectoryError ...) and Overloaded."""
@@ -229,6 +233,20 @@ class Upload:
             os.close(self._descriptor)
             os.close(self.folder)
             self._descriptor = -1
+
+
+def handed(work: Deferred[T], dispose: Callable[[T], object]) -> Deferred[T]:
+    """What a thread makes; where nobody waits for it any more, it is disposed of when it comes."""
+    taker: Deferred[T] = Deferred()
+
+    def made(value: T) -> None:
+        if taker.called:
+            dispose(value)
+        else:
+            taker.callback(value)
+
+    work.addCallbacks(made, lambda failure: None if taker.called else taker.errback(failure))
+    return taker
 
 
 def _standing(folder: int, name: bytes) -> Signature | None:

@@ -8,7 +8,7 @@ import os
 import socket
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.threads import deferToThread
 
 from netsuite.testing.commons import make_commons
@@ -202,6 +202,21 @@ class Uploads(Serving):
         await self.settled()
         self.assertEqual(self.left(), [])
         self.assertFalse((self.root / "up").exists())
+
+    async def test_an_upload_that_is_given_up_while_it_begins(self):
+        await self.serve_files()
+        (changes,) = self.service.pages._changes
+        await (await changes.uploads.begin([b"up", b"x"])).commit(lambda found: True)
+        await self.settled()
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(20):
+            begun = Deferred.fromCoroutine(changes.uploads.begin([b"up", b"x"]))
+            begun.addErrback(lambda failure: failure.trap(CancelledError) and None)
+            begun.cancel()
+        await self.settled()
+        await self.settled()
+        self.assertEqual(self.left(), [])
+        self.assertEqual(len(os.listdir("/proc/self/fd")), before)
 
     async def test_what_a_crash_left_is_removed_at_the_start(self):
         await self.serve_files()
