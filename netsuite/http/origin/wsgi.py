@@ -14,20 +14,19 @@ from __future__ import annotations
 
 import io
 import threading
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from netsuite.common.commons import Commons
 from netsuite.common.errors import Overloaded
 from netsuite.common.threads import Threads
 from netsuite.http.hosts import host_of
+from netsuite.http.origin.wsgistreams import ErrorLog, Gone, Input, Output
 from netsuite.http.server import error_page
 from netsuite.http.wire.messages import Fields
 from netsuite.interfaces import HttpAnswer, IHttpApplication, IHttpRequest
@@ -37,163 +36,14 @@ __all__ = ["WsgiContainer"]
 
 _log = Logger()
 
-_AHEAD: Final = 256 * 1024
-"""Bytes that an application may be ahead of its client."""
 _OWN: Final = frozenset([b"date", b"server", b"connection", b"keep-alive", b"transfer-encoding", b"upgrade"])
 _NOT_PASSED: Final = frozenset([b"content-type", b"content-length", b"proxy", b"connection", b"transfer-encoding"])
-
-
-class _Gone(Exception):
-    """The client is not there any more."""
-
-
-class _Errors(io.TextIOBase):
-    """``wsgi.errors``: whole lines to the log."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._line = ""
-
-    def write(self, text: str) -> int:
-        *lines, self._line = (self._line + text).split("\n")
-        for line in lines:
-            _log.error("{app}: {line}", app=self._name, line=line)
-        return len(text)
-
-    def flush(self) -> None:
-        if self._line:
-            self.write("\n")
-
-
-class _Input(io.RawIOBase):
-    """``wsgi.input`` at its raw end: the thread waits while the reactor fetches the next chunk."""
-
-    def __init__(self, reactor: Any, body: AsyncIterator[bytes], limit: int) -> None:
-        self._reactor = reactor
-        self._body = body
-        self._left = limit
-        self._chunk = memoryview(b"")
-        self._ended = False
-        self.too_long = False
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """In the thread."""
-        if not self._chunk and not self._ended:
-            self._chunk = memoryview(self._fetched())
-            self._left -= len(self._chunk)
-            if self._left < 0:
-                self.too_long = True
-                raise OSError("the request's body is longer than http.body_limit")
-        count = min(len(buffer), len(self._chunk))
-        buffer[:count] = self._chunk[:count]
-        self._chunk = self._chunk[count:]
-        return count
-
-    def _fetched(self) -> bytes:
-        arrived = threading.Event()
-        result: list[Any] = []
-
-        def settled(value: Any) -> None:
-            result.append(value)
-            arrived.set()
-
-        self._reactor.callFromThread(lambda: Deferred.fromCoroutine(self._next()).addBoth(settled))
-        arrived.wait()
-        if isinstance(result[0], Failure):
-            raise OSError(f"the request's body broke off: {result[0].getErrorMessage()}")
-        chunk: bytes = result[0]
-        self._ended = not chunk
-        return chunk
-
-    async def _next(self) -> bytes:
-        async for chunk in self._body:
-            if chunk:
-                return chunk
-        return b""
-
-
-class _Output:
-    """What an application writes, as the source of an answer's body."""
-
-    def __init__(self, reactor: Any) -> None:
-        self._reactor = reactor
-        self._changed = threading.Condition()
-        self._chunks: deque[bytes] = deque()
-        self._size = 0
-        self._over = False
-        self._failed = False
-        self._gone = False
-        self._waiter: Deferred[None] | None = None
-
-    # -- in the thread
-
-    def put(self, data: bytes) -> None:
-        """Hand over a piece, once there is room; raises _Gone if nobody wants it."""
-        with self._changed:
-            while self._size >= _AHEAD and not self._gone:
-                self._changed.wait()
-            if self._gone:
-                raise _Gone
-            self._chunks.append(data)
-            self._size += len(data)
-            first = len(self._chunks) == 1
-        if first:
-            self._reactor.callFromThread(self._wake)
-
-    def end(self, *, failed: bool) -> None:
-        """That was all."""
-        with self._changed:
-            self._over = True
-            self._failed = failed
-        self._reactor.callFromThread(self._wake)
-
-    # -- in the reactor
-
-    def give_up(self) -> None:
-        """Nobody wants the rest."""
-        with self._changed:
-            self._gone = True
-            self._changed.notify_all()
-
-    def __aiter__(self) -> _Output:
-        return self
-
-    async def __anext__(self) -> bytes:
-        while True:
-            with self._changed:
-                if self._chunks:
-                    data = b"".join(self._chunks)
-                    self._chunks.clear()
-                    self._size = 0
-                    self._changed.notify_all()
-                    return data
-                if self._over:
-                    if self._failed:
-                        raise RuntimeError("the application broke off")
-                    raise StopAsyncIteration
-            self._waiter = Deferred()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-
-    async def aclose(self) -> None:
-        """The answer has ended."""
-        self.give_up()
-
-    def _wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None and not waiter.called:
-            waiter.callback(None)
 
 
 class _Call:
     """One request to the application. ``head`` fires with the answer once its first piece is there."""
 
-    def __init__(self, container: WsgiContainer, environ: dict[str, Any], given: _Input) -> None:
+    def __init__(self, container: WsgiContainer, environ: dict[str, Any], given: Input) -> None:
         self._container = container
         self._input = given
         self._reactor = container.reactor
@@ -201,7 +51,7 @@ class _Call:
         self._status = 0
         self._fields: Fields = []
         self._begun = False
-        self._output = _Output(self._reactor)
+        self._output = Output(self._reactor)
         self.head: Deferred[HttpAnswer] = Deferred(lambda _: self._output.give_up())
 
     def abandon(self) -> None:
@@ -221,7 +71,7 @@ class _Call:
                 if close is not None:
                     close()
             failed = False
-        except _Gone:
+        except Gone:
             pass
         except Exception:
             if self._input.too_long and not self._begun:
@@ -347,7 +197,7 @@ class WsgiContainer:
         return error_page(413, f"Bodies of up to {self._body_limit} bytes are taken.")
 
     async def _answer(self, request: IHttpRequest, body: AsyncIterator[bytes]) -> HttpAnswer:
-        given = _Input(self.reactor, body, self._body_limit)
+        given = Input(self.reactor, body, self._body_limit)
         call = _Call(self, self._environ(request, given), given)
         try:
             done = self._threads.run(call.run)
@@ -363,7 +213,7 @@ class WsgiContainer:
             done.cancel()
             raise
 
-    def _environ(self, request: IHttpRequest, given: _Input) -> dict[str, Any]:
+    def _environ(self, request: IHttpRequest, given: Input) -> dict[str, Any]:
         version = getattr(request, "version", (1, 1))
         authority = request.authority.decode("latin-1")
         port = authority.rpartition(":")[2]
@@ -380,7 +230,7 @@ class WsgiContainer:
             "wsgi.version": (1, 0),
             "wsgi.url_scheme": request.scheme,
             "wsgi.input": io.BufferedReader(given, 65536),
-            "wsgi.errors": _Errors(self.name),
+            "wsgi.errors": ErrorLog(self.name),
             "wsgi.multithread": True,
             "wsgi.multiprocess": self._shared,
             "wsgi.run_once": False,
