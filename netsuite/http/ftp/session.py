@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from twisted.internet.defer import Deferred
 
@@ -31,9 +31,6 @@ from netsuite.http.ftp.wire.listings import (
 )
 from netsuite.http.origin.filebody import FileChanged
 from netsuite.http.origin.uploads import handed
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["Session"]
 
