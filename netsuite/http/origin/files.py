@@ -26,7 +26,7 @@ from netsuite.common.commons import Commons
 from netsuite.http.origin.changes import Changes
 from netsuite.http.origin.filebody import FileBody
 from netsuite.http.origin.listing import listed
-from netsuite.http.origin.representation import CODINGS, Kinds, Representation, Resource, current, signature_at
+from netsuite.http.origin.representation import CODINGS, Kinds, Representation, Resource, beside, current
 from netsuite.http.origin.tree import Signature, Tree, segments
 from netsuite.http.server import Memorable, error_page
 from netsuite.http.wire.acceptance import IDENTITY, choose_coding
@@ -42,8 +42,16 @@ _SMALL: Final = 256 * 1024
 _WORTH_CODING: Final = 512
 _ENTRY_COST: Final = 1000
 _LOOK_AGAIN: Final = 1.0
-_SPECIAL: Final = frozenset(
-    [b"range", b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"if-range"]
+_LOOKED_AT: Final = frozenset(
+    [
+        b"accept-encoding",
+        b"range",
+        b"if-match",
+        b"if-none-match",
+        b"if-modified-since",
+        b"if-unmodified-since",
+        b"if-range",
+    ]
 )
 _KEPT_IN_304: Final = frozenset([b"etag", b"last-modified", b"cache-control", b"vary"])
 _VARY: Final = (b"vary", b"accept-encoding")
@@ -206,8 +214,7 @@ class Files:
         """The codings in which the same lies beside a file, each with an open descriptor."""
         found = []
         for coding, ending in CODINGS:
-            # most files have none: a stat tells it soonest
-            signature = signature_at(place + ending)
+            signature = beside(place + ending)
             if signature is not None and current(signature, plain):
                 descriptor = self._tree.open(place + ending)
                 if descriptor is not None:
@@ -218,13 +225,16 @@ class Files:
         """Choose the representation; an open ``descriptor`` is that of the plain one, and used or closed."""
         special = choice = False
         for name, value in request.headers:
-            if name in _SPECIAL:
-                special = True
-            elif name == b"accept-encoding" and (resource.coded or b";" in value):
-                # without weights nothing refuses the file as it is
-                choice = True
-        coding = choose_coding(request.header(b"accept-encoding"), resource.sizes) if choice else IDENTITY
-        if coding == IDENTITY:
+            if name in _LOOKED_AT:
+                if name != b"accept-encoding":
+                    special = True
+                elif resource.coded or b";" in value:
+                    # without weights nothing refuses the file as it is
+                    choice = True
+        coding: bytes | None = IDENTITY
+        if choice:
+            coding = choose_coding(request.header(b"accept-encoding"), resource.sizes)
+        if coding is IDENTITY:
             file = resource.plain
             if not special and file.body is not None:
                 return Memorable(200, file.fields, file.body, resource.still)

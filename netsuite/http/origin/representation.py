@@ -18,7 +18,7 @@ from netsuite.http.origin.tree import Signature
 from netsuite.http.wire.messages import Fields
 from netsuite.sansio.dates import format_date
 
-__all__ = ["CODINGS", "Kinds", "Representation", "Resource", "current", "entity_tag", "signature_at"]
+__all__ = ["CODINGS", "Kinds", "Representation", "Resource", "beside", "current", "entity_tag", "signature_at"]
 
 CODINGS: Final = ((b"br", b".br"), (b"zstd", b".zst"), (b"gzip", b".gz"))
 """Content codings, and how the names of files end that are coded so."""
@@ -129,7 +129,7 @@ class Resource:
         if signature_at(plain.place) != plain.signature:
             return False
         for coding, ending in CODINGS:
-            found = signature_at(plain.place + ending)
+            found = beside(plain.place + ending)
             known = self.coded.get(coding)
             if known is not None and known.place != plain.place:
                 if found != known.signature:
@@ -142,6 +142,11 @@ class Resource:
 def current(sibling: Signature, plain: Signature) -> bool:
     """Whether a coded file is no older than what it was made from; in seconds, since some tools keep no more."""
     return sibling.modified // 1_000_000_000 >= plain.modified // 1_000_000_000
+
+
+def beside(place: bytes) -> Signature | None:
+    """The signature of a file that mostly is not there; asking first is cheaper than being told by an exception."""
+    return signature_at(place) if os.access(place, os.F_OK) else None
 
 
 def signature_at(place: bytes) -> Signature | None:
