@@ -46,10 +46,11 @@ class Talks:
         self.ended = 0
 
     def handle(self, request, body):
-        talk = getattr(self, request.path.rpartition(b"/")[2].decode())
+        name = request.path.rpartition(b"/")[2].decode()
+        talk = self.echo if name == "pinged" else getattr(self, name)
         return accept(
             self.commons, request, body, talk, protocols=("chat", "super"), origins=["http://friend.test"],
-            limit=100_000, ping=0.1,
+            limit=100_000, ping=0.7 if name in ("pinged", "deaf") else 30.0,
         )  # fmt: skip
 
     async def echo(self, socket):
@@ -236,7 +237,7 @@ class WebSockets(Serving):
         await self.serve_talks()
 
         def run():
-            client = Client(self.port, "/talk/echo")
+            client = Client(self.port, "/talk/pinged")
             client.send(Ping(b"there?"))
             pong = client.next()
             ping = client.next()
