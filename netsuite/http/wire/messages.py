@@ -266,6 +266,7 @@ REASONS: Final[dict[int, bytes]] = {
     503: b"Service Unavailable",
     504: b"Gateway Timeout",
     505: b"HTTP Version Not Supported",
+    507: b"Insufficient Storage",
     508: b"Loop Detected",
     511: b"Network Authentication Required",
 }
