@@ -13,8 +13,10 @@ writes it; None leaves the datagram to ``answer``. It is a shortcut for applicat
 cost less than turning addresses into text does: what it answers, ``answer`` would have answered too.
 
 A :class:`Memo` takes the application out of the way where an answer depends on nothing but the
-query's bytes after the first two (a transaction id that the answer repeats). So does ``prompt(queries)``, asked before
-it for answers to such bytes, all without ids, None for what the application proper must answer.
+query's bytes after the first two (a transaction id that the answer repeats). So does ``prompt(queries, hosts)``, asked
+before it for answers to such bytes, all without ids: None for what the application proper must answer, empty for
+silence. ``hosts`` are the senders' addresses as the kernel writes them, 4 bytes or 16; it is empty where they are not
+at hand so, and what depends on them is declined then.
 
 Known weakness: with Twisted's own port an answer on a wildcard address leaves from the address that
 the kernel picks, which need not be the one that was asked.
@@ -59,8 +61,9 @@ Answer = Callable[[bytes, Place, Place, float], "bytes | Awaitable[bytes | None]
 
 Fast = Callable[[bytes, bytes], "bytes | None"]
 """``fast(data, name)``: the datagram to send back at once, or None; ``name`` is the peer's sockaddr."""
-PromptAnswers = Callable[[Sequence[bytes]], Sequence["bytes | None"]]
-"""``prompt(queries)``: an answer to each query, all without their first two bytes; None to ask the application."""
+PromptAnswers = Callable[[Sequence[bytes], Sequence[memoryview]], Sequence["bytes | None"]]
+"""``prompt(queries, hosts)``: an answer to each query, all without their first two bytes; None to ask the application,
+empty for silence. There may be more hosts than queries, or none."""
 
 LARGEST: Final = 65535
 _IP_PKTINFO: Final = getattr(socket, "IP_PKTINFO", 8)
@@ -303,10 +306,12 @@ class DatagramPort:
                 # An ICMP error for a datagram sent earlier: nothing that was received is lost.
                 continue
             self.received += 1
-            out = self.at_once(data) or find(data)
+            out = self.at_once(data)
+            if out is None:
+                out = find(data)
             if out is None:
                 out = self.ask(data, peer, control, now)
-            if out is not None:
+            if out:
                 self.transmit(out, peer, control)
 
     def doWrite(self) -> None:
@@ -332,13 +337,13 @@ class DatagramPort:
         if self.prompt is None or len(data) < 3:
             return None
         out = self.promptly([data[2:]])[0]
-        return None if out is None else data[:2] + out
+        return data[:2] + out if out else out
 
-    def promptly(self, queries: list[bytes]) -> Sequence[bytes | None]:
+    def promptly(self, queries: list[bytes], hosts: Sequence[memoryview] = ()) -> Sequence[bytes | None]:
         """Prompt answers; should they fail, none."""
         assert self.prompt is not None
         try:
-            return self.prompt(queries)
+            return self.prompt(queries, hosts)
         except Exception:
             self.report("answering promptly failed", ("", 0))
             return [None] * len(queries)
@@ -463,7 +468,7 @@ class ProtocolPort(DatagramPort):
             out = self.memo.find(data)
         if out is None:
             out = self.ask(data, peer, [], self.reactor.seconds())
-        if out is not None:
+        if out:
             self.transmit(out, peer, [])
 
     def transmit(self, data: bytes, peer: Any, control: list[tuple[int, int, bytes]]) -> None:

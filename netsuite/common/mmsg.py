@@ -148,6 +148,8 @@ class BatchPort(DatagramPort):
         self._replies = [view[at["replies"] + i * _REPLY_STRIDE :][:_REPLY] for i in range(BATCH)]
         self._reply_addresses = [base + at["replies"] + i * _REPLY_STRIDE for i in range(BATCH)]
         self._name_views = [view[at["names"] + i * _NAME :][:name_length] for i in range(BATCH)]
+        first, last = (8, 24) if self._socket.family == socket.AF_INET6 else (4, 8)
+        self._hosts = [name[first:last] for name in self._name_views]
         self._info_views = [view[at["controls"] + i * _CONTROL :][:_CONTROL] for i in range(BATCH)]
         if self.fast is not None and self.memo is None:
             for i, at_reply in enumerate(self._reply_addresses):
@@ -179,8 +181,8 @@ class BatchPort(DatagramPort):
         sizes = self._sizes[:count].tolist()
         block = self._block
         queries = [block[start + 2 : start + size] for start, size in zip(self._starts, sizes)]  # noqa: B905
-        answers = self.promptly(queries) if self.prompt is not None else self._no_answers[:count]
-        if None in answers:
+        answers = self.promptly(queries, self._hosts) if self.prompt is not None else self._no_answers[:count]
+        if not all(answers):
             return self._answer_singly(sizes, queries, answers)
         # The kernel takes prompt answers from where they lie: `answers` holds them until they are sent.
         self._lengths[:count] = memoryview(array("Q", map(len, cast("Sequence[bytes]", answers))))
@@ -201,8 +203,11 @@ class BatchPort(DatagramPort):
         now = -1.0
         for i, (query, answer) in enumerate(zip(queries, answers, strict=True)):
             own = None
-            if answer is not None:
+            if answer:
                 parts[ready], lengths[ready] = id(answer) + _PAYLOAD, len(answer)
+            elif answer is not None:
+                moved = True
+                continue
             elif (hit := get(query)) is not None:
                 parts[ready], lengths[ready], kind = hit
                 tally[kind] += 1
