@@ -23,6 +23,7 @@ import struct
 import sys
 from array import array
 from collections.abc import Sequence
+from time import sleep
 from typing import Any, Final, cast
 
 from netsuite.common.datagram import _WOULD_BLOCK, DatagramPort, Fast, _reply_control
@@ -36,6 +37,10 @@ _NAME: Final = 32
 _CONTROL: Final = 64
 _REPLY_CONTROL: Final = {socket.AF_INET: 32, socket.AF_INET6: 40}
 """Bytes of a control message with packet information, padded."""
+_ALONE: Final = 3
+_ENOUGH: Final = 24
+_MOMENT: Final = 20e-6
+_IMPATIENT: Final = 1023
 _SLOT: Final = 65536
 _REPLY: Final = 4096
 # Strides that are no power of two keep the slots out of one another's cache lines.
@@ -77,6 +82,8 @@ class BatchPort(DatagramPort):
         super().__init__(*args, **rest)
         self._laid_out = False
         self._no_answers = [None] * BATCH
+        # How many chances to gather datagrams are to be passed over, and how many were the last time.
+        self._wait = self._patience = 0
 
     def bind(self) -> None:
         """Have the socket and the memory, without reading yet; OSError says why not."""
@@ -161,9 +168,11 @@ class BatchPort(DatagramPort):
         """Answer what has arrived: batches of 64, up to ``limits.turn`` datagrams."""
         assert _CALLS is not None
         receive = _CALLS[0]
+        few = 0
         for _ in range(self.limits.turn // BATCH):
             if self._socket is None or not self._reading:
                 return
+            gathered = few > 0 and self._gather()
             if self._wildcard:
                 self._controls_got[:] = self._controls_full
             count = receive(self._socket.fileno(), self._receive_at, BATCH, _MSG_DONTWAIT, None)
@@ -174,6 +183,18 @@ class BatchPort(DatagramPort):
                 continue
             self.received += count
             self._answer_batch(count)
+            few = few + 1 if _ALONE < count < _ENOUGH else 0
+            if gathered:
+                self._patience = 0 if count >= _ENOUGH else min(2 * self._patience + 1, _IMPATIENT)
+                self._wait = self._patience
+
+    def _gather(self) -> bool:
+        """Let a few more datagrams arrive, unless that was of no use of late; whether we waited."""
+        if self._wait:
+            self._wait -= 1
+            return False
+        sleep(_MOMENT)
+        return True
 
     def _answer_batch(self, count: int) -> None:
         if self.fast is not None and self.memo is None:

@@ -23,6 +23,7 @@ from netsuite.common.threads import Threads
 from netsuite.dns.authoritative.assembly import load
 from netsuite.dns.authoritative.change import Change, difference, later, next_serial, with_serial
 from netsuite.dns.authoritative.history import Base, NoSuchVersion
+from netsuite.dns.authoritative.master import Sources, is_current
 from netsuite.dns.authoritative.notify import Notifier
 from netsuite.dns.authoritative.permission import Grant
 from netsuite.dns.authoritative.settings import ZoneSettings
@@ -54,7 +55,9 @@ class Primary(Tended):
         self._grants = [
             Grant(grant.key, grant.allow, grant.names, grant.types, commons.access) for grant in settings.update
         ]
+        # What the file said at the start, until it is served; later only when it was read: zones hold much.
         self._file_zone: Zone | None = None
+        self._sources: Sources = {}
         self._signing: ZoneSigning | None = None
         self._renewing: IDelayedCall | None = None
         if settings.dnssec != "off":
@@ -65,12 +68,14 @@ class Primary(Tended):
 
     def read(self) -> Zone:
         """The master file's version; raises ZoneError. Blocks."""
-        self._file_zone = load(self.name, self.file)
-        return self._file_zone
+        zone = self._file_zone = load(self.name, self.file)
+        self._sources = zone.sources
+        return zone
 
     def open(self) -> None:
         """Find what was changed since the file was written, and serve it; raises StartError. Blocks."""
         zone = self._file_zone or self.read()
+        self._file_zone = None
         if self._signing is not None:
             self._signing.open(self._now())
         digest = digest_of(zone)
@@ -155,7 +160,7 @@ class Primary(Tended):
 
     def reload(self) -> Deferred[str | None]:
         """Take the file if it was edited; a line for the operator. Fails with ZoneError if it cannot be served."""
-        if self._file_zone is not None and self._file_zone.is_current():
+        if is_current(self._sources):
             return succeed(None)
         return Deferred.fromCoroutine(self._reload())
 
@@ -170,7 +175,7 @@ class Primary(Tended):
         current = self.history.head
         says = f"zone {self.title} serial {zone.serial}, {zone.count} records"
         if self._signing is None and zone.serial == current.serial and set(zone.records()) == set(current.records()):
-            self._file_zone = zone
+            self._sources = zone.sources
             return f"{says}, as before"
         if later(zone.serial, current.serial) or (self._signing is not None and not self._is_changed_here()):
             change, made = self._step(current, zone)
@@ -186,7 +191,7 @@ class Primary(Tended):
             self.history.begin_anew()
             self.serve(self.history.start(zone, digest))
             says += f", although that serial is not later than {current.serial}: others will not copy it"
-        self._file_zone = zone
+        self._sources = zone.sources
         self.trouble = None
         return says
 

@@ -11,11 +11,13 @@ What lies below a cut (glue) or a DNAME is found here like the rest: the answer 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from heapq import merge
+from threading import Lock
 from typing import Any, Final
+from weakref import WeakSet
 
-from netsuite.dns.authoritative.master import Sources, ZoneError, version
+from netsuite.dns.authoritative.master import Sources, ZoneError, is_current
 from netsuite.dns.authoritative.node import CUT, EMPTY, GONE, RENAMED, Node, Packed, bundles, pack, types
 from netsuite.dns.wire import codes
 from netsuite.dns.wire.name import canonical, to_text, within
@@ -36,19 +38,47 @@ _SINGLE: Final = {codes.SOA: "SOA", codes.CNAME: "CNAME", codes.DNAME: "DNAME"}
 _LARGEST_RDATA: Final = 65535 - 12 - 255 - 4 - 12 - 11
 _FOLD: Final = 16384
 _MARKED: Final = 8
+_SETTLED: Final = 2048
+"""Changed names that may stay in an overlay for good: copying them for each version costs little."""
+_MOVES: Final = 4096
+_PLACES: Final = 128
+_KEYS: Final = 4096
+_STRETCH: Final = 131072
+"""How much is done at a time: nodes moved, names found in the order, keys made, names copied."""
 
 
 class Base:
     """What versions of a zone share: packed nodes by name, and how many names lie directly below each name.
 
-    Neither is changed once a zone has it. ``order`` (names in canonical order) is made when it is first needed.
+    Once a zone has it, only :meth:`Zone.settle` changes it, and nothing that a version shows. ``order`` (names in
+    canonical order) is made when it is first needed. ``versions`` are those that are still read, ``readers`` has an
+    entry for each iteration under way, and ``redundant`` says that versions carry what the base has too.
     """
 
-    __slots__ = ("_hashes", "_marks", "_order", "children", "nodes")
+    __slots__ = (
+        "_arranging",
+        "_hashes",
+        "_marks",
+        "_moved",
+        "_order",
+        "children",
+        "lock",
+        "nodes",
+        "readers",
+        "redundant",
+        "versions",
+    )
 
     def __init__(self, nodes: dict[bytes, Packed], children: dict[bytes, int]) -> None:
         self.nodes = nodes
         self.children = children
+        self.versions: WeakSet[Zone] = WeakSet()
+        self.readers: list[None] = []
+        self.redundant = False
+        self.lock = Lock()
+        # Names that came or went since the order was made, and the work of putting that right.
+        self._moved: set[bytes] = set()
+        self._arranging: Iterator[None] | None = None
         self._order: list[bytes] | None = None
         self._marks: list[bytes] | None = None
         self._hashes: list[bytes] | None = None
@@ -67,6 +97,62 @@ class Base:
         if self._hashes is None:
             self._hashes = sorted(name for name, packed in self.nodes.items() if _is_hash(name, packed, apex))
         return self._hashes
+
+    def move(self, name: bytes, packed: Packed) -> None:
+        """Have a node as all versions that are read have it."""
+        nodes = self.nodes
+        if (packed is GONE) == (name in nodes) and (self._order is not None or self._hashes is not None):
+            self._moved ^= {name}
+        if packed is GONE:
+            nodes.pop(name, None)
+        else:
+            nodes[name] = packed
+
+    def arrange(self, apex: bytes) -> bool:
+        """Do a part of bringing the order up to date; whether that is done."""
+        if self._arranging is None:
+            self._arranging = self._arrange(apex)
+        if next(self._arranging, self) is self:
+            self._arranging = None
+        return self._arranging is None
+
+    def _arrange(self, apex: bytes) -> Iterator[None]:
+        names, self._moved = self._moved, set()
+        if self._order is not None and names:
+            order = self._order
+            fresh: list[bytes] = []
+            yield from self._merged(order, sorted(names, key=canonical), lambda n: self.place(canonical(n)), fresh)
+            marks: list[bytes] = []
+            for start in range(0, len(fresh), _KEYS * _MARKED):
+                marks += [canonical(name) for name in fresh[start : start + _KEYS * _MARKED : _MARKED]]
+                yield
+            self._order, self._marks = fresh, marks
+        if self._hashes is not None and names:
+            hashes = self._hashes
+            changed = sorted(n for n in names if len(n) == len(apex) + 33 and n[0] == 32)
+            fresh = []
+            yield from self._merged(hashes, changed, lambda name: bisect_left(hashes, name), fresh)
+            self._hashes = fresh
+
+    def _merged(
+        self, old: list[bytes], changed: list[bytes], place: Callable[[bytes], int], fresh: list[bytes]
+    ) -> Iterator[None]:
+        """Put together what stays of an order and what has come."""
+        taken = 0
+        for number, name in enumerate([*changed, None], 1):
+            at = len(old) if name is None else place(name)
+            while taken < at:
+                end = min(at, taken + _STRETCH)
+                fresh += old[taken:end]
+                if end - taken == _STRETCH:
+                    yield
+                taken = end
+            if name is not None and name in self.nodes:
+                fresh.append(name)
+            elif name is not None and taken < len(old) and old[taken] == name:
+                taken += 1
+            if number % _PLACES == 0:
+                yield
 
     @property
     def order(self) -> list[bytes]:
@@ -87,6 +173,7 @@ class Zone:
     """
 
     __slots__ = (
+        "__weakref__",
         "_base",
         "_changed_order",
         "_children",
@@ -141,6 +228,7 @@ class Zone:
         # RFC 2308 section 5: the smaller of the SOA's TTL and its last field.
         self.signed = codes.RRSIG in self.apex.types()
         self.negative = RRset(codes.SOA, min(self.soa.ttl, int.from_bytes(rdata[-4:], "big")), [rdata])
+        base.versions.add(self)
 
     def __len__(self) -> int:
         """How many names there are, those without records included."""
@@ -148,10 +236,7 @@ class Zone:
 
     def is_current(self) -> bool:
         """Whether its files are still as they were when it was read."""
-        try:
-            return all(version(path) == seen for path, seen in self.sources.items())
-        except OSError:
-            return False
+        return is_current(self.sources)
 
     # Reading
 
@@ -168,10 +253,12 @@ class Zone:
     def nodes(self) -> Iterator[tuple[bytes, Packed]]:
         """All names with their packed nodes, in no order, at no cost before the first."""
         overlay = self.overlay
-        if not overlay:
-            yield from self.base.items()
-            return
-        yield from ((name, packed) for name, packed in self.base.items() if name not in overlay)
+        with self._base.lock:
+            self._base.readers.append(None)
+        try:
+            yield from ((name, packed) for name, packed in self.base.items() if name not in overlay)
+        finally:
+            self._base.readers.pop()
         yield from ((name, packed) for name, packed in overlay.items() if packed is not GONE)
 
     def records(self) -> Iterator[Addition]:
@@ -303,6 +390,47 @@ class Zone:
             title="a change",
         )
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether :meth:`settle` has nothing to do."""
+        return len(self.overlay) <= _SETTLED or self._base.redundant
+
+    def settle(self) -> bool:
+        """Move a part of what has changed into the base, and bring its order up to date; whether all of that is done.
+
+        Versions that are still read stay as they are: what they do not all have alike waits. Takes a few milliseconds
+        at most, and is to be called again after a while until there is nothing more to do.
+        """
+        base = self._base
+        if self.is_settled:
+            return True
+        others = [version for version in base.versions if version is not self]
+        if base._arranging is None:
+            with base.lock:
+                if not base.readers and self._moved(others) == _MOVES:
+                    return False
+        if not base.arrange(self.name):
+            return False
+        for name, count in self._children.items():
+            if all(other._children.get(name) == count for other in others):
+                base.children[name] = count
+        base.redundant = True
+        return True
+
+    def _moved(self, others: Sequence[Zone]) -> int:
+        """Move some nodes that other versions have alike into the base; how many."""
+        base = self._base
+        have = base.nodes.get
+        moved = 0
+        for name, packed in self.overlay.items():
+            if have(name, GONE) is packed or any(other.overlay.get(name) is not packed for other in others):
+                continue
+            base.move(name, packed)
+            moved += 1
+            if moved == _MOVES:
+                break
+        return moved
+
     def _below(self, changed: Mapping[bytes, int], name: bytes) -> int:
         found = changed.get(name)
         return self._base.children.get(name, 0) if found is None else found
@@ -313,8 +441,15 @@ class _Change:
 
     def __init__(self, zone: Zone) -> None:
         self._zone = zone
-        self.overlay = dict(zone.overlay)
-        self.children = dict(zone._children)
+        base = zone._base
+        if base.redundant:
+            have, below = base.nodes.get, base.children.get
+            self.overlay = {name: packed for name, packed in zone.overlay.items() if have(name, GONE) is not packed}
+            self.children = {name: count for name, count in zone._children.items() if below(name, 0) != count}
+            base.redundant = False
+        else:
+            self.overlay = dict(zone.overlay)
+            self.children = dict(zone._children)
         self.cuts, self.renames, self.wildcards = zone.cuts, zone.renames, zone.wildcards
 
     def put(self, name: bytes, packed: Packed) -> None:
