@@ -24,6 +24,7 @@ the kernel picks, which need not be the one that was asked.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import mmap
 import socket
@@ -67,6 +68,9 @@ empty for silence. There may be more hosts than queries, or none."""
 
 LARGEST: Final = 65535
 _IP_PKTINFO: Final = getattr(socket, "IP_PKTINFO", 8)
+_IP_MTU_DISCOVER: Final = getattr(socket, "IP_MTU_DISCOVER", 10)
+_IPV6_MTU_DISCOVER: Final = getattr(socket, "IPV6_MTU_DISCOVER", 23)
+_PMTUDISC_OMIT: Final = 5
 _WOULD_BLOCK: Final = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS})
 
 
@@ -224,6 +228,13 @@ class DatagramPort:
         self._bound = True
         for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
             sock.setsockopt(socket.SOL_SOCKET, option, self.limits.buffer)
+        # Nobody but us says how large our packets are: a forged "too big" would have them sent in fragments, which can
+        # be forged too. What does not fit the link is for the application to make smaller.
+        with contextlib.suppress(OSError):
+            if sock.family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_OMIT)
+            else:
+                sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_OMIT)
         self._local = _host(sock.getsockname())
         self._wildcard = self._local[0] in ("0.0.0.0", "::")
         if self._wildcard:

@@ -22,6 +22,7 @@ from netsuite.common.errors import StartError
 from netsuite.common.threads import Threads
 from netsuite.dns.authoritative.assembly import load
 from netsuite.dns.authoritative.change import Change, difference, later, next_serial, with_serial
+from netsuite.dns.authoritative.crowding import crowd
 from netsuite.dns.authoritative.history import Base, NoSuchVersion
 from netsuite.dns.authoritative.master import Sources, is_current
 from netsuite.dns.authoritative.notify import Notifier
@@ -222,6 +223,8 @@ class Primary(Tended):
             if signing is not None:
                 change = signing.complete(head, change, self._now())
             zone = change.applied(head)
+            if why := crowd(zone, self.settings.most_at_a_name, {owner for owner, *_ in change.additions}):
+                raise Refused(codes.REFUSED, why)
         except Refused as refused:
             return fail(refused)
         except ZoneError as error:

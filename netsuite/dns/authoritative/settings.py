@@ -182,6 +182,11 @@ class ZoneSettings(Table):
         [], description='Servers that are told of a new version: "HOST[:PORT]" or "HOST[:PORT] key:NAME".'
     )
     update: list[GrantSettings] = Field([], description="Who may change it, each an [[dns.zone.update]] table.")
+    most_at_a_name: NonNegativeInt = Field(
+        100,
+        description="Records of one type at one name, and types at one name, that a copy or an update may bring; 0 is "
+        "without limit.",
+    )
     dnssec: Literal["off", "nsec", "nsec3", "nsec3-opt-out", "compact"] = Field(
         "off",
         description='Whether we sign it: "nsec" with a chain of denials in the zone, "nsec3" with one of hashed names, '
