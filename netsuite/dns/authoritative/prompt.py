@@ -36,7 +36,7 @@ _REFERRALS: Final = 16384
 _LONGEST_TAIL: Final = 15
 _HINDERED: Final = CUT | RENAMED
 # At the zone's own name more belongs to them, and a DNAME hides what is below it.
-_CAREFUL: Final = frozenset({codes.NS, codes.SOA, codes.DNAME})
+_CAREFUL: Final = frozenset({codes.NS, codes.SOA, codes.DNAME, codes.RRSIG})
 # Their data end with a name to compress, behind so many bytes.
 _NAMED: Final = {codes.CNAME: 0, codes.PTR: 0, codes.MX: 2}
 _CNAME: Final = codes.CNAME.to_bytes(2, "big")
