@@ -23,7 +23,7 @@ from netsuite.dns.authoritative.settings import DnsSettings
 from netsuite.dns.authoritative.signed import ZoneSigning
 from netsuite.dns.authoritative.zone import Zone
 from netsuite.dns.cookies import Cookies
-from netsuite.dns.wire.edns import COOKIE, option
+from netsuite.dns.wire.edns import COOKIE
 from netsuite.dns.wire.name import from_text
 from netsuite.testing.commons import make_commons
 from netsuite.testing.network import Network
@@ -76,8 +76,9 @@ QUESTIONS = (
     ("MX", "", "MX"), ("TXT", "", "TXT"), ("TXT, a key of DKIM", "k1._domainkey", "TXT"), ("CAA", "", "CAA"),
     ("HTTPS", "", "HTTPS"), ("SRV", "_sip._tcp", "SRV"), ("DNSKEY", "", "DNSKEY"), ("CDS", "", "CDS"),
     ("NSEC3PARAM", "", "NSEC3PARAM"), ("RRSIG", "", "RRSIG"), ("ANY at the zone's name", "", "ANY"),
-    ("ANY", "www", "ANY"), ("wildcard", "anna.users", "A"), ("no such type", "www", "MX"), ("no such name", "none", "A"),
-    ("no such name, many labels", "a.b.c.d.e.f", "A"), ("referral", "host.dept", "A"), ("DS", "dept", "DS"),
+    ("ANY", "www", "ANY"), ("wildcard", "anna.users", "A"), ("no such type", "www", "MX"),
+    ("no such name", "none", "A"), ("no such name, many labels", "a.b.c.d.e.f", "A"),
+    ("referral", "host.dept", "A"), ("DS", "dept", "DS"),
     ("DNAME", "a.old", "A"), ("AXFR", "", "AXFR"), ("IXFR", "", "IXFR"), ("another's name", "-", "A"),
 )  # fmt: skip
 KINDS = ("plain", "EDNS", "DO", "DO, client cookie", "DO, our cookie")
