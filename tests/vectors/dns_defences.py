@@ -13,11 +13,8 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reference" / "dns-defences.md"
 
-UNIT, SERVER, TENDED = (
-    "tests/unit/dns",
-    "tests/integration/dns/test_authoritative.py",
-    "tests/integration/dns/test_tended.py",
-)
+UNIT, INTEGRATION = "tests/unit/dns", "tests/integration/dns"
+SERVER, TENDED = f"{INTEGRATION}/test_authoritative.py", f"{INTEGRATION}/test_tended.py"
 DEFENCES, SERVICE, ANSWERS = f"{UNIT}/test_defences.py", f"{UNIT}/test_service.py", f"{UNIT}/test_answers.py"
 QUERY, STREAM, TSIG = f"{UNIT}/test_query.py", f"{UNIT}/test_stream.py", f"{UNIT}/test_tsig.py"
 TRANSFER, CATALOGS = f"{UNIT}/test_transfer.py", f"{INTEGRATION}/test_catalogs.py"
