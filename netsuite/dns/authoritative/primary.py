@@ -26,7 +26,8 @@ from netsuite.dns.authoritative.crowding import crowd
 from netsuite.dns.authoritative.history import Base, NoSuchVersion
 from netsuite.dns.authoritative.master import Sources, is_current
 from netsuite.dns.authoritative.notify import Notifier
-from netsuite.dns.authoritative.permission import Grant
+from netsuite.dns.authoritative.parent import Parent, ResolvedParent, ServedParent, Watch
+from netsuite.dns.authoritative.permission import Grant, Remote
 from netsuite.dns.authoritative.settings import ZoneSettings
 from netsuite.dns.authoritative.signed import ZoneSigning
 from netsuite.dns.authoritative.signing import due
@@ -34,6 +35,7 @@ from netsuite.dns.authoritative.tended import Publish, Tended
 from netsuite.dns.authoritative.update import Refused, Update, execute
 from netsuite.dns.authoritative.zone import Zone, ZoneError
 from netsuite.dns.wire import codes
+from netsuite.interfaces import INameResolver
 
 __all__ = ["Primary"]
 
@@ -48,7 +50,13 @@ class Primary(Tended):
     """One zone that is at home here."""
 
     def __init__(
-        self, settings: ZoneSettings, commons: Commons, threads: Threads, notifier: Notifier, publish: Publish
+        self,
+        settings: ZoneSettings,
+        commons: Commons,
+        threads: Threads,
+        notifier: Notifier,
+        publish: Publish,
+        resolver: Callable[[], INameResolver | None] = lambda: None,
     ) -> None:
         super().__init__(settings, commons, threads, notifier, publish)
         assert settings.file is not None
@@ -61,9 +69,14 @@ class Primary(Tended):
         self._sources: Sources = {}
         self._signing: ZoneSigning | None = None
         self._renewing: IDelayedCall | None = None
+        self._watch: Watch | None = None
         if settings.dnssec != "off":
             place = f"dns/{self.place}/keys"
-            self._signing = ZoneSigning(self.name, commons.data, place, settings.algorithm, settings.dnssec)
+            signing = ZoneSigning(self.name, commons.data, place, settings.algorithm, settings.dnssec)
+            self._signing = signing
+            servers = [Remote.parse(text) for text in settings.parent]
+            parent: Parent = ServedParent(commons, servers) if servers else ResolvedParent(resolver)
+            self._watch = Watch(commons.clock, self.name, parent, signing.waiting, self._parent_has_it)
 
     # From the file
 
@@ -103,11 +116,15 @@ class Primary(Tended):
         if self._signing is not None:
             self._changed(None)
             self._renewing = self._clock.callLater(_SOON, self._renew)
+        if self._watch is not None:
+            self._watch.start()
 
     async def stop(self) -> None:
         """End it."""
         if self._renewing is not None and self._renewing.active():
             self._renewing.cancel()
+        if self._watch is not None:
+            self._watch.stop()
         self._signing = None
         await super().stop()
 
@@ -313,20 +330,26 @@ class Primary(Tended):
         """The keys, and what the parent shall have of them; raises StartError for a zone that is not signed here."""
         signing = self._signed_here()
         states = [f"key {key.tag} {key.algorithm} {key.state} since {key.since}" for key in signing.keys]
-        return [*states, *signing.ds()]
+        waits = [self._watch.trouble] if self._watch is not None and self._watch.trouble else []
+        return [*states, *signing.ds(), *waits]
 
     async def roll_over(self, *, parent_has_it: bool) -> list[str]:
         """Publish a new key, or let it sign once the parent has it; raises StartError. The lines of the keys."""
         signing = self._signed_here()
         if parent_has_it:
-            signing.finish_rollover(self._now())
-            await self._rekeyed("signing: a new key signs")
-            if self._renewing is not None and self._renewing.active():
-                self._renewing.reset(0)
+            await self._parent_has_it()
         else:
             signing.begin_rollover(self._now())
             await self._rekeyed("signing: a new key is published")
+            if self._watch is not None:
+                self._watch.start()
         return self.key_lines()
+
+    async def _parent_has_it(self) -> None:
+        self._signed_here().finish_rollover(self._now())
+        await self._rekeyed("signing: a new key signs")
+        if self._renewing is not None and self._renewing.active():
+            self._renewing.reset(0)
 
     def _signed_here(self) -> ZoneSigning:
         if self._signing is None:

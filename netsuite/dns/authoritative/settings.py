@@ -196,6 +196,11 @@ class ZoneSettings(Table):
     algorithm: Algorithm = Field(
         "ecdsap256sha256", description='What its keys are made for: "ecdsap256sha256", "ed25519" or "rsasha256".'
     )
+    parent: list[str] = Field(
+        [],
+        description="Servers of the parent's zone, which are asked whether they have the DS record of a new key: "
+        '"HOST[:PORT]". Without any, the site\'s resolver is asked.',
+    )
     weight: list[WeightSettings] = Field(
         [], description="Names whose addresses share out load by weight, each a [[dns.zone.weight]] table."
     )
@@ -208,7 +213,7 @@ class ZoneSettings(Table):
     def _name(cls, value: str) -> str:
         return _absolute(value)
 
-    @field_validator("primary", "notify")
+    @field_validator("primary", "notify", "parent")
     @classmethod
     def _servers(cls, value: list[str]) -> list[str]:
         return _remotes(value)
