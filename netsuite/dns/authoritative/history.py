@@ -114,6 +114,11 @@ class History:
         """The version that the changes under way will make."""
         return self._head or self.zone
 
+    def exchange(self, zone: Zone) -> None:
+        """Have the version that is served in another form, while no change is under way."""
+        assert self._head is None
+        self._zone = zone
+
     # At a start
 
     def exists(self) -> bool:

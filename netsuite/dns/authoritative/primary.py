@@ -113,6 +113,7 @@ class Primary(Tended):
 
     def start(self) -> None:
         """Begin to renew signatures; from now on a signed zone does without its file."""
+        self._settle_soon()
         if self._signing is not None:
             self._changed(None)
             self._renewing = self._clock.callLater(_SOON, self._renew)

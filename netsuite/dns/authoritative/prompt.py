@@ -3,8 +3,9 @@
 Most queries are alike in all but id and name: the bytes before the name and behind it are few in kind, and what each
 kind means (flags, type, EDNS, size) is found out once, the careful way, and kept as a shape. With the shape known, the
 answer for a name that the zone has, by itself, by an alias or by a wildcard, has nothing of that type for, or does not
-have, is put together from the nodes as they lie there, with signatures and proofs where they are wanted; referrals are
-kept. Whatever is not that plain (longer chains, DNAME, denials on demand, lack of room) is declined: the careful way
+have, is put together from the nodes as they lie there, with signatures and proofs where they are wanted; so is a chain
+of aliases within the zone, a DNAME among them. Referrals and what is said of the zone itself (SOA, NS) are kept.
+Whatever is not that plain (chains into other zones, denials on demand, lack of room) is declined: the careful way
 answers the same, only slower.
 
 Queries and answers are without their first two bytes, the id.
@@ -40,8 +41,14 @@ _CAREFUL: Final = frozenset({codes.NS, codes.SOA, codes.DNAME, codes.RRSIG})
 # Their data end with a name to compress, behind so many bytes.
 _NAMED: Final = {codes.CNAME: 0, codes.PTR: 0, codes.MX: 2}
 _CNAME: Final = codes.CNAME.to_bytes(2, "big")
+_DNAME: Final = codes.DNAME.to_bytes(2, "big")
+_OF_ZONE: Final = frozenset({codes.NS.to_bytes(2, "big"), codes.SOA.to_bytes(2, "big")})
 _SIGNED: Final = codes.RRSIG.to_bytes(2, "big")
 _FIXED: Final = 12
+_CHAIN: Final = 8
+_FARTHEST: Final = 0x3FFF
+_COMPLETE: Final = -1
+"""How a chain of aliases ends that needs no more said; else it is a response code, and the SOA is missing."""
 
 
 class _Shape(NamedTuple):
@@ -111,6 +118,7 @@ class Prompt:
         "_evidence",
         "_last",
         "_negatives",
+        "_of_zone",
         "_referrals",
         "_shapes",
         "_sole",
@@ -134,6 +142,8 @@ class Prompt:
         self._negatives: dict[bytes, dict[int, bytes]] = {}
         # Names of one length below one cut get the same records.
         self._referrals: dict[tuple[bytes, int, bool], tuple[bytes, int, int]] = {}
+        # What zones say of themselves, by zone and shape: the header behind the id, and what follows the question.
+        self._of_zone: dict[tuple[bytes, bytes, bytes], tuple[bytes, bytes]] = {}
         self._chains: dict[bytes, Names | Hashes | None] = {}
         self._evidence: dict[tuple[bytes, ...], Evidence] = {}
         # By type and node: RRsets with their signatures, and the count, where nothing depends on the name.
@@ -145,6 +155,7 @@ class Prompt:
         self._sole = next(iter(zones.values())) if len(zones) == 1 else None
         self._negatives.clear()
         self._referrals.clear()
+        self._of_zone.clear()
         self._chains.clear()
         self._evidence.clear()
         self._whole.clear()
@@ -237,8 +248,10 @@ class Prompt:
                 return None
         if zone.cuts or zone.renames:
             barrier = _barrier(zone, existing)
-            if barrier is not None:
+            if barrier is not None and barrier[1][0] & CUT:
                 return self._refer(question, shape, zone, name, *barrier)
+            if barrier is not None:
+                return self._rename(question, shape, zone, name, *barrier)
         starred = packed is None
         if packed is None:
             packed = zone.packed(b"\1*" + existing) if zone.wildcards else None
@@ -266,9 +279,13 @@ class Prompt:
             made = self._follow(shape, zone, name, packed, alias[1], dnssec=dnssec)
             if made is None:
                 return None
-            records, total = made
+            records, total, end = made
+            if end != _COMPLETE:
+                return self._ended(question, shape, zone, name, made)
             count = total.to_bytes(2, "big")
         else:
+            if shape.careful and shape.rdtype in _OF_ZONE and name == zone.name:
+                return self._say_of_zone(question, shape, zone)
             if shape.careful or place is None:
                 return None
             count, at, stop = place
@@ -311,60 +328,168 @@ class Prompt:
         first = shape.size * spread.turn(name, shape.rdtype[1], len(records) // shape.size)
         return records[first:] + records[:first]
 
+    def _say_of_zone(self, question: bytes, shape: _Shape, zone: Zone) -> bytes | None:
+        """The SOA or NS records of a zone, as the careful way says it once."""
+        key = zone.name, shape.head, shape.tail
+        known = self._of_zone.get(key)
+        if known is None:
+            flags = int.from_bytes(shape.some[:2], "big")
+            writer = Writer(b"\0\0", question, flags, shape.limit + 2, len(shape.edns))
+            rdtype = int.from_bytes(shape.rdtype, "big")
+            search = Search(
+                writer,
+                lambda *_: zone,
+                rdtype,
+                minimal=True,
+                stream=self._stream,
+                dnssec=shape.dnssec,
+                spread=self._spread,
+            )
+            search.run(zone, question)
+            if search.varied or writer.truncated:
+                return None
+            made = writer.finish(shape.edns)
+            if len(self._of_zone) >= _REFERRALS:
+                self._of_zone.clear()
+            known = self._of_zone[key] = made[2:12], made[12 + len(question) :]
+        self.rcodes[codes.NOERROR] += 1
+        return b"".join((known[0], question, known[1]))
+
     def _follow(
         self, shape: _Shape, zone: Zone, name: bytes, packed: Packed, at: int, *, dnssec: bool
-    ) -> tuple[bytes, int] | None:
-        """An alias and what the name that it stands for has of the type, and their count; None if that is not all."""
-        target = packed[at + _FIXED : at + _FIXED + (packed[at + 10] << 8 | packed[at + 11])].lower()
-        point = pointer(zone, len(name))
-        whole = at + _FIXED + len(target)
-        out = [shortened(packed[at:whole], 0, zone, point)]
+    ) -> tuple[bytes, int, int] | None:
+        """An alias and what the name that it stands for has of the type, their count, and how that ends."""
+        whole = at + _FIXED + (packed[at + 10] << 8 | packed[at + 11])
+        target = packed[at + _FIXED : whole].lower()
+        out = [shortened(packed[at:whole], 0, zone, pointer(zone, len(name)))]
         count = 1
         if dnssec:
             added, more = signatures(packed, _CNAME, packed[at + 6 : at + 10])
             out.append(added)
             count += more
-        following = self._sole
-        if following is None or not within(target, following.name):
-            following = self._zone(target)
-        if following is None:
-            return b"".join(out), count
-        node = zone.packed(target)
-        if following is not zone or target == name or node is None or node[0] & ALIAS:
+        return self._chain(shape, zone, name, out, count, target, 12 + len(name) + 4 + _FIXED, dnssec=dnssec)
+
+    def _rename(
+        self, question: bytes, shape: _Shape, zone: Zone, name: bytes, above: bytes, packed: Packed
+    ) -> bytes | None:
+        """The answer for a name below a DNAME (RFC 6672 section 3): that, the alias it makes, and what follows."""
+        dnssec = shape.dnssec and zone.signed
+        found = stretch(packed, _DNAME)
+        if found is None or name == above or len(above) == 1 or shape.rdtype == _CNAME:
             return None
-        if (zone.cuts or zone.renames) and _barrier(zone, target) is not None:
+        at, stop = found[1:]
+        prefix = question[: len(name) - len(above)]
+        alias = prefix + packed[at + _FIXED : stop]
+        if len(alias) > 255:
             return None
-        place = stretch(node, shape.rdtype)
-        if place is None or (shape.careful and target == zone.name):
-            return None
-        records = node[place[1] : place[2]]
-        if self._spread is not None and shape.size > 0 and len(records) > shape.size:
-            other = self._turned(target, shape, records)
-            if other is None:
-                return None
-            records = other
-        if shape.named >= 0:
-            records = shortened(records, shape.named, zone, point)
-        count += int.from_bytes(place[0], "big")
-        if dnssec and shape.rdtype != _SIGNED:
-            added, more = signatures(node, shape.rdtype, node[place[1] + 6 : place[1] + 10])
-            records += added
+        owner = (0xC000 | 12 + len(prefix)).to_bytes(2, "big")
+        out = [owner, packed[at + 2 : stop]]
+        count = 2
+        if dnssec:
+            added, more = signatures(packed, _DNAME, packed[at + 6 : at + 10])
+            out += _owned(added, owner)
             count += more
-        # The alias's data is the first place where the name stands; a lone pointer is no name to point to.
-        owner = point if target == zone.name else (0xC000 | 12 + len(name) + 4 + _FIXED).to_bytes(2, "big")
-        start, end = 0, len(records)
-        while start < end:
-            after = start + _FIXED + (records[start + 10] << 8 | records[start + 11])
-            out += (owner, records[start + 2 : after])
-            start = after
-        return b"".join(out), count
+        place = 12 + len(name) + 4 + sum(map(len, out)) + _FIXED
+        made = b"\xc0\x0c\0\5\0\1" + packed[at + 6 : at + 10] + len(alias).to_bytes(2, "big") + alias
+        out.append(shortened(made, 0, zone, pointer(zone, len(name))))
+        chain = self._chain(shape, zone, name, out, count, alias.lower(), place, dnssec=dnssec)
+        if chain is None:
+            return None
+        if chain[2] != _COMPLETE:
+            return self._ended(question, shape, zone, name, chain)
+        answer = b"".join((shape.some, chain[1].to_bytes(2, "big"), shape.counts, question, chain[0], shape.edns))
+        if len(answer) > shape.limit:
+            return None
+        self.rcodes[codes.NOERROR] += 1
+        return answer
+
+    def _chain(
+        self,
+        shape: _Shape,
+        zone: Zone,
+        name: bytes,
+        out: list[bytes],
+        count: int,
+        target: bytes,
+        place: int,
+        *,
+        dnssec: bool,
+    ) -> tuple[bytes, int, int] | None:
+        """Go on from an alias whose target stands at a place of the message: records, their count, and how it ends.
+
+        None if the careful way must go on.
+        """
+        point = pointer(zone, len(name))
+        hindered = zone.cuts or zone.renames
+        visited = {name}
+        while True:
+            following = self._sole
+            if following is None or not within(target, following.name):
+                following = self._zone(target)
+            if following is None:
+                return b"".join(out), count, _COMPLETE
+            if following is not zone or target in visited or len(visited) > _CHAIN:
+                return None
+            visited.add(target)
+            node = zone.packed(target)
+            if hindered and _barrier(zone, target if node is not None else _encloser(zone, target)) is not None:
+                return None
+            if node is None:
+                return None if dnssec or zone.wildcards else (b"".join(out), count, codes.NXDOMAIN)
+            # The alias's data is the first place where the name stands; a lone pointer is no name to point to.
+            owner = point if target == zone.name else (0xC000 | place).to_bytes(2, "big")
+            found = stretch(node, shape.rdtype)
+            alias = stretch(node, _CNAME) if found is None and node[0] & ALIAS and shape.aliased else None
+            if alias is not None:
+                at, stop = alias[1:]
+                place = 12 + len(name) + 4 + sum(map(len, out)) + len(owner) + _FIXED - 2
+                if place > _FARTHEST:
+                    return None
+                out += (owner, shortened(node[at:stop], 0, zone, point)[2:])
+                count += 1
+                if dnssec:
+                    added, more = signatures(node, _CNAME, node[at + 6 : at + 10])
+                    out += _owned(added, owner)
+                    count += more
+                target = node[at + _FIXED : stop].lower()
+                continue
+            if found is None:
+                return None if dnssec else (b"".join(out), count, codes.NOERROR)
+            if shape.careful:
+                return None
+            records = node[found[1] : found[2]]
+            if self._spread is not None and shape.size > 0 and len(records) > shape.size:
+                other = self._turned(target, shape, records)
+                if other is None:
+                    return None
+                records = other
+            if shape.named >= 0:
+                records = shortened(records, shape.named, zone, point)
+            count += int.from_bytes(found[0], "big")
+            if dnssec and shape.rdtype != _SIGNED:
+                added, more = signatures(node, shape.rdtype, node[found[1] + 6 : found[1] + 10])
+                records += added
+                count += more
+            out += _owned(records, owner)
+            return b"".join(out), count, _COMPLETE
+
+    def _ended(
+        self, question: bytes, shape: _Shape, zone: Zone, name: bytes, made: tuple[bytes, int, int]
+    ) -> bytes | None:
+        """The answer where a chain leads to nothing of the type, or to a name that is not there."""
+        records, count, rcode = made
+        head = (shape.absent if rcode else shape.none)[:4] + count.to_bytes(2, "big") + b"\0\1" + shape.counts[2:]
+        negative = self._negatives.get(zone.name, {}).get(len(name)) or self._deny(zone, len(name))
+        out = b"".join((head, question, records, negative, shape.edns))
+        if len(out) > shape.limit:
+            return None
+        self.rcodes[rcode] += 1
+        return out
 
     def _refer(
         self, question: bytes, shape: _Shape, zone: Zone, name: bytes, cut: bytes, packed: Packed
     ) -> bytes | None:
-        """The answer for a name at or below a cut; None if what stands above it is a DNAME."""
-        if not packed[0] & CUT:
-            return None
+        """The answer for a name at or below a cut."""
         dnssec = shape.dnssec and zone.signed
         if dnssec and zone.denier is not None:
             return None
@@ -497,6 +622,17 @@ class Prompt:
 
 def _nothing(name: bytes) -> None:
     return None
+
+
+def _owned(records: bytes, owner: bytes) -> list[bytes]:
+    """Records of a node with another owner, in pieces."""
+    out: list[bytes] = []
+    at, end = 0, len(records)
+    while at < end:
+        after = at + _FIXED + (records[at + 10] << 8 | records[at + 11])
+        out += (owner, records[at + 2 : after])
+        at = after
+    return out
 
 
 def _encloser(zone: Zone, name: bytes) -> bytes:

@@ -99,8 +99,15 @@ class Tended:
     def _settle(self) -> None:
         """Move a part of what has changed to where the rest of the zone lies."""
         self._settling = None
-        if self.zone is not None and not self.zone.settle():
+        zone = self.zone
+        if zone is None:
+            return
+        if not zone.settle():
             self._settling = self._clock.callLater(_PAUSE, self._settle)
+        elif self.history.started and zone is self.history.head:
+            light = zone.lightened()
+            self.history.exchange(light)
+            self.serve(light)
 
     def may_transfer(self, host: str, key: bytes | None) -> bool:
         """Whether somebody may copy it."""

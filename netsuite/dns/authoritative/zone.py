@@ -417,6 +417,20 @@ class Zone:
         base.redundant = True
         return True
 
+    def lightened(self) -> Zone:
+        """The same version, without what the base has too since :meth:`settle` is done."""
+        work = _Change(self)
+        made = Zone(
+            self.name,
+            self._base,
+            counts=(self.count, self.cuts, self.renames, self.wildcards),
+            overlay=work.overlay,
+            children=work.children,
+            sources=self.sources,
+        )
+        made.denier = self.denier
+        return made
+
     def _moved(self, others: Sequence[Zone]) -> int:
         """Move some nodes that other versions have alike into the base; how many."""
         base = self._base

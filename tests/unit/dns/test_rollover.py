@@ -44,8 +44,7 @@ class Site:
         host = self.network.host("192.0.2.1")
         # Nothing is written: as in a worker.
         commons = attrs.evolve(make_commons(folder / "c", host), sharing=Sharing(1))
-        table = {"listen": ["192.0.2.1:5300"], "forward": ["192.0.2.53:53"], "validate": False}
-        table = {key: value for key, value in table.items() if key in ResolverSettings.model_fields}
+        table = {"listen": ["192.0.2.1:5300"], "forward": ["192.0.2.53:53"]}
         self.resolver = self.run(
             build_resolver(ResolverSettings.model_validate(table, context={"base": folder}), commons)
         )
