@@ -9,6 +9,11 @@ where the query was received.
 A slot to receive in has room for the longest datagram: none is cut, and pages that short ones do not reach are never
 touched. Replies that are copied have 4 KiB; longer ones leave alone.
 
+What a batch costs beside its datagrams is worth so many of them that small batches, read as fast as they come, would
+waste a third of the CPU. So where one small batch follows another, we sleep for a moment (some tenths of a millisecond
+at most, as network cards do before they interrupt), unless no more came of it than would have come anyway: then we do it
+ever more rarely.
+
 The calls hold the interpreter's lock: they never block, and giving it up to a busy thread would
 cost far more than they take.
 """
@@ -37,9 +42,12 @@ _NAME: Final = 32
 _CONTROL: Final = 64
 _REPLY_CONTROL: Final = {socket.AF_INET: 32, socket.AF_INET6: 40}
 """Bytes of a control message with packet information, padded."""
+# Batches of so few are no load, and of so many need no gathering.
 _ALONE: Final = 3
 _ENOUGH: Final = 24
+# Seconds; the kernel adds its own slack to that.
 _MOMENT: Final = 20e-6
+# Batches for which we gather no more, if that is of no use.
 _IMPATIENT: Final = 1023
 _SLOT: Final = 65536
 _REPLY: Final = 4096
