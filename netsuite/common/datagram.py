@@ -71,6 +71,8 @@ _IP_PKTINFO: Final = getattr(socket, "IP_PKTINFO", 8)
 _IP_MTU_DISCOVER: Final = getattr(socket, "IP_MTU_DISCOVER", 10)
 _IPV6_MTU_DISCOVER: Final = getattr(socket, "IPV6_MTU_DISCOVER", 23)
 _PMTUDISC_OMIT: Final = 5
+_SILENCE: Final = b""
+"""What prompt answers have for a query that gets none."""
 _WOULD_BLOCK: Final = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS})
 
 
@@ -318,11 +320,13 @@ class DatagramPort:
                 continue
             self.received += 1
             out = self.at_once(data)
+            if out == _SILENCE:
+                continue
             if out is None:
                 out = find(data)
             if out is None:
                 out = self.ask(data, peer, control, now)
-            if out:
+            if out is not None:
                 self.transmit(out, peer, control)
 
     def doWrite(self) -> None:
@@ -344,7 +348,7 @@ class DatagramPort:
     # What the ways of reading share
 
     def at_once(self, data: bytes) -> bytes | None:
-        """The prompt answer to a datagram, if there is one."""
+        """The prompt answer to a datagram, if there is one; empty for silence."""
         if self.prompt is None or len(data) < 3:
             return None
         out = self.promptly([data[2:]])[0]
@@ -475,11 +479,13 @@ class ProtocolPort(DatagramPort):
             return
         self.received += 1
         out = self.at_once(data)
+        if out == _SILENCE:
+            return
         if out is None and self.memo is not None:
             out = self.memo.find(data)
         if out is None:
             out = self.ask(data, peer, [], self.reactor.seconds())
-        if out:
+        if out is not None:
             self.transmit(out, peer, [])
 
     def transmit(self, data: bytes, peer: Any, control: list[tuple[int, int, bytes]]) -> None:

@@ -10,9 +10,9 @@ A slot to receive in has room for the longest datagram: none is cut, and pages t
 touched. Replies that are copied have 4 KiB; longer ones leave alone.
 
 What a batch costs beside its datagrams is worth so many of them that small batches, read as fast as they come, would
-waste a third of the CPU. So where one small batch follows another, we sleep for a moment (some tenths of a millisecond
-at most, as network cards do before they interrupt), unless no more came of it than would have come anyway: then we do it
-ever more rarely.
+waste a third of the CPU. So where one small batch follows another, we sleep for a moment (about a tenth of a
+millisecond, as network cards wait before they interrupt), unless no more came of it than would have come anyway: then
+we do it ever more rarely.
 
 The calls hold the interpreter's lock: they never block, and giving it up to a busy thread would
 cost far more than they take.
