@@ -116,8 +116,8 @@ def _cost(server: AuthoritativeServer, zone: Zone, name: str, rdtype: str, *, dn
     for _ in range(ROUNDS if len(queries) > 1 else 200):
         server.common.replace(zone)
         first.append(_ask(server, batches))
-        for _ in range(2):
-            later.append(_ask(server, batches * (1 if len(queries) > 1 else 50)) / (1 if len(queries) > 1 else 50))
+        again = 1 if len(queries) > 1 else 50
+        later += [_ask(server, batches * again) / again for _ in range(2)]
     return Cost(*(statistics.median(each) / len(queries) * 1e6 for each in (first, later)))
 
 
