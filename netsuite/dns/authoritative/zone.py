@@ -147,10 +147,10 @@ class Base:
                 if end - taken == _STRETCH:
                     yield
                 taken = end
+            if name is not None and taken < len(old) and old[taken] == name:
+                taken += 1
             if name is not None and name in self.nodes:
                 fresh.append(name)
-            elif name is not None and taken < len(old) and old[taken] == name:
-                taken += 1
             if number % _PLACES == 0:
                 yield
 
@@ -407,7 +407,7 @@ class Zone:
         others = [version for version in base.versions if version is not self]
         if base._arranging is None:
             with base.lock:
-                if not base.readers and self._moved(others) == _MOVES:
+                if base.readers or self._moved(others) == _MOVES:
                     return False
         if not base.arrange(self.name):
             return False

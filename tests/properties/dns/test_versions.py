@@ -82,7 +82,9 @@ def test_what_is_moved_into_the_base_is_seen_by_nobody(texts, rng):
             was, will = set(zone.records()), set(wanted.records())
             zone = zone.changed([(o, t, d) for o, t, _, d in was - will], list(will - was))
             if rng.random() < 0.3:
-                list(zone.names()), zone.hashes()
+                list(zone.names())
+            if rng.random() < 0.3:
+                zone.hashes()
             kept.append((zone, content(wanted)))
             if rng.random() < 0.6:
                 kept = [each for each in kept if rng.random() < 0.3]
@@ -90,6 +92,7 @@ def test_what_is_moved_into_the_base_is_seen_by_nobody(texts, rng):
             next(reading, None)
             for _ in range(rng.randrange(40)):
                 if zone.settle():
+                    zone = zone.lightened() if rng.random() < 0.5 else zone
                     break
             for version, seen in kept:
                 assert content(version) == seen
