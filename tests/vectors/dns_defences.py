@@ -119,6 +119,7 @@ ROWS = (
             (f"{UNIT}/test_name.py", ("test_bad_bytes", "test_a_chain_of_pointers_cannot_exceed_a_name")),
             (ANSWERS, ("test_pointers_do_not_form_long_chains", "test_what_no_message_can_hold_is_cut_on_streams_too")),
             (f"{UNIT}/test_crowding.py", ("test_records_and_types_at_a_name_are_bounded",)),
+            (TENDED, ("test_what_an_update_may_bring_to_a_name_is_bounded",)),
         ),
     ),
     Row(
@@ -198,6 +199,11 @@ ROWS = (
         "a serial ahead of NOTIFY, floods of NOTIFY",
         "Whatever is notified, a primary is asked once a second at most, and what it says decides.",
         ((DEFENCES, ("test_notifications_do_not_make_us_ask_more_than_once_a_second",)),),
+    ),
+    Row(
+        "a primary that is kept away",
+        "A copy is served until it expires, by what was last heard of its primary, also over restarts.",
+        ((TENDED, ("test_a_copy_expires_and_comes_back", "test_a_copy_expires_while_nothing_runs")),),
     ),
     Row(
         "connections: many, slow, greedy",
