@@ -452,6 +452,11 @@ class History:
 
     # Older versions
 
+    def recall(self, change: Change) -> None:
+        """A change is known that led to the version that was started from; it is kept in memory only."""
+        self.changes.insert(0, change)
+        self._numbers.insert(0, 0)
+
     def since(self, serial: int) -> list[Change] | None:
         """The changes that lead from a version to the one that is served; None if it is not known."""
         if serial == self.zone.serial:
