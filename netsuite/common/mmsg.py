@@ -42,9 +42,10 @@ _NAME: Final = 32
 _CONTROL: Final = 64
 _REPLY_CONTROL: Final = {socket.AF_INET: 32, socket.AF_INET6: 40}
 """Bytes of a control message with packet information, padded."""
-# Batches of so few are no load, and of so many need no gathering.
-_ALONE: Final = 3
+# One datagram is no load, and batches of so many need no gathering; gathering so many was worth it.
+_ALONE: Final = 1
 _ENOUGH: Final = 24
+_WORTH: Final = 10
 # Seconds; the kernel adds its own slack to that.
 _MOMENT: Final = 20e-6
 # Batches for which we gather no more, if that is of no use.
@@ -176,14 +177,17 @@ class BatchPort(DatagramPort):
         """Answer what has arrived: batches of 64, up to ``limits.turn`` datagrams."""
         assert _CALLS is not None
         receive = _CALLS[0]
-        few = 0
+        few = False
         for _ in range(self.limits.turn // BATCH):
             if self._socket is None or not self._reading:
                 return
-            gathered = few > 0 and self._gather()
+            gathered = few and self._gather()
             if self._wildcard:
                 self._controls_got[:] = self._controls_full
             count = receive(self._socket.fileno(), self._receive_at, BATCH, _MSG_DONTWAIT, None)
+            if gathered:
+                self._patience = 0 if count >= _WORTH else min(2 * self._patience + 1, _IMPATIENT)
+                self._wait = self._patience
             if count < 0:
                 # EAGAIN: all is read. Anything else is an error of an earlier datagram's way, and is over now.
                 if ctypes.get_errno() in (errno.EAGAIN, errno.EINTR):
@@ -191,10 +195,7 @@ class BatchPort(DatagramPort):
                 continue
             self.received += count
             self._answer_batch(count)
-            few = few + 1 if _ALONE < count < _ENOUGH else 0
-            if gathered:
-                self._patience = 0 if count >= _ENOUGH else min(2 * self._patience + 1, _IMPATIENT)
-                self._wait = self._patience
+            few = _ALONE < count < _ENOUGH
 
     def _gather(self) -> bool:
         """Let a few more datagrams arrive, unless that was of no use of late; whether we waited."""
