@@ -14,32 +14,24 @@ Queries and answers are without their first two bytes, the id.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
 from netsuite.dns.authoritative.denial import Hashes, Names, chain
 from netsuite.dns.authoritative.evidence import Evidence, evidence, pointer, shortened, signatures
-from netsuite.dns.authoritative.node import ALIAS, CUT, EMPTY, GONE, ONE, RENAMED, Node, Packed, stretch
+from netsuite.dns.authoritative.node import ALIAS, CUT, EMPTY, GONE, RENAMED, Node, Packed, stretch
 from netsuite.dns.authoritative.referral import referral
 from netsuite.dns.authoritative.search import Search
-from netsuite.dns.authoritative.spread import ADDRESS_SIZES, Spread
+from netsuite.dns.authoritative.shape import CAREFULLY, NO_SHAPE, Shape, Shapes
+from netsuite.dns.authoritative.spread import Spread
 from netsuite.dns.authoritative.zone import Zone
 from netsuite.dns.wire import codes
-from netsuite.dns.wire.edns import opt
 from netsuite.dns.wire.name import within
-from netsuite.dns.wire.query import Query, parse
 from netsuite.dns.wire.writer import Writer
 
 __all__ = ["Prompt"]
 
-_SHAPES: Final = 1024
 _REFERRALS: Final = 16384
-# Type, class and an OPT record without options; what has some differs from client to client.
-_LONGEST_TAIL: Final = 15
 _HINDERED: Final = CUT | RENAMED
-# At the zone's own name more belongs to them, and a DNAME hides what is below it.
-_CAREFUL: Final = frozenset({codes.NS, codes.SOA, codes.DNAME, codes.RRSIG})
-# Their data end with a name to compress, behind so many bytes.
-_NAMED: Final = {codes.CNAME: 0, codes.PTR: 0, codes.MX: 2}
 _CNAME: Final = codes.CNAME.to_bytes(2, "big")
 _DNAME: Final = codes.DNAME.to_bytes(2, "big")
 _OF_ZONE: Final = frozenset({codes.NS.to_bytes(2, "big"), codes.SOA.to_bytes(2, "big")})
@@ -49,38 +41,6 @@ _CHAIN: Final = 8
 _FARTHEST: Final = 0x3FFF
 _COMPLETE: Final = -1
 """How a chain of aliases ends that needs no more said; else it is a response code, and the SOA is missing."""
-
-
-class _Shape(NamedTuple):
-    """A kind of query: what stands around its name, and what its answers are made of.
-
-    ``head`` stands before the name and ``tail`` behind it, with ``opened``, the OPT record if any, at its end.
-    ``limit`` is how long answers may be (0: they are not made here). ``one`` begins the nodes of a lone record of its
-    type; ``named`` is where in such a record's data a name begins (-1: nowhere), and ``careful`` says that it is not
-    to be given here. ``found`` begins answers of one record, ``some`` of more, up to the answer count, and
-    ``counts`` follows that; ``none`` begins those without records, ``absent`` those to names that are not there, and
-    ``refer`` referrals.
-    ``size`` is how long records of its type are, if it is one of addresses.
-    """
-
-    head: bytes
-    tail: bytes
-    opened: bytes = b""
-    limit: int = 0
-    found: bytes = b""
-    absent: bytes = b""
-    edns: bytes = b""
-    one: bytes = b""
-    rdtype: bytes = b""
-    some: bytes = b""
-    counts: bytes = b""
-    none: bytes = b""
-    refer: bytes = b""
-    dnssec: bool = False
-    named: int = -1
-    careful: bool = False
-    aliased: bool = True
-    size: int = 0
 
 
 class _NoLinks:
@@ -100,11 +60,7 @@ class _NoLinks:
 
 
 _NO_LINKS: Final = _NoLinks()
-# No node begins so.
-_CAREFULLY: Final = b"\xfe"
 _NO_WHOLE: Final[dict[Packed, tuple[bytes, bytes]]] = {}
-# No query begins and ends so.
-_NO_SHAPE: Final = _Shape(b"\xff", b"")
 
 
 class Prompt:
@@ -124,7 +80,6 @@ class Prompt:
         "_sole",
         "_spread",
         "_stream",
-        "_udp_size",
         "_whole",
         "_zones",
         "rcodes",
@@ -132,11 +87,10 @@ class Prompt:
 
     def __init__(self, rcodes: list[int], *, udp_size: int, stream: bool = False, spread: Spread | None = None) -> None:
         self.rcodes = rcodes
-        self._udp_size = udp_size
         self._stream = stream
         self._spread = spread
-        self._shapes: dict[bytes, _Shape] = {}
-        self._last = _NO_SHAPE
+        self._shapes = Shapes(udp_size=udp_size, stream=stream)
+        self._last = NO_SHAPE
         self._zones: Mapping[bytes, Zone] = {}
         self._sole: Zone | None = None
         self._negatives: dict[bytes, dict[int, bytes]] = {}
@@ -168,7 +122,7 @@ class Prompt:
         find, negatives, apex, plain, flat, signed = self._access(zone)
         shape = self._last
         head, tail, opened, limit, found, absent, edns = shape[:7]
-        one = shape.one if plain and not (signed and shape.dnssec) else _CAREFULLY
+        one = shape.one if plain and not (signed and shape.dnssec) else CAREFULLY
         apart = none = 0
         for query in queries:
             # These answer what they were given where nothing is to remove, and cost half of asking first.
@@ -176,21 +130,21 @@ class Prompt:
             written = question.removesuffix(tail)
             if written is question or question is query:
                 # Queries come in runs of one shape; here another begins.
-                other = self._recognise(query)
+                other = self._shapes.recognise(query)
                 if not other.limit:
                     give(None)
                     apart += 1
                     continue
                 shape = other
                 head, tail, opened, limit, found, absent, edns = shape[:7]
-                one = shape.one if plain and not (signed and shape.dnssec) else _CAREFULLY
+                one = shape.one if plain and not (signed and shape.dnssec) else CAREFULLY
                 question = query.removeprefix(head)
                 written = question.removesuffix(tail)
             name = written.lower()
             if sole is None:
                 zone = self._zone(name)
                 find, negatives, apex, plain, flat, signed = self._access(zone)
-                one = shape.one if plain and not (signed and shape.dnssec) else _CAREFULLY
+                one = shape.one if plain and not (signed and shape.dnssec) else CAREFULLY
             if opened:
                 question = question.removesuffix(opened)
             packed = find(name)
@@ -237,7 +191,7 @@ class Prompt:
         find = (lambda name: overlay(name) or base(name)) if zone.overlay else base
         return find, self._negatives.get(zone.name, {}), zone.name, plain, plain and not zone.wildcards, zone.signed
 
-    def _look(self, question: bytes, shape: _Shape, zone: Zone, name: bytes, packed: Packed | None) -> bytes | None:
+    def _look(self, question: bytes, shape: Shape, zone: Zone, name: bytes, packed: Packed | None) -> bytes | None:
         """The answer from any node, or without one."""
         dnssec = shape.dnssec and zone.signed
         existing = name
@@ -319,7 +273,7 @@ class Prompt:
         self.rcodes[codes.NOERROR] += 1
         return out
 
-    def _turned(self, name: bytes, shape: _Shape, records: Packed) -> Packed | None:
+    def _turned(self, name: bytes, shape: Shape, records: Packed) -> Packed | None:
         """A set of addresses, begun with the one whose turn it is; None where weights decide."""
         spread = self._spread
         assert spread is not None
@@ -328,7 +282,7 @@ class Prompt:
         first = shape.size * spread.turn(name, shape.rdtype[1], len(records) // shape.size)
         return records[first:] + records[:first]
 
-    def _say_of_zone(self, question: bytes, shape: _Shape, zone: Zone) -> bytes | None:
+    def _say_of_zone(self, question: bytes, shape: Shape, zone: Zone) -> bytes | None:
         """The SOA or NS records of a zone, as the careful way says it once."""
         key = zone.name, shape.head, shape.tail
         known = self._of_zone.get(key)
@@ -356,7 +310,7 @@ class Prompt:
         return b"".join((known[0], question, known[1]))
 
     def _follow(
-        self, shape: _Shape, zone: Zone, name: bytes, packed: Packed, at: int, *, dnssec: bool
+        self, shape: Shape, zone: Zone, name: bytes, packed: Packed, at: int, *, dnssec: bool
     ) -> tuple[bytes, int, int] | None:
         """An alias and what the name that it stands for has of the type, their count, and how that ends."""
         whole = at + _FIXED + (packed[at + 10] << 8 | packed[at + 11])
@@ -370,7 +324,7 @@ class Prompt:
         return self._chain(shape, zone, name, out, count, target, 12 + len(name) + 4 + _FIXED, dnssec=dnssec)
 
     def _rename(
-        self, question: bytes, shape: _Shape, zone: Zone, name: bytes, above: bytes, packed: Packed
+        self, question: bytes, shape: Shape, zone: Zone, name: bytes, above: bytes, packed: Packed
     ) -> bytes | None:
         """The answer for a name below a DNAME (RFC 6672 section 3): that, the alias it makes, and what follows."""
         dnssec = shape.dnssec and zone.signed
@@ -405,7 +359,7 @@ class Prompt:
 
     def _chain(
         self,
-        shape: _Shape,
+        shape: Shape,
         zone: Zone,
         name: bytes,
         out: list[bytes],
@@ -474,7 +428,7 @@ class Prompt:
             return b"".join(out), count, _COMPLETE
 
     def _ended(
-        self, question: bytes, shape: _Shape, zone: Zone, name: bytes, made: tuple[bytes, int, int]
+        self, question: bytes, shape: Shape, zone: Zone, name: bytes, made: tuple[bytes, int, int]
     ) -> bytes | None:
         """The answer where a chain leads to nothing of the type, or to a name that is not there."""
         records, count, rcode = made
@@ -487,7 +441,7 @@ class Prompt:
         return out
 
     def _refer(
-        self, question: bytes, shape: _Shape, zone: Zone, name: bytes, cut: bytes, packed: Packed
+        self, question: bytes, shape: Shape, zone: Zone, name: bytes, cut: bytes, packed: Packed
     ) -> bytes | None:
         """The answer for a name at or below a cut."""
         dnssec = shape.dnssec and zone.signed
@@ -532,7 +486,7 @@ class Prompt:
         return found
 
     def _without(
-        self, question: bytes, head: bytes, shape: _Shape, zone: Zone, name: bytes, proof: Iterable[Node] | None
+        self, question: bytes, head: bytes, shape: Shape, zone: Zone, name: bytes, proof: Iterable[Node] | None
     ) -> bytes | None:
         """An answer without records; with a proof, if one is wanted."""
         length = len(name)
@@ -565,59 +519,6 @@ class Prompt:
                 return zone
             name = name[name[0] + 1 :]
         return None
-
-    def _recognise(self, query: bytes) -> _Shape:
-        """A query's shape, from its bytes around the name."""
-        # A zero byte within a label ends the name early; no zone has a name that is cut there, nor do we know the rest.
-        end = query.find(b"\0", 10) + 1
-        if len(query) - end > _LONGEST_TAIL:
-            return _NO_SHAPE
-        around = query[:10] + query[end:]
-        shape = self._shapes.get(around)
-        if shape is None:
-            if len(self._shapes) >= _SHAPES:
-                self._shapes.clear()
-            shape = self._shapes[around] = self._shape(query[:10], query[end:])
-        return shape
-
-    def _shape(self, head: bytes, tail: bytes) -> _Shape:
-        declined = _Shape(head, tail)
-        # Nothing but a question, or that and an OPT record without options.
-        edns = head[4:] == b"\0\0\0\0\0\1" and len(tail) == _LONGEST_TAIL and tail[4:7] == b"\0\0\x29"
-        if len(head) != 10 or (not edns and (head[4:] != bytes(6) or len(tail) != 4)):
-            return declined
-        query = parse(b"\0\0" + head + b"\0" + tail, self._udp_size)
-        if not isinstance(query, Query) or query.rdclass != codes.CLASS_IN:
-            return declined
-        rdtype = query.type
-        if rdtype in (codes.DS, codes.OPT) or 128 <= rdtype <= 255 or not rdtype:
-            return declined
-        flags = codes.QR | codes.AA | (query.flags & codes.RD)
-        some, absent = (number.to_bytes(2, "big") + b"\0\1" for number in (flags, flags | codes.NXDOMAIN))
-        opened = opt(self._udp_size, dnssec=query.dnssec) if query.edns else b""
-        counts = b"\0\0\0\1" if opened else b"\0\0\0\0"
-        kind = rdtype.to_bytes(2, "big")
-        careful = rdtype in _CAREFUL
-        return _Shape(
-            limit=65533 if self._stream else min(query.size, self._udp_size) - 2,
-            head=head,
-            tail=tail,
-            opened=tail[4:],
-            one=_CAREFULLY if careful or rdtype in _NAMED else bytes((ONE,)) + kind,
-            rdtype=kind,
-            found=some + b"\0\1" + counts,
-            some=some,
-            counts=counts,
-            refer=(codes.QR | query.flags & codes.RD).to_bytes(2, "big") + b"\0\1",
-            none=some + b"\0\0\0\1" + counts[2:],
-            absent=absent + b"\0\0\0\1" + counts[2:],
-            edns=opened,
-            dnssec=query.dnssec,
-            named=_NAMED.get(rdtype, -1),
-            careful=careful,
-            aliased=rdtype != codes.CNAME,
-            size=ADDRESS_SIZES.get(rdtype, 0),
-        )
 
 
 def _nothing(name: bytes) -> None:

@@ -10,15 +10,14 @@ What lies below a cut (glue) or a DNAME is found here like the rest: the answer 
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import merge
-from threading import Lock
 from typing import Any, Final
-from weakref import WeakSet
 
+from netsuite.dns.authoritative.base import Base, is_hash
 from netsuite.dns.authoritative.master import Sources, ZoneError, is_current
-from netsuite.dns.authoritative.node import CUT, EMPTY, GONE, RENAMED, Node, Packed, bundles, pack, types
+from netsuite.dns.authoritative.node import CUT, EMPTY, GONE, RENAMED, Node, Packed, bundles, pack
 from netsuite.dns.wire import codes
 from netsuite.dns.wire.name import canonical, to_text, within
 from netsuite.dns.wire.writer import RRset
@@ -37,129 +36,10 @@ _BESIDE_CNAME: Final = frozenset({codes.CNAME, codes.RRSIG, codes.NSEC})
 _SINGLE: Final = {codes.SOA: "SOA", codes.CNAME: "CNAME", codes.DNAME: "DNAME"}
 _LARGEST_RDATA: Final = 65535 - 12 - 255 - 4 - 12 - 11
 _FOLD: Final = 16384
-_MARKED: Final = 8
 _SETTLED: Final = 2048
 """Changed names that may stay in an overlay for good: copying them for each version costs little."""
 _MOVES: Final = 4096
-_PLACES: Final = 128
-_KEYS: Final = 4096
-_STRETCH: Final = 131072
-"""How much is done at a time: nodes moved, names found in the order, keys made, names copied."""
-
-
-class Base:
-    """What versions of a zone share: packed nodes by name, and how many names lie directly below each name.
-
-    Once a zone has it, only :meth:`Zone.settle` changes it, and nothing that a version shows. ``order`` (names in
-    canonical order) is made when it is first needed. ``versions`` are those that are still read, ``readers`` has an
-    entry for each iteration under way, and ``redundant`` says that versions carry what the base has too.
-    """
-
-    __slots__ = (
-        "_arranging",
-        "_hashes",
-        "_marks",
-        "_moved",
-        "_order",
-        "children",
-        "lock",
-        "nodes",
-        "readers",
-        "redundant",
-        "versions",
-    )
-
-    def __init__(self, nodes: dict[bytes, Packed], children: dict[bytes, int]) -> None:
-        self.nodes = nodes
-        self.children = children
-        self.versions: WeakSet[Zone] = WeakSet()
-        self.readers: list[None] = []
-        self.redundant = False
-        self.lock = Lock()
-        # Names that came or went since the order was made, and the work of putting that right.
-        self._moved: set[bytes] = set()
-        self._arranging: Iterator[None] | None = None
-        self._order: list[bytes] | None = None
-        self._marks: list[bytes] | None = None
-        self._hashes: list[bytes] | None = None
-
-    def place(self, key: bytes) -> int:
-        """Where a name stands, or would stand, in :attr:`order`; ``key`` is what it sorts by."""
-        order = self.order
-        if self._marks is None:
-            # Keys cost more to make than to compare: some are kept.
-            self._marks = [canonical(name) for name in order[::_MARKED]]
-        end = bisect_right(self._marks, key) * _MARKED
-        return bisect_left(order, key, max(0, end - _MARKED), min(end, len(order)), key=canonical)
-
-    def hashes(self, apex: bytes) -> list[bytes]:
-        """The names with NSEC3 records, in the order of their hashes."""
-        if self._hashes is None:
-            self._hashes = sorted(name for name, packed in self.nodes.items() if _is_hash(name, packed, apex))
-        return self._hashes
-
-    def move(self, name: bytes, packed: Packed) -> None:
-        """Have a node as all versions that are read have it."""
-        nodes = self.nodes
-        if (packed is GONE) == (name in nodes) and (self._order is not None or self._hashes is not None):
-            self._moved ^= {name}
-        if packed is GONE:
-            nodes.pop(name, None)
-        else:
-            nodes[name] = packed
-
-    def arrange(self, apex: bytes) -> bool:
-        """Do a part of bringing the order up to date; whether that is done."""
-        if self._arranging is None:
-            self._arranging = self._arrange(apex)
-        if next(self._arranging, self) is self:
-            self._arranging = None
-        return self._arranging is None
-
-    def _arrange(self, apex: bytes) -> Iterator[None]:
-        names, self._moved = self._moved, set()
-        if self._order is not None and names:
-            order = self._order
-            fresh: list[bytes] = []
-            yield from self._merged(order, sorted(names, key=canonical), lambda n: self.place(canonical(n)), fresh)
-            marks: list[bytes] = []
-            for start in range(0, len(fresh), _KEYS * _MARKED):
-                marks += [canonical(name) for name in fresh[start : start + _KEYS * _MARKED : _MARKED]]
-                yield
-            self._order, self._marks = fresh, marks
-        if self._hashes is not None and names:
-            hashes = self._hashes
-            changed = sorted(n for n in names if len(n) == len(apex) + 33 and n[0] == 32)
-            fresh = []
-            yield from self._merged(hashes, changed, lambda name: bisect_left(hashes, name), fresh)
-            self._hashes = fresh
-
-    def _merged(
-        self, old: list[bytes], changed: list[bytes], place: Callable[[bytes], int], fresh: list[bytes]
-    ) -> Iterator[None]:
-        """Put together what stays of an order and what has come."""
-        taken = 0
-        for number, name in enumerate([*changed, None], 1):
-            at = len(old) if name is None else place(name)
-            while taken < at:
-                end = min(at, taken + _STRETCH)
-                fresh += old[taken:end]
-                if end - taken == _STRETCH:
-                    yield
-                taken = end
-            if name is not None and taken < len(old) and old[taken] == name:
-                taken += 1
-            if name is not None and name in self.nodes:
-                fresh.append(name)
-            if number % _PLACES == 0:
-                yield
-
-    @property
-    def order(self) -> list[bytes]:
-        """The names in canonical order; sorting a million takes seconds, once."""
-        if self._order is None:
-            self._order = sorted(self.nodes, key=canonical)
-        return self._order
+"""Nodes that are moved into the base at a time."""
 
 
 class Zone:
@@ -272,10 +152,10 @@ class Zone:
 
     def names(self) -> Iterator[bytes]:
         """All names in canonical order (RFC 4034 section 6.1), empty non-terminals included."""
-        overlay = self.overlay
-        if not overlay:
+        overlay, base = self.overlay, self.base
+        if not overlay and self._base.is_arranged:
             return iter(self._base.order)
-        kept = (name for name in self._base.order if name not in overlay)
+        kept = (name for name in self._base.order if name in base and name not in overlay)
         return merge(kept, self._present(), key=canonical)
 
     def before(self, name: bytes) -> bytes:
@@ -290,10 +170,10 @@ class Zone:
         """The names with NSEC3 records, in the order of their hashes (RFC 5155 section 7.1)."""
         if self._hashes is None:
             found = self._base.hashes(self.name)
-            overlay = self.overlay
-            if overlay:
-                kept = (name for name in found if name not in overlay)
-                fresh = sorted(name for name, packed in overlay.items() if _is_hash(name, packed, self.name))
+            overlay, base = self.overlay, self.base
+            if overlay or not self._base.is_arranged:
+                kept = (name for name in found if name in base and name not in overlay)
+                fresh = sorted(name for name, packed in overlay.items() if is_hash(name, packed, self.name))
                 found = list(merge(kept, fresh))
             self._hashes = found
         return self._hashes
@@ -310,11 +190,11 @@ class Zone:
 
     def _neighbour(self, name: bytes, step: int) -> bytes:
         key = canonical(name)
-        order, overlay, present = self._base.order, self.overlay, self._present()
+        order, base, overlay, present = self._base.order, self.base, self.overlay, self._present()
         at = self._base.place(key)
         if step < 0 or (at < len(order) and order[at] == name):
             at += step
-        while 0 <= at < len(order) and order[at] in overlay:
+        while 0 <= at < len(order) and (order[at] in overlay or order[at] not in base):
             at += step
         place = bisect_left(present, key, key=canonical)
         if step < 0 or (place < len(present) and present[place] == name):
@@ -331,7 +211,7 @@ class Zone:
 
     def _last(self) -> list[bytes]:
         for name in reversed(self._base.order):
-            if name not in self.overlay:
+            if name in self.base and name not in self.overlay:
                 return [name]
         return []
 
@@ -511,11 +391,6 @@ class _Change:
                 del nodes[name]
         children = {name: count for name, count in {**base.children, **self.children}.items() if count}
         return Base(nodes, children), {}, {}
-
-
-def _is_hash(name: bytes, packed: Packed, apex: bytes) -> bool:
-    """Whether a name stands for another one in a chain of NSEC3: 32 characters right below the zone's own name."""
-    return name[0] == 32 and len(name) == len(apex) + 33 and packed is not GONE and codes.NSEC3 in types(packed)
 
 
 def objection(zone: bytes, owner: bytes, rdtype: int, rdata: bytes, there: Mapping[int, object]) -> str | None:
