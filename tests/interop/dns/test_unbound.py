@@ -68,7 +68,7 @@ class UnboundTests(SigningCase):
                 return await deferToThread(dns.query.udp, query, "127.0.0.1", 3, port)
             except (OSError, dns.exception.DNSException):
                 await deferLater(reactor, 0.1)
-        self.fail("unbound does not answer")
+        raise AssertionError("unbound does not answer")
 
     async def secure(self, chain, algorithm):
         await self.sign(chain, algorithm)
