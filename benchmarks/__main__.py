@@ -7,13 +7,16 @@ import os
 import sys
 
 from benchmarks import report
+from benchmarks.cache_index import CacheIndex
 from benchmarks.contest import Benchmark, Disagreement, contest
+from benchmarks.disk_proxies import HttpHitDisk
+from benchmarks.hit_ratio import HitRatio
 from benchmarks.idle import Idle
 from benchmarks.load import LoadFailed
 from benchmarks.mailboxes import ImapAppend, ImapFetch
 from benchmarks.name_servers import DnsAuth, DnsCache, DnsMillion
 from benchmarks.process import ServerFailed
-from benchmarks.proxies import HttpHit, HttpHit2, HttpHitPython
+from benchmarks.proxies import HttpHit, HttpHit2, HttpHitPython, HttpMiss
 from benchmarks.relays import SmtpAccept
 from benchmarks.secured_names import DnsOptions, DnsSigned, DnsTls
 from benchmarks.swarms import PeerLoopback
@@ -28,7 +31,8 @@ def main() -> int:
     """Run what is named on the command line."""
     runs = (
         DnsAuth(), DnsSigned(), DnsOptions(), DnsTls(), DnsMillion(), DnsLoad(), DnsCache(), HttpHit(),
-        HttpHit(tls=True), HttpHit2(), HttpHitPython(), Idle(), SmtpAccept(), ImapAppend(), ImapFetch(), PeerLoopback(), TrackerUdp(), TrackerHttp(),
+        HttpHit(tls=True), HttpHit2(), HttpHitPython(), HttpHitDisk(), HttpMiss(), CacheIndex(), HitRatio(), Idle(),
+        Idle(proxied=True), SmtpAccept(), ImapAppend(), ImapFetch(), PeerLoopback(), TrackerUdp(), TrackerHttp(),
     )  # fmt: skip
     known = {run.name: run for run in runs}
     parser = argparse.ArgumentParser(

@@ -1,4 +1,7 @@
-"""``idle``: what an open connection that has been answered and says nothing more costs in memory, beside nginx."""
+"""``idle`` and ``idle-proxy``: what a connection that was answered and says nothing more costs in memory, beside nginx.
+
+The first is the origin server with a folder, the second the proxy cache before another server.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,15 @@ import socket
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import attrs
+
 from benchmarks.contest import OURS, Contender, Say
+from benchmarks.load import missing
 from benchmarks.ours import ours
-from benchmarks.process import free_port, running
+from benchmarks.process import GENERATOR_CORE, free_port, running
 from benchmarks.proxies import nginx
 from benchmarks.results import Case, Figure, Growth, Ratio, Result
 
@@ -22,14 +28,20 @@ __all__ = ["Idle"]
 REQUEST = b"GET /page HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
+@attrs.frozen
+class Folder:
+    """A folder with one small file, and for proxies the port of who serves it."""
+
+    www: Path
+    origin: int = 0
+
+
 class Idle:
     """Memory by the thousand idle connections; every measurement on a server just started."""
 
-    name = "idle"
-    title = "Idle HTTP connections"
     what_grows = "idle connections"
-    size = 5_000
-    sizes = (50, 500, 5_000)
+    size = 10_000
+    sizes = (100, 1_000, 10_000)
     unit = "bytes of memory a connection"
     lower_is_better = True
     by_rate = False
@@ -38,32 +50,70 @@ class Idle:
         "by their number; the kernel's own memory for sockets is not counted. Lower is better."
     )
 
-    def missing(self) -> str | None:
-        """Nothing is needed but ours."""
-        return None
+    def __init__(self, *, proxied: bool = False) -> None:
+        self._proxied = proxied
+        self.name = "idle-proxy" if proxied else "idle"
+        self.title = "Idle connections to a proxy cache" if proxied else "Idle HTTP connections"
 
-    def contenders(self) -> Sequence[Contender[Path]]:
-        """Ours and nginx, serving a folder."""
+    def missing(self) -> str | None:
+        """A proxy needs somebody to stand before."""
+        return missing("nginx") if self._proxied else None
+
+    def contenders(self) -> Sequence[Contender[Folder]]:
+        """Ours and nginx, serving a folder or what another server has."""
+        if self._proxied:
+            return (
+                ours(
+                    "netsuite-proxy",
+                    lambda scene, _, port: [
+                        "--listen", f"127.0.0.1:{port}", "--origin", f"http://127.0.0.1:{scene.origin}"
+                    ],
+                ),
+                Contender("nginx", "nginx", ["nginx", "-v"], self._proxy_cache),
+            )  # fmt: skip
         return (
             ours(
                 "netsuite-http",
-                lambda www, _, port: ["--listen", f"127.0.0.1:{port}", "--root", www],
+                lambda scene, _, port: ["--listen", f"127.0.0.1:{port}", "--root", scene.www],
             ),
             Contender(
                 "nginx",
                 "nginx",
                 ["nginx", "-v"],
-                lambda www, folder, port: nginx(folder, f"server {{ listen 127.0.0.1:{port}; root {www}; }}"),
+                lambda scene, folder, port: nginx(folder, f"server {{ listen 127.0.0.1:{port}; root {scene.www}; }}"),
             ),
         )
 
-    def _one(self, contender: Contender[Path], www: Path, count: int) -> tuple[Figure, float]:
+    @staticmethod
+    def _proxy_cache(scene: Folder, folder: Path, port: int) -> Sequence[str | Path]:
+        return nginx(
+            folder,
+            f"proxy_cache_path {folder}/cache keys_zone=hits:1m;\n"
+            f"    server {{ listen 127.0.0.1:{port};\n"
+            f"        location / {{ proxy_pass http://127.0.0.1:{scene.origin}; proxy_cache hits; }} }}",
+        )
+
+    @contextlib.contextmanager
+    def scene(self, www: Path) -> Iterator[Folder]:
+        """The folder, and for proxies nginx that serves it, fresh for an hour."""
+        www.chmod(0o755)
+        (www / "page").write_bytes(b"x" * 100)
+        if not self._proxied:
+            yield Folder(www)
+            return
+        home, port = www.parent / f"{www.name}-origin", free_port()
+        home.mkdir(mode=0o755)
+        served = f'server {{ listen 127.0.0.1:{port}; root {www}; add_header Cache-Control "public, max-age=3600"; }}'
+        with running(nginx(home, served), home, port, core=GENERATOR_CORE):
+            yield Folder(www, port)
+
+    def measure(self, contender: Contender[Folder], scene: Folder, count: int) -> tuple[Figure, float]:
         """Memory per connection, and the seconds that the server took to start."""
         with tempfile.TemporaryDirectory(prefix="netsuite-bench-") as name, contextlib.ExitStack() as stack:
             folder, port = Path(name), free_port()
             folder.chmod(0o755)
             server = stack.enter_context(
-                running(contender.command(www, folder, port), folder, port, environment=contender.environment)
+                running(contender.command(scene, folder, port), folder, port, environment=contender.environment)
             )
             with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as first:
                 first.request("GET", "/page")
@@ -94,18 +144,18 @@ class Idle:
         """Measure all contenders that are installed."""
         contenders = [contender for contender in self.contenders() if not contender.missing()]
         skipped = {c.name: why for c in self.contenders() if (why := c.missing())}
-        with tempfile.TemporaryDirectory(prefix="netsuite-bench-") as name:
-            www = Path(name)
-            www.chmod(0o755)
-            (www / "page").write_bytes(b"x" * 100)
+        with tempfile.TemporaryDirectory(prefix="netsuite-bench-") as name, contextlib.ExitStack() as stack:
+            Path(name).chmod(0o755)
+            (Path(name) / "www").mkdir()
+            scene = stack.enter_context(self.scene(Path(name) / "www"))
             figures: dict[str, list[Figure]] = {contender.name: [] for contender in contenders}
             for _ in range(pairs):
                 for contender in contenders:
-                    figures[contender.name].append(self._one(contender, www, self.size)[0])
+                    figures[contender.name].append(self.measure(contender, scene, self.size)[0])
             grown = []
             for size in self.sizes if growth else ():
                 for contender in contenders:
-                    figure, started = self._one(contender, www, size)
+                    figure, started = self.measure(contender, scene, size)
                     grown.append(Growth(size, contender.name, figure.cpu_seconds / size, figure.peak_bytes, started))
         ratios = [
             Ratio(peer, [a.value / b.value for a, b in zip(figures[OURS], values, strict=True)])

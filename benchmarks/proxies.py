@@ -1,4 +1,4 @@
-"""Reverse proxy caches: ``http-hit`` beside nginx proxy_cache and Varnish; wrk asks over kept connections."""
+"""Reverse proxies: ``http-hit`` beside nginx proxy_cache and Varnish, ``http-miss`` beside nginx; wrk asks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 import http.client
 import os
 import random
+import re
 import ssl
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from benchmarks.load import Load, h2load, missing, wrk
 from benchmarks.ours import ours
 from benchmarks.process import GENERATOR_CORE, free_port, running
 
-__all__ = ["HttpHit", "HttpHit2", "HttpHitPython"]
+__all__ = ["HttpHit", "HttpHit2", "HttpHitPython", "HttpMiss"]
 
 SIZES = {"1 KiB": ("1k", 1024), "100 KiB": ("100k", 102_400), "10 MiB": ("10m", 10 << 20)}
 MOST_OBJECTS = {"100 KiB": 100, "10 MiB": 5}
@@ -50,7 +51,7 @@ worker_processes 1;
 pid {folder}/pid;
 error_log {folder}/error.log;
 daemon off;
-events {{ worker_connections 8192; }}
+events {{ worker_connections 16384; }}
 http {{
     access_log off;
     sendfile on;
@@ -86,7 +87,7 @@ class HttpHit(Benchmark[Objects]):
 
     what_grows = "objects in the cache"
     size = 100
-    sizes = (100, 1_000, 10_000)
+    sizes: tuple[int, ...] = (100, 1_000, 10_000)
     cases = tuple(SIZES)
 
     http2 = False
@@ -118,13 +119,14 @@ class HttpHit(Benchmark[Objects]):
 
     def _proxy_cache(self, objects: Objects, folder: Path, port: int) -> Sequence[str | Path]:
         secure = ""
+        options = (" ssl" if self._tls else "") + (" http2" if self.http2 else "")
         if self._tls:
             chain, key = certificate(folder)
             secure = f"ssl_certificate {chain}; ssl_certificate_key {key}; ssl_protocols TLSv1.3;"
         return nginx(
             folder,
             f"proxy_cache_path {folder}/cache keys_zone=hits:32m max_size=1g inactive=1h;\n"
-            f"    server {{ listen 127.0.0.1:{port}{' ssl' if self._tls else ''}{' http2' if self.http2 else ''}; {secure}\n"
+            f"    server {{ listen 127.0.0.1:{port}{options}; {secure}\n"
             f"        location / {{ proxy_pass http://127.0.0.1:{objects.origin}; proxy_cache hits; }} }}",
         )
 
@@ -230,43 +232,152 @@ class HttpHit2(HttpHit):
 
 
 class HttpHitPython(HttpHit):
-    """The same beside what other Python proxies do with the same requests; neither has a cache."""
+    """Hits of a forward proxy, beside what other Python proxies do with the same requests; neither has a cache."""
 
     cases = ("1 KiB",)
-    sizes = (100,)
+    sizes = (10, 100)
 
     def __init__(self) -> None:
         super().__init__()
         self.name = "http-hit-python"
         self.title = "HTTP cache hits, and Python's proxies"
         self.notes = (
-            "proxy.py (threadless, one acceptor) and twisted.web's ReverseProxyResource pass every request on to the "
-            "origin, for neither keeps a cache; ours answers from its own."
+            "All as forward proxies. proxy.py (one acceptor, threadless) and twisted.web's Proxy pass every request on "
+            "to the origin, for neither keeps a cache; ours answers from its own."
         )
 
     def contenders(self) -> Sequence[Contender[Objects]]:
         """Ours, proxy.py and twisted.web."""
         python = sys.executable
-        modules = str(Path(__file__).parent)
-        forward: Contender[Objects] = Contender(
+        program = str(Path(python).parent / "proxy")
+        mine: Contender[Objects] = ours("netsuite-proxy", lambda _, folder, port: ["--listen", f"127.0.0.1:{port}"])
+        threadless: Contender[Objects] = Contender(
             "proxy.py",
-            str(Path(python).parent / "proxy"),
+            program,
             [python, "-c", "import importlib.metadata as m; print(m.version('proxy.py'))"],
-            lambda objects, _, port: [
-                "env", f"BENCHMARK_ORIGIN={objects.origin}",
-                Path(python).parent / "proxy", "--hostname", "127.0.0.1", "--port", str(port), "--num-workers", "1",
-                "--num-acceptors", "1", "--log-level", "ERROR", "--enable-reverse-proxy",
-                "--plugins", "python_proxies.Reverse",
+            lambda _, folder, port: [
+                program, "--hostname", "127.0.0.1", "--port", str(port), "--num-workers", "1", "--num-acceptors", "1",
+                "--log-level", "ERROR",
             ],
-            {"PYTHONPATH": modules},
         )  # fmt: skip
         twisted_web: Contender[Objects] = Contender(
             "twisted.web",
             python,
             [python, "-c", "import twisted; print(twisted.__version__)"],
-            lambda objects, _, port: [python, Path(modules) / "python_proxies.py", str(port), str(objects.origin)],
+            lambda _, folder, port: [python, Path(__file__).parent / "python_proxy.py", str(port)],
         )
-        return (super().contenders()[0], forward, twisted_web)
+        return (mine, threadless, twisted_web)
+
+    def _asked(self, scene: Objects, port: int, numbers: range) -> Iterator[tuple[int, str]]:
+        for number in numbers:
+            # a connection for each: not all of them keep theirs
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+            with contextlib.closing(connection):
+                connection.request("GET", f"http://127.0.0.1:{scene.origin}/1k/{number}")
+                response = connection.getresponse()
+                yield response.status, hashlib.sha256(response.read()).hexdigest()
+
+    def warm(self, scene: Objects, case: str, port: int) -> None:
+        """Ask for every object once, by its absolute URI."""
+        if any(status != 200 for status, _ in self._asked(scene, port, range(scene.many(case)))):
+            raise RuntimeError(f"an object of {case} cannot be had")
+        script = scene.script(case)
+        script.write_text(re.sub(r"'/1k/'", f"'http://127.0.0.1:{scene.origin}/1k/'", script.read_text()))
+
+    def sample(self, scene: Objects, case: str, port: int) -> Any:
+        """Status and hash of a few bodies."""
+        return list(self._asked(scene, port, range(0, scene.many(case), max(1, scene.many(case) // 5))))
+
+
+@attrs.frozen
+class Origin:
+    """Where the origin of what no cache has listens, and wrk's scripts that never ask for anything twice."""
+
+    port: int
+    folder: Path
+
+    def script(self, case: str) -> Path:
+        """The Lua script of a case."""
+        return self.folder / f"{case}.lua"
+
+
+class HttpMiss(Benchmark[Origin]):
+    """What no cache has, through to a fast origin, over 32 kept connections."""
+
+    name = "http-miss"
+    title = "HTTP cache misses"
+    what_grows = "bytes of an answer"
+    size = 1_000
+    sizes = (1_000, 10_000, 100_000)
+    cases = ("stored", "passed")
+    notes = (
+        "One worker each; access logs off; nginx as the origin, asked over kept connections. Every URL is asked once. "
+        "What is stored goes to nginx's files (in the page cache) and to our memory; what is passed may not be stored."
+    )
+
+    def missing(self) -> str | None:
+        """The generator and the origin are needed."""
+        return missing("wrk") or missing("nginx")
+
+    def contenders(self) -> Sequence[Contender[Origin]]:
+        """Ours, and nginx proxy_cache."""
+        mine: Contender[Origin] = ours(
+            "netsuite-proxy",
+            lambda origin, _, port: [
+                "--listen", f"127.0.0.1:{port}", "--origin", f"http://127.0.0.1:{origin.port}"
+            ],
+        )  # fmt: skip
+        return mine, Contender("nginx", "nginx", ["nginx", "-v"], self._proxy_cache)
+
+    def _proxy_cache(self, origin: Origin, folder: Path, port: int) -> Sequence[str | Path]:
+        return nginx(
+            folder,
+            f"proxy_cache_path {folder}/cache keys_zone=misses:128m max_size=256m inactive=1h;\n"
+            f"    upstream behind {{ server 127.0.0.1:{origin.port}; keepalive 64; keepalive_requests 100000000; }}\n"
+            f"    server {{ listen 127.0.0.1:{port};\n"
+            "        location / { proxy_pass http://behind; proxy_cache misses; proxy_http_version 1.1;\n"
+            '            proxy_set_header Connection ""; } }',
+        )
+
+    @contextlib.contextmanager
+    def scene(self, folder: Path, size: int) -> Iterator[Origin]:
+        """One file of that size under every name, served by nginx on the generator's core."""
+        home, port = folder / "origin", free_port()
+        (home / "www").mkdir(parents=True)
+        (home / "www" / "blob").write_bytes(os.urandom(size))
+        origin = Origin(port, folder)
+        for case in self.cases:
+            origin.script(case).write_text(
+                "local number = 0\nlocal run = 0\n"
+                "init = function(_) math.randomseed(os.time()); run = math.random(1000000000) end\n"
+                "request = function() number = number + 1;"
+                f" return wrk.format('GET', '/{case}/' .. run .. '/' .. number) end\n"
+            )
+        for place in (home, home / "www"):
+            place.chmod(0o755)
+        command = nginx(
+            home,
+            f"server {{ listen 127.0.0.1:{port}; root {home}/www; keepalive_requests 100000000;\n"
+            '        location /stored/ { try_files /blob =404; add_header Cache-Control "max-age=3600"; }\n'
+            '        location /passed/ { try_files /blob =404; add_header Cache-Control "no-store"; } }',
+        )
+        with running(command, home, port, core=GENERATOR_CORE):
+            yield origin
+
+    def sample(self, scene: Origin, case: str, port: int) -> Any:
+        """Status and hash of a few bodies."""
+        found = []
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        with contextlib.closing(connection):
+            for number in range(3):
+                connection.request("GET", f"/{case}/sample/{number}")
+                response = connection.getresponse()
+                found.append((response.status, hashlib.sha256(response.read()).hexdigest()))
+        return found
+
+    def load(self, scene: Origin, case: str, port: int, seconds: float) -> Load:
+        """Names that were never asked for."""
+        return wrk(f"http://127.0.0.1:{port}/", seconds, script=scene.script(case))
 
 
 def _varnish(objects: Objects, folder: Path, port: int) -> Sequence[str | Path]:

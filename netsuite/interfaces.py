@@ -29,7 +29,9 @@ __all__ = [
     "INameResolver",
     "INetsuiteService",
     "IOffers",
+    "IPrefetcher",
     "ISite",
+    "IWebSocket",
     "InternalTarget",
     "LookupFailed",
     "NameAnswer",
@@ -145,7 +147,10 @@ class IHttpRequest(Interface):
 
 
 HttpAnswer = tuple[int, list[tuple[bytes, bytes]], bytes | AsyncIterator[bytes]]
-"""Status, fields (lower-case names; Date, framing and connection fields are the server's own), body."""
+"""Status, fields (lower-case names; Date, framing and connection fields are the server's own), body.
+
+The 101 that :meth:`IHttpServer.websocket` makes turns the connection into something else: the body is then what we say.
+"""
 
 
 class IHttpApplication(Interface):
@@ -165,6 +170,22 @@ class IImmediateHttpApplication(IHttpApplication):
 
     def immediately(target: bytes, host: str) -> bytes | None:
         """The body of a 200 to a GET of this target from this address, or None to have :meth:`handle` asked."""
+
+
+class IWebSocket(Interface):
+    """A conversation of messages with one client (RFC 6455): texts as ``str``, all else as ``bytes``."""
+
+    protocol: str | None = Attribute("the subprotocol that was agreed")
+    close_code: int | None = Attribute("how it ended, once it has; 1006 if without a word")
+
+    def __aiter__() -> AsyncIterator[str | bytes]:
+        """The messages of the client, until it closes."""
+
+    def send(message: str | bytes) -> Awaitable[None]:
+        """Send a message; waits while the client does not read."""
+
+    def close(code: int = 1000, reason: str = "") -> Awaitable[None]:
+        """Say good-bye."""
 
 
 class IHttpServer(Interface):
@@ -187,6 +208,21 @@ class IHttpServer(Interface):
         ``setting`` is the key that names the addresses (``NAME.listen``); ``rule`` says who may connect and
         ``concurrency`` how many may at once (see ``netsuite.common.access``).
         Answers what tells where they are, once open (``kind`` is ``http``, ``https`` or ``unix``, without hints).
+        """
+
+    def websocket(
+        request: IHttpRequest,
+        body: AsyncIterator[bytes],
+        talk: Callable[[IWebSocket], Awaitable[None]],
+        *,
+        protocols: Sequence[str] = (),
+        origins: Sequence[str] = (),
+        limit: int = 1 << 20,
+    ) -> HttpAnswer:
+        """The answer that makes a request a WebSocket, on which ``talk`` is run; else a refusal.
+
+        ``protocols`` are the subprotocols to choose from; ``origins`` whose pages may connect besides our own (``*``:
+        any); ``limit`` bounds a message, in bytes.
         """
 
 
@@ -222,6 +258,16 @@ class IHttpClient(Interface):
         The body has at most ``limit`` bytes and the whole takes at most ``timeout`` seconds. ``guarded`` refuses
         internal targets (loopback and private addresses), also where a name or a redirect leads there, with
         InternalTarget.
+        """
+
+
+class IPrefetcher(Interface):
+    """A cache that can be told what will be asked for soon."""
+
+    def prefetch(urls: Sequence[str]) -> int:
+        """Fetch these into the cache, as clients would ask for them, without waiting; how many were taken.
+
+        The rest is dropped: if prefetching is off, or too much waits already.
         """
 
 

@@ -78,6 +78,7 @@ TITLES = {
     9520: "Negative caching of DNS resolution failures",
     9651: "Structured field values for HTTP",
     9715: "IP fragmentation avoidance in DNS over UDP",
+    9875: "HTTP cache groups",
     5077: "TLS session resumption without server-side state",
     5890: "Internationalized domain names for applications",
     6066: "TLS extensions: extension definitions",
@@ -132,6 +133,18 @@ TITLES = {
     7677: "SCRAM-SHA-256",
     7888: "IMAP non-synchronizing literals",
     9619: "In the DNS, QDCOUNT is (usually) one",
+    959: "File Transfer Protocol (FTP)",
+    1635: "How to use anonymous FTP",
+    2389: "FTP: feature negotiation",
+    2428: "FTP extensions for IPv6 and NATs",
+    2577: "FTP security considerations",
+    2640: "Internationalization of FTP",
+    3659: "Extensions to FTP",
+    4217: "Securing FTP with TLS",
+    4918: "HTTP extensions for web distributed authoring and versioning (WebDAV)",
+    6455: "The WebSocket protocol",
+    7692: "Compression extensions for WebSocket",
+    9530: "Digest fields",
 }
 """Titles of the RFCs that our modules name."""
 

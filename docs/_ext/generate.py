@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks import report
-from docs._ext import commands, conformance, coverage_table, differences
+from docs._ext import caching, commands, conformance, coverage_table, differences
 from netsuite.suite import schema
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -20,6 +20,7 @@ def pages() -> dict[Path, str]:
     return {
         REFERENCE / "protocols.md": coverage_table.page(),
         REFERENCE / "conformance.md": conformance.page(),
+        REFERENCE / "caching-conformance.md": caching.page(),
         REFERENCE / "commands.md": commands.page(),
         REFERENCE / "dns-differences.md": differences.page(),
         **schema.pages(REFERENCE),

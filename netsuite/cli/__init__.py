@@ -1,4 +1,4 @@
-"""The operator's command, ``netsuite``: set up and ask a site; users, mail, zones, answers, torrents."""
+"""The operator's command, ``netsuite``: set up and ask a site; users, mail, zones, answers, the cache, torrents."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from netsuite import __version__
-from netsuite.cli import check, dns, explain, freeze, init, queue, status, torrent, user, zone
+from netsuite.cli import cache, check, dns, explain, freeze, init, queue, status, torrent, user, zone
 from netsuite.common.errors import StartError
 
 __all__ = ["main", "parser"]
@@ -22,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--version", action="version", version=f"netsuite {__version__}")
     commands = made.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for each in (init, check, explain, freeze, status, user, queue, zone, dns, torrent):
+    for each in (init, check, explain, freeze, status, user, queue, zone, dns, cache, torrent):
         each.add(commands)
     return made
 

@@ -22,7 +22,18 @@ from netsuite.common.errors import StartError
 from netsuite.common.listenspec import parse
 from netsuite.sansio.tokenbucket import TokenBuckets
 
-__all__ = ["Access", "ConcurrencyLimit", "RateLimit", "Rule", "guards_private", "is_internal", "is_loopback"]
+__all__ = [
+    "Access",
+    "ConcurrencyLimit",
+    "RateLimit",
+    "Rule",
+    "guards_private",
+    "is_address",
+    "is_internal",
+    "is_loopback",
+    "networks",
+    "wrapped",
+]
 
 Ip = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -37,7 +48,10 @@ _WORDS: Final[dict[str, tuple[Network, ...]]] = {
     ),
     "any": (ip_network("0.0.0.0/0"), ip_network("::/0")),
 }  # fmt: skip
-_NAT64: Final = ip_network("64:ff9b::/96")
+_WRAPPED: Final = tuple(ip_network(text) for text in ("64:ff9b::/96", "::/96", "::ffff:0:0:0/96"))
+"""Where the last 32 bits are an IPv4 address: NAT64 (RFC 6052), IPv4-compatible, IPv4-translated (RFC 2765)."""
+_LOCAL: Final = tuple(ip_network(text) for text in ("192.0.0.0/24", "64:ff9b:1::/48", "fec0::/10"))
+"""Not everyone's, although some Pythons say so: protocol assignments (RFC 6890), local NAT64 (RFC 8215), site-local."""
 _MEMO: Final = 8192
 
 
@@ -60,35 +74,51 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_address(host: str) -> bool:
+    """Whether a host is an address already, not a name."""
+    try:
+        ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
 def is_internal(host: str) -> bool:
     """Whether an address lies where a stranger's request must not lead us; True for what is no address."""
     try:
         address = _address(host)
     except ValueError:
         return True
-    if isinstance(address, IPv6Address):
-        inner = address.sixtofour or (address.teredo[1] if address.teredo else None)
-        if address in _NAT64:
-            inner = IPv4Address(int(address) & 0xFFFFFFFF)
-        if inner is not None:
-            return not inner.is_global or inner.is_multicast
-    return not address.is_global or address.is_multicast
+    address = wrapped(address) or address
+    return not address.is_global or address.is_multicast or any(address in net for net in _LOCAL)
 
 
-def _networks(texts: Iterable[str]) -> tuple[Network, ...]:
-    networks: list[Network] = []
+def wrapped(address: Ip) -> IPv4Address | None:
+    """The IPv4 address that an IPv6 address of a kind of tunnel or translation stands for; None if it is none."""
+    if not isinstance(address, IPv6Address):
+        return None
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    if any(address in net for net in _WRAPPED) and int(address) > 1:
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.sixtofour or (address.teredo[1] if address.teredo else None)
+
+
+def networks(texts: Iterable[str]) -> tuple[Network, ...]:
+    """The networks that addresses, networks and words stand for; raises StartError for what is none of these."""
+    found: list[Network] = []
     for text in texts:
         if text in _WORDS:
-            networks.extend(_WORDS[text])
+            found.extend(_WORDS[text])
             continue
         try:
-            networks.append(ip_network(text))
+            found.append(ip_network(text))
         except ValueError as error:
             words = ", ".join(_WORDS)
             raise StartError(
                 f"{text!r} is not an access rule ({error}): write an address, a network like 192.0.2.0/24, or {words}"
             ) from None
-    return tuple(networks)
+    return tuple(found)
 
 
 class Rule:
@@ -97,8 +127,8 @@ class Rule:
     __slots__ = ("_allow", "_deny", "_known")
 
     def __init__(self, allow: Sequence[str], deny: Sequence[str] = ()) -> None:
-        self._allow = _networks(allow)
-        self._deny = _networks(deny)
+        self._allow = networks(allow)
+        self._deny = networks(deny)
         self._known: dict[str, bool] = {}
 
     def permits(self, host: str) -> bool:
@@ -173,6 +203,8 @@ class RateLimit:
 
 def _on_loopback(text: str) -> bool:
     spec = parse(text)
+    if spec.proxied:
+        return False
     if spec.form == "unix":
         return True
     if spec.form == "address":
@@ -184,16 +216,21 @@ def _on_loopback(text: str) -> bool:
 def guards_private(listens: Sequence[str]) -> bool:
     """The ``auto`` of guards against internal targets: on, unless all listeners are on loopback.
 
-    An inherited socket, or an endpoint that does not name its interface, may be reached by anyone.
+    An inherited socket, an endpoint that does not name its interface, and what stands behind a balancer may be reached
+    by anyone.
     """
     return not all(_on_loopback(text) for text in listens)
 
 
 class Access:
-    """Makes rules and limits that share the site's clock; part of the commons."""
+    """Makes rules and limits that share the site's clock; part of the commons.
 
-    def __init__(self, clock: IReactorTime) -> None:
+    ``balancers`` are those whose word on who the client is counts, at ``proxied:`` addresses.
+    """
+
+    def __init__(self, clock: IReactorTime, balancers: Sequence[str] = ("loopback",)) -> None:
         self.clock = clock
+        self.balancers = Rule(balancers)
 
     def rule(self, allow: Sequence[str], deny: Sequence[str] = ()) -> Rule:
         """A rule; StartError if one of the texts is none."""

@@ -40,6 +40,7 @@ from netsuite.sansio.connection import (
     Drain,
     End,
     Failed,
+    HalfClose,
     Upgrade,
 )
 
@@ -91,10 +92,12 @@ class StreamAdapter:
     Applications use ``channel``, ``closed`` (nothing can be sent any more), ``send``, ``close`` and ``abort``, and may
     keep what they like in ``data``. ``connection`` is the machine that stands now: None during a TLS handshake and
     after the end.
+    ``prelude`` is written first; ``announced`` stands in place of the transport's own addresses.
     The other public names are for :class:`~netsuite.common.exchanges.Exchanges`.
     """
 
     __slots__ = (
+        "_announced",
         "_ended",
         "_exchanges",
         "_filter",
@@ -103,6 +106,7 @@ class StreamAdapter:
         "_lost",
         "_next",
         "_outlet",
+        "_prelude",
         "_reading",
         "_shortcut",
         "_stall_at",
@@ -127,9 +131,14 @@ class StreamAdapter:
         factory: StreamFactory,
         tls: TlsFilter | None,
         ready: Deferred[StreamAdapter] | None,
+        *,
         connection: Callable[[Channel], Connection] | None = None,
+        prelude: bytes = b"",
+        announced: Channel | None = None,
     ) -> None:
         self.factory = factory
+        self._prelude = prelude
+        self._announced = announced
         self.seconds = factory.commons.clock.seconds
         self._shortcut: Shortcut | None = factory.shortcut if connection is None else None
         self.connection: Connection | None = None
@@ -183,6 +192,11 @@ class StreamAdapter:
             self._unregister()
             self.transport.abortConnection()
 
+    @property
+    def quiet(self) -> bool:
+        """Whether the peer has neither said anything that was not looked at yet, nor left."""
+        return not self._ended and self._outlet.quiet()
+
     def drain(self) -> None:
         """Finish what is in flight, then close."""
         if self.connection is None:
@@ -219,10 +233,14 @@ class StreamAdapter:
         """The transport stands: begin the handshake, or the protocol."""
         self.transport = transport
         self.channel = Channel(host_and_port(transport.getHost()), host_and_port(transport.getPeer()))
-        self.factory.opened(self)
         unix = not (self.channel.local[1] or self.channel.peer[1])
+        if self._announced is not None:
+            self.channel = self._announced
+        self.factory.opened(self)
         self._outlet = Outlet(transport, self.factory.limits.read_size, unix=unix)
         transport.registerProducer(self, True)
+        if self._prelude:
+            self._outlet.write((self._prelude,))
         try:
             if self._filter is None:
                 self._stand()
@@ -369,6 +387,9 @@ class StreamAdapter:
                 elif kind is Upgrade:
                     self.flush()
                     self._upgrade(event)
+                elif kind is HalfClose:
+                    self.flush()
+                    self._half_close()
                 else:
                     exchanges.begin(event)
                     burst -= 1
@@ -608,6 +629,14 @@ class StreamAdapter:
         else:
             self.transport.loseConnection()
         self._set_timer(self._until)
+
+    def _half_close(self) -> None:
+        """End our side once what is queued has gone out; the peer's is read on."""
+        if self._filter is not None:
+            self._filter.close()
+            self._flush_filter()
+        self._unregister()
+        self._outlet.half_close()
 
     def _linger(self, count: int) -> None:
         self._linger_left -= count

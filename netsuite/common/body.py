@@ -25,10 +25,11 @@ class Body:
     """An asynchronous iterator over the chunks of one body, in order, each handed over once.
 
     Taking a chunk tells the protocol machine that its bytes are consumed, which is what lets the
-    peer send more. A body may be another message's source. One reader only.
+    peer send more. A body may be another message's source. One reader only, who may set ``lasting`` if it goes on
+    reading when the answer is complete, as in a tunnel.
     """
 
-    __slots__ = ("_adapter", "_chunks", "_dropping", "_failure", "_waiter", "ended", "stream", "trailers")
+    __slots__ = ("_adapter", "_chunks", "_dropping", "_failure", "_waiter", "ended", "lasting", "stream", "trailers")
 
     def __init__(self, adapter: StreamAdapter | None, stream: int) -> None:
         self._adapter = adapter
@@ -38,6 +39,7 @@ class Body:
         self._failure: str | None = None
         self._dropping = False
         self.ended = adapter is None
+        self.lasting = False
         self.trailers: tuple[tuple[bytes, bytes], ...] = ()
 
     def __aiter__(self) -> Body:
@@ -62,6 +64,19 @@ class Body:
         if self._adapter is not None:
             self._adapter.consumed(len(chunk), self.stream)
         return chunk
+
+    @classmethod
+    def of(cls, data: bytes) -> Body:
+        """A body that is all there."""
+        body = cls(None, 0)
+        body._chunks.append(data)
+        return body
+
+    def at_hand(self) -> bytes | None:
+        """The whole body if it is all there and nothing of it was taken; it still is to be read, or closed."""
+        if self._adapter is not None:
+            return None
+        return self._chunks[0] if self._chunks else b""
 
     async def read(self, limit: int) -> bytes:
         """The whole body; raises BodyTooLarge beyond ``limit`` bytes, BodyFailed if it breaks off."""

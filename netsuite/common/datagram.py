@@ -13,8 +13,10 @@ writes it; None leaves the datagram to ``answer``. It is a shortcut for applicat
 cost less than turning addresses into text does: what it answers, ``answer`` would have answered too.
 
 A :class:`Memo` takes the application out of the way where an answer depends on nothing but the
-query's bytes after the first two (a transaction id that the answer repeats). So does ``prompt(queries)``, asked before
-it for answers to such bytes, all without ids, None for what the application proper must answer.
+query's bytes after the first two (a transaction id that the answer repeats). So does ``prompt(queries, hosts)``, asked
+before it for answers to such bytes, all without ids: None for what the application proper must answer, empty for
+silence. ``hosts`` are the senders' addresses as the kernel writes them, 4 bytes or 16; it is empty where they are not
+at hand so, and what depends on them is declined then.
 
 Known weakness: with Twisted's own port an answer on a wildcard address leaves from the address that
 the kernel picks, which need not be the one that was asked.
@@ -22,6 +24,7 @@ the kernel picks, which need not be the one that was asked.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import mmap
 import socket
@@ -59,11 +62,17 @@ Answer = Callable[[bytes, Place, Place, float], "bytes | Awaitable[bytes | None]
 
 Fast = Callable[[bytes, bytes], "bytes | None"]
 """``fast(data, name)``: the datagram to send back at once, or None; ``name`` is the peer's sockaddr."""
-PromptAnswers = Callable[[Sequence[bytes]], Sequence["bytes | None"]]
-"""``prompt(queries)``: an answer to each query, all without their first two bytes; None to ask the application."""
+PromptAnswers = Callable[[Sequence[bytes], Sequence[memoryview]], Sequence["bytes | None"]]
+"""``prompt(queries, hosts)``: an answer to each query, all without their first two bytes; None to ask the application,
+empty for silence. There may be more hosts than queries, or none."""
 
 LARGEST: Final = 65535
 _IP_PKTINFO: Final = getattr(socket, "IP_PKTINFO", 8)
+_IP_MTU_DISCOVER: Final = getattr(socket, "IP_MTU_DISCOVER", 10)
+_IPV6_MTU_DISCOVER: Final = getattr(socket, "IPV6_MTU_DISCOVER", 23)
+_PMTUDISC_OMIT: Final = 5
+_SILENCE: Final = b""
+"""What prompt answers have for a query that gets none."""
 _WOULD_BLOCK: Final = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS})
 
 
@@ -221,6 +230,13 @@ class DatagramPort:
         self._bound = True
         for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
             sock.setsockopt(socket.SOL_SOCKET, option, self.limits.buffer)
+        # Nobody but us says how large our packets are: a forged "too big" would have them sent in fragments, which can
+        # be forged too. What does not fit the link is for the application to make smaller.
+        with contextlib.suppress(OSError):
+            if sock.family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_OMIT)
+            else:
+                sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_OMIT)
         self._local = _host(sock.getsockname())
         self._wildcard = self._local[0] in ("0.0.0.0", "::")
         if self._wildcard:
@@ -303,7 +319,11 @@ class DatagramPort:
                 # An ICMP error for a datagram sent earlier: nothing that was received is lost.
                 continue
             self.received += 1
-            out = self.at_once(data) or find(data)
+            out = self.at_once(data)
+            if out == _SILENCE:
+                continue
+            if out is None:
+                out = find(data)
             if out is None:
                 out = self.ask(data, peer, control, now)
             if out is not None:
@@ -328,17 +348,17 @@ class DatagramPort:
     # What the ways of reading share
 
     def at_once(self, data: bytes) -> bytes | None:
-        """The prompt answer to a datagram, if there is one."""
+        """The prompt answer to a datagram, if there is one; empty for silence."""
         if self.prompt is None or len(data) < 3:
             return None
         out = self.promptly([data[2:]])[0]
-        return None if out is None else data[:2] + out
+        return data[:2] + out if out else out
 
-    def promptly(self, queries: list[bytes]) -> Sequence[bytes | None]:
+    def promptly(self, queries: list[bytes], hosts: Sequence[memoryview] = ()) -> Sequence[bytes | None]:
         """Prompt answers; should they fail, none."""
         assert self.prompt is not None
         try:
-            return self.prompt(queries)
+            return self.prompt(queries, hosts)
         except Exception:
             self.report("answering promptly failed", ("", 0))
             return [None] * len(queries)
@@ -459,6 +479,8 @@ class ProtocolPort(DatagramPort):
             return
         self.received += 1
         out = self.at_once(data)
+        if out == _SILENCE:
+            return
         if out is None and self.memo is not None:
             out = self.memo.find(data)
         if out is None:

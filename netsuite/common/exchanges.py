@@ -199,7 +199,8 @@ class Exchanges:
                         self._put(Part(stream, rest[:room]))
                         rest = rest[room:]
             self._put(Finish(stream, getattr(source, "trailers", ())))
-            body.drop()
+            if not body.lasting:
+                body.drop()
         finally:
             close = getattr(source, "aclose", None)
             if close is not None:

@@ -9,11 +9,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, Protocol
 
-__all__ = ["FileSpan", "HeldFile", "materialised", "memory_file"]
+__all__ = ["File", "FileSpan", "HeldFile", "materialised", "memory_file"]
 
 _MOST_READ: Final = 1 << 30
+
+
+class File(Protocol):
+    """An open file; it stays open for as long as anything refers to it."""
+
+    @property
+    def descriptor(self) -> int:
+        """What the system calls it."""
 
 
 class HeldFile:
@@ -33,7 +41,7 @@ class FileSpan:
 
     __slots__ = ("file", "start", "stop")
 
-    def __init__(self, file: HeldFile, start: int, stop: int) -> None:
+    def __init__(self, file: File, start: int, stop: int) -> None:
         self.file = file
         self.start = start
         self.stop = stop
@@ -63,7 +71,7 @@ def materialised(chunks: Iterable[bytes | FileSpan]) -> list[bytes]:
 
 def memory_file(body: bytes) -> HeldFile:
     """A file that is nowhere but in memory (memfd_create)."""
-    file = HeldFile(os.open("/tmp", os.O_TMPFILE | os.O_RDWR))
+    file = HeldFile(os.memfd_create("netsuite", os.MFD_CLOEXEC))
     at = 0
     view = memoryview(body)
     while at < len(body):

@@ -32,6 +32,7 @@ from netsuite.common.datagram import (
 from netsuite.common.door import door_port
 from netsuite.common.errors import StartError
 from netsuite.common.listenspec import ListenSpec, parse
+from netsuite.common.proxied import ProxiedFactory
 from netsuite.common.sharing import BACKLOG, Transport, open_socket
 from netsuite.common.stream import StreamFactory
 
@@ -149,9 +150,13 @@ class StreamListener(_Listener):
         factory: Any = self.factory
         if self.spec.form in ("unix", "endpoint") and self.commons.sharing.index:
             return  # there is one such socket, and the parent accepts from it
+        context = None
         if self.secure:
-            protocols = self.alpn or tuple(self.factory.alpn)
-            factory = factory.secured(self.commons.certificates.server_context(protocols))
+            context = self.commons.certificates.server_context(self.alpn or tuple(self.factory.alpn))
+        if self.spec.proxied:
+            factory = ProxiedFactory(self.factory, context, self.commons.access.balancers)
+        elif context is not None:
+            factory = factory.secured(context)
         form = self.spec.form
         if form == "unix":
             self._port = self._listen_unix(factory)
@@ -193,7 +198,7 @@ class StreamListener(_Listener):
                 lambda: succeed(reactor.listenTCP(self.spec.port, factory, BACKLOG, interface=self.spec.host))
             )
         with self._bind() as bound:
-            if self.factory.door is not None and not self.secure:
+            if self.factory.door is not None and factory is self.factory:
                 return door_port(reactor, bound, factory)
             return reactor.adoptStreamPort(bound.fileno(), bound.family, factory)
 
@@ -266,7 +271,7 @@ class DatagramListener(_Listener):
         limits: DatagramLimits = DatagramLimits(),
     ) -> None:
         super().__init__(text, commons, setting)
-        if self.secure is not self.spec.quic or self.spec.form in ("unix", "endpoint"):
+        if self.secure is not self.spec.quic or self.spec.proxied or self.spec.form in ("unix", "endpoint"):
             raise StartError(
                 f"{setting}: {text!r} has no datagrams; write HOST:PORT, shared:HOST:PORT or inherited:NAME"
             )

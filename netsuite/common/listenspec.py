@@ -5,6 +5,7 @@ The grammar::
     PORT  HOST:PORT  [V6]:PORT    ours: TCP, or UDP for datagrams; without a host 127.0.0.1; port 0 picks one
     secure:ADDRESS                ours: TLS with the site's certificates
     quic:ADDRESS                  ours: QUIC with the site's certificates (HTTP/3, DNS over QUIC)
+    proxied:ADDRESS               ours: behind a balancer that speaks the PROXY protocol; also proxied:secure:ADDRESS
     shared:ADDRESS                ours: a port that other processes may bind as well (SO_REUSEPORT)
     inherited:NAME                ours: a socket handed to this process under a name
     unix:PATH[:mode=660]          Twisted's, but for its owner alone (600) unless a mode is given
@@ -39,10 +40,11 @@ class ListenSpec(NamedTuple):
     quic: bool = False
     shared: bool = False
     mode: int = 0o600
+    proxied: bool = False
 
 
 _ADDRESS: Final = re.compile(r"(?:(?:\[([0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|([A-Za-z0-9_.-]+)):)?([0-9]{1,5})")
-_SITE_KINDS: Final = ("secure", "quic", "shared", "inherited")
+_SITE_KINDS: Final = ("secure", "quic", "shared", "proxied", "inherited")
 _KINDS: Final = frozenset(("tcp", "tcp4", "tcp6", "unix", "systemd", "haproxy", "stdio", "tls", "ssl", *_SITE_KINDS))
 """Words that begin an endpoint string and are no host, so that ``tcp:80`` means what it means to Twisted."""
 _NAME: Final = re.compile(r"[\w.@-]+")
@@ -56,7 +58,7 @@ def _wrong(text: str, reason: str) -> ValueError:
 
 def parse(text: str) -> ListenSpec:
     """What a listen text means; ValueError says in one line what is wrong with it."""
-    rest, secure, quic, shared = text.strip(), False, False, False
+    rest, secure, quic, shared, proxied = text.strip(), False, False, False, False
     while True:
         if rest.startswith("secure:") and not secure:
             rest, secure = rest[7:], True
@@ -64,6 +66,8 @@ def parse(text: str) -> ListenSpec:
             rest, quic = rest[5:], True
         elif rest.startswith("shared:") and not shared:
             rest, shared = rest[7:], True
+        elif rest.startswith("proxied:") and not proxied:
+            rest, proxied = rest[8:], True
         else:
             break
     match = _ADDRESS.fullmatch(rest)
@@ -76,7 +80,10 @@ def parse(text: str) -> ListenSpec:
             _literal(text, v6)
         elif host == "localhost":
             host = None
-        return ListenSpec(text, "address", v6 or host or "127.0.0.1", port, secure or quic, quic, shared)
+        if quic and proxied:
+            raise _wrong(text, "the PROXY protocol is for streams, not for quic:")
+        found = v6 or host or "127.0.0.1"
+        return ListenSpec(text, "address", found, port, secure or quic, quic, shared, proxied=proxied)
     if quic:
         raise _wrong(text, "quic: wants HOST:PORT")
     if shared:
@@ -84,14 +91,14 @@ def parse(text: str) -> ListenSpec:
     if rest.startswith("inherited:"):
         if not _NAME.fullmatch(rest[10:]):
             raise _wrong(text, "inherited: wants a name")
-        return ListenSpec(text, "inherited", rest[10:], secure=secure)
+        return ListenSpec(text, "inherited", rest[10:], secure=secure, proxied=proxied)
     if rest.startswith(("tls:", "ssl:")):
         raise _wrong(text, "Twisted's own TLS does not see renewed certificates; secure:HOST:PORT does")
     if rest.startswith("unix:"):
         path, mode = _unix(text, rest)
-        return ListenSpec(text, "unix", path, secure=secure, mode=mode)
-    if secure:
-        raise _wrong(text, "secure: wants HOST:PORT")
+        return ListenSpec(text, "unix", path, secure=secure, mode=mode, proxied=proxied)
+    if secure or proxied:
+        raise _wrong(text, f"{'secure' if secure else 'proxied'}: wants HOST:PORT")
     if _ENDPOINT.match(rest) is None or "\n" in rest:
         raise _wrong(text, "it has no port")
     return ListenSpec(rest, "endpoint")

@@ -93,7 +93,7 @@ class Outlet:
         assert sock is not None
         try:
             while rest:
-                chunk = rest[0]
+                chunk: Any = rest[0]
                 if type(chunk) is FileSpan:
                     # what came before is held back (MSG_MORE), so that it leaves with these
                     sent = os.sendfile(sock.fileno(), chunk.file.descriptor, chunk.start, len(chunk))
@@ -146,6 +146,18 @@ class Outlet:
             return bool(self._socket.recv(1, socket.MSG_PEEK))
         except OSError:
             return False
+
+    def quiet(self) -> bool:
+        """Whether the peer has neither said anything that the reactor has not handed over yet, nor ended its side."""
+        if self._socket is None:
+            return True
+        try:
+            self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
 
     def progressed(self) -> bool:
         """Whether the peer took anything since this was last asked."""

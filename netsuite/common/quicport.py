@@ -188,7 +188,7 @@ class QuicListener:
         )
         choose_certificate(quic, self._shown)
         machine = self._machine(quic)
-        adapter = self._factory.adapter(_address(peer), None, lambda channel: machine)
+        adapter = self._factory.adapter(_address(peer), None, connection=lambda channel: machine)
         if adapter is None:
             return None
         transport = _Transport(self, machine, adapter, peer, local)

@@ -83,6 +83,11 @@ class CommonSettings(Table):
         'where there is none; "system" is the system\'s; an ADDRESS:PORT is a caching forwarder to that server.',
         examples=["192.0.2.53:53"],
     )
+    balancers: AccessRules = Field(
+        default=["loopback"],
+        description="Whose PROXY headers are believed at `proxied:` addresses, and who alone may connect there.",
+        examples=[["10.0.0.0/8"]],
+    )
     workers: int = Field(
         default=1,
         ge=1,

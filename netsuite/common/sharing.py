@@ -14,8 +14,8 @@ from __future__ import annotations
 import os
 import socket
 from collections import defaultdict
-from collections.abc import Awaitable, Collection, Mapping, Sequence
-from typing import Final, Literal, Protocol, TypedDict
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Any, Final, Literal, Protocol, TypedDict
 
 from twisted.internet.defer import succeed
 from twisted.python.systemd import ListenFDs
@@ -101,6 +101,9 @@ class Crew(Protocol):
     def reports(self) -> Awaitable[Mapping[int, Report]]:
         """What each has counted, by its index; what those had that are gone is under GONE."""
 
+    def control(self, word: str, request: Mapping[str, Any]) -> Awaitable[Mapping[int, Mapping[str, Any]]]:
+        """What each answers to a request like the ``netsuite`` command's (``ok``, or ``error``), by its index."""
+
     def health(self) -> Health:
         """Whether all of them accept."""
 
@@ -131,6 +134,8 @@ class Sharing:
         """Sockets with a name that a shared table listens on: workers get them too, and accept from the same queue."""
         self.crew: Crew | None = None
         """The other processes, as their parent knows them once they are started."""
+        self.parent: Callable[[str, Mapping[str, Any]], Awaitable[Mapping[str, Any]]] | None = None
+        """In a worker: asks the parent's service of that word, as the ``netsuite`` command does."""
         self._sockets: defaultdict[Key, list[Socket]] = defaultdict(list)
         for key, inherited in (sockets or {}).items():
             self._sockets[key].extend(inherited)

@@ -107,9 +107,17 @@ class StreamFactory(_Quiet):
         return self.adapter(addr, None)
 
     def adapter(
-        self, addr: Any, tls: TlsFilter | None, connection: Callable[[Channel], Connection] | None = None
+        self,
+        addr: Any,
+        tls: TlsFilter | None,
+        announced: Channel | None = None,
+        *,
+        connection: Callable[[Channel], Connection] | None = None,
     ) -> StreamAdapter | None:
-        """An adapter behind a filter or none, for ``connection`` instead of the factory's own machine."""
+        """An adapter behind a filter or none, for ``connection`` instead of the factory's own machine.
+
+        ``announced`` are its addresses where they are not the transport's.
+        """
         host = host_and_port(addr)[0]
         if (self.rule is not None and not self.rule.permits(host)) or (
             self.concurrency is not None and not self.concurrency.enter(host)
@@ -117,7 +125,7 @@ class StreamFactory(_Quiet):
             self.refused += 1
             return None
         self.accepted += 1
-        return StreamAdapter(self, tls, None, connection)
+        return StreamAdapter(self, tls, None, connection=connection, announced=announced)
 
     def opened(self, adapter: StreamAdapter) -> None:
         """An adapter's transport stands."""
@@ -212,12 +220,15 @@ def connect_stream(
     server_hostname: str | None = None,
     timeout: float = 10.0,
     local: str | None = None,
+    prelude: bytes = b"",
 ) -> Awaitable[StreamAdapter]:
     """A client's connection to an IP address: its adapter once the machine stands (after TLS, where asked for).
 
+    ``prelude`` is written before anything else, in clear.
+
     Raises ConnectFailed, naming the address and the reason. Cancelling the Deferred gives the attempt up.
     """
-    return _connect(factory, host, port, tls_context, server_hostname, timeout, local)
+    return _connect(factory, host, port, tls_context, server_hostname, timeout, local, prelude)
 
 
 async def _connect(
@@ -228,10 +239,11 @@ async def _connect(
     server_hostname: str | None,
     timeout: float,
     local: str | None,
+    prelude: bytes,
 ) -> StreamAdapter:
     ready: Deferred[StreamAdapter] = Deferred()
     tls = TlsFilter(tls_context, server=False, server_hostname=server_hostname) if tls_context is not None else None
-    adapter = StreamAdapter(factory, tls, ready)
+    adapter = StreamAdapter(factory, tls, ready, prelude=prelude)
     endpoint_class = TCP6ClientEndpoint if ":" in host else TCP4ClientEndpoint
     bind = (local, 0) if local is not None else None
     endpoint = endpoint_class(factory.commons.reactor, host, port, timeout=timeout, bindAddress=bind)
@@ -239,7 +251,10 @@ async def _connect(
     # ready fires within the connection's making, so that its owner has the adapter before the first event comes
     connecting.addErrback(lambda failure: None if ready.called else ready.errback(failure))
     try:
-        return await ready
+        await ready
+        # the endpoint's own protocol, which would only pass everything on, is done
+        adapter.transport.protocol = adapter
+        return adapter
     except Exception as problem:
         connecting.cancel()
         if adapter.transport is not None:

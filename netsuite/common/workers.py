@@ -8,8 +8,10 @@ The parent opens every shared address once per process before anything is report
 * from descriptor 5 on, its sockets, in the order that the inheritance lists them;
 * on 1 and 2, pipes: what it prints is logged by the parent.
 
-The parent asks ``reload`` (answered by lines of text), ``report`` (by a :class:`~netsuite.common.sharing.Report`)
-and ``stop`` (with the seconds that are left; the worker drains and exits). A worker says ``ready`` once it accepts.
+The parent asks ``reload`` (answered by lines of text), ``report`` (by a :class:`~netsuite.common.sharing.Report`),
+``control`` (a request of the ``netsuite`` command, for the service of its word) and ``stop`` (with the seconds that are
+left; the worker drains and exits). A worker says ``ready`` once it accepts, and asks ``control`` of the parent's own
+services.
 One that dies is replaced on the same sockets, so the connections in their queues are kept; one that keeps dying,
 after ever longer waits. A worker whose parent is gone ends itself.
 """
@@ -49,6 +51,7 @@ STEADY: Final = 60.0
 """Seconds after which a worker counts as healthy: its next death is its first."""
 SCRAPE_PATIENCE: Final = 2.0
 RELOAD_PATIENCE: Final = 30.0
+CONTROL_PATIENCE: Final = 20.0
 _LONGEST_LINE: Final = 8192
 
 
@@ -87,7 +90,10 @@ def inherit(descriptor: int = INHERITANCE_FD) -> Inheritance:
 
 
 class Workers:
-    """The parent's side: starts workers, keeps them alive, asks them, stops them. ``site`` is what they shall run."""
+    """The parent's side: starts workers, keeps them alive, asks them, stops them.
+
+    ``site`` is what they shall run; ``controlled`` answers what they ask of the parent's services.
+    """
 
     _log = Logger()
 
@@ -99,7 +105,9 @@ class Workers:
         *,
         command: Sequence[str] = COMMAND,
         environ: Mapping[str, str] | None = None,
+        controlled: Callable[[str, Mapping[str, Any]], Awaitable[Mapping[str, Any]]] | None = None,
     ) -> None:
+        self.controlled = controlled
         self.reactor = reactor
         self.sharing = sharing
         self.restarts = 0
@@ -146,6 +154,14 @@ class Workers:
         answers = await self._ask_all("reload", None, RELOAD_PATIENCE)
         return [f"worker {index}: {line}" for index, lines in sorted(answers.items()) for line in lines]
 
+    async def control(self, word: str, request: Mapping[str, Any]) -> dict[int, Mapping[str, Any]]:
+        """What each worker's service of that word answers; one that is only starting is asked too, and waited for."""
+        detail = {"word": word, "request": dict(request)}
+        asked = [worker.index for worker in self._workers if worker.line is not None]
+        answers = await self._ask_all("control", detail, CONTROL_PATIENCE, starting=True)
+        silent = {"ok": False, "error": "it does not answer"}
+        return {index: answers.get(index) or silent for index in asked}
+
     async def stop(self, patience: float) -> bool:
         """Have every worker finish what is in flight; False if one did not in time and was killed."""
         self.sharing.close()
@@ -163,11 +179,11 @@ class Workers:
                 self._log.warn("worker {index} did not end in time and is killed", index=worker.index)
                 worker.signal("KILL")
 
-    async def _ask_all(self, what: str, detail: Any, patience: float) -> dict[int, Any]:
+    async def _ask_all(self, what: str, detail: Any, patience: float, *, starting: bool = False) -> dict[int, Any]:
         answers: dict[int, Any] = {}
         waiting: list[Awaitable[Any]] = []
         for worker in self._workers:
-            if worker.ready and worker.line is not None:
+            if (worker.ready or starting) and worker.line is not None:
                 asked = worker.line.ask(what, detail)
                 asked.addTimeout(patience, self.reactor, lambda result, _: result)
                 asked.addCallbacks(
@@ -198,6 +214,10 @@ def _keeping(answers: dict[int, Any], index: int) -> Callable[[Any], None]:
         answers[index] = answer
 
     return keep
+
+
+async def _awaited(answer: Awaitable[Any]) -> Any:
+    return await answer
 
 
 class _Worker(ProcessProtocol):
@@ -310,4 +330,6 @@ class _Worker(ProcessProtocol):
         if what == "ready":
             self.ready = True
             return None
+        if what == "control" and self._row.controlled is not None:
+            return Deferred.fromCoroutine(_awaited(self._row.controlled(detail["word"], detail["request"])))
         raise ValueError(f"a worker asks what is unknown: {what}")

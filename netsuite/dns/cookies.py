@@ -19,14 +19,19 @@ _HEAD: Final = b"\x01\0\0\0"
 _OLDEST: Final = 3600
 _AHEAD: Final = 300
 _RENEW: Final = 1800
+_TOLD: Final = 30
 _KEPT: Final = 8192
 
 
 class Shown(NamedTuple):
-    """What a client showed: whether it is a cookie of ours for its address, and the option that its answer carries."""
+    """What a client showed: whether it is a cookie of ours for its address, and the option that its answer carries.
+
+    Both hold until a Unix time: whoever shows the same may be told the same.
+    """
 
     valid: bool
     answer: bytes
+    until: float
 
 
 class Cookies:
@@ -57,9 +62,10 @@ class Cookies:
                 for number, secret in enumerate(self._secrets):
                     if self._hash(secret, cookie[:16], address) == cookie[16:]:
                         if number == 0 and age <= _RENEW:
-                            return Shown(True, edns.option(edns.COOKIE, cookie))
-                        return Shown(True, self._fresh(cookie[:8], address, clock))
-        return Shown(False, self._fresh(cookie[:8], address, clock))
+                            return Shown(True, edns.option(edns.COOKIE, cookie), now + _RENEW - age)
+                        left = min(_TOLD, _OLDEST - age)
+                        return Shown(True, self._fresh(cookie[:8], address, clock), now + left)
+        return Shown(False, self._fresh(cookie[:8], address, clock), now + _TOLD)
 
     def _fresh(self, client: bytes, address: bytes, clock: int) -> bytes:
         stem = client + _HEAD + clock.to_bytes(4, "big")

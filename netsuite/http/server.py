@@ -20,6 +20,7 @@ from netsuite.common.commons import Commons
 from netsuite.common.stream import StreamAdapter, StreamFactory, StreamLimits
 from netsuite.http.accesslog import LOGGED, combined, said
 from netsuite.http.doorstep import Doorstep
+from netsuite.http.hosts import HostTable
 from netsuite.http.hotpath import HotPath, Prepared, StandingAnswer, teachable
 from netsuite.http.versions import SERVER, Versions
 from netsuite.http.wire.framing import Http1Limits
@@ -33,6 +34,7 @@ __all__ = ["HttpServer", "Memorable", "error_page"]
 classImplements(Request, IHttpRequest)
 
 _BODILESS: Final = frozenset([204, 304])
+_UPGRADES: Final = frozenset([b"websocket"])
 
 
 class Memorable(NamedTuple):
@@ -94,7 +96,8 @@ class HttpServer:
     """Applications under paths, behind :attr:`factory`.
 
     ``immediate`` is the application whose answers may be given at the door: the only one, mounted on ``/``.
-    ``hosts``, where not empty, are the only host names that are answered (others get 421). ``requests`` counts what
+    ``hosts``, where not empty, are the only host names that are answered (others get 421; see
+    :class:`~netsuite.http.hosts.HostTable` for stars). ``requests`` counts what
     applications were asked, ``statuses`` the responses by hundred; ``hot.hits`` what the hot path answered.
     ``alternative`` may be set to what clients under TLS are told in Alt-Svc (RFC 7838).
     """
@@ -113,7 +116,7 @@ class HttpServer:
         immediate: IImmediateHttpApplication | None = None,
     ) -> None:
         self._seconds = commons.clock.seconds
-        self._hosts = frozenset(host.lower().encode() for host in hosts)
+        self._hosts = HostTable(dict.fromkeys(hosts, True))
         self._mounts: list[tuple[bytes, bytes, IHttpApplication]] = []
         self._record = commons.journal.kind(name, LOGGED, combined)
         self.hot = HotPath(self._seconds, memory, self._hot_answered)
@@ -122,7 +125,7 @@ class HttpServer:
         self.doorstep = (
             Doorstep(immediate, self._seconds, self._record, self.statuses) if immediate is not None else None
         )
-        self.versions = versions = Versions(self._seconds, http1, self.hot)
+        self.versions = versions = Versions(self._seconds, http1, self.hot, _UPGRADES)
         self.alternative = b""
         self.factory = StreamFactory(
             commons,
@@ -163,7 +166,7 @@ class HttpServer:
         return response if isinstance(response, Response) else await response
 
     def _application(self, request: Request) -> IHttpApplication | None:
-        if self._hosts and _host(request.authority) not in self._hosts:
+        if self._hosts and not self._hosts.find(request.authority):
             return None
         path = request.path
         for exact, below, app in self._mounts:
@@ -172,7 +175,7 @@ class HttpServer:
         return None
 
     def _nobody(self, request: Request) -> HttpAnswer:
-        if self._hosts and _host(request.authority) not in self._hosts:
+        if self._hosts and not self._hosts.find(request.authority):
             return error_page(421, "This server does not answer for that host.")
         if request.method == b"CONNECT":
             return error_page(405, "This server is no proxy.")
@@ -209,9 +212,3 @@ class HttpServer:
     def _hot_answered(self, note: tuple[str, str, str], prepared: Prepared, channel: Channel) -> None:
         self.statuses[prepared.status // 100] += 1
         self._record(channel.peer[0], note[0], prepared.status, prepared.size, note[1], note[2])
-
-
-def _host(authority: bytes) -> bytes:
-    """The host of an authority, without its port, in lower case."""
-    host, colon, port = authority.lower().rpartition(b":")
-    return host if colon and port.isdigit() else authority.lower()

@@ -27,9 +27,23 @@ SERVER = (b"server", b"netsuite")
 
 
 class Versions:
-    """Makes the machine of a connection: HTTP/1.1, or HTTP/2 where the client asks for it."""
+    """Makes the machine of a connection: HTTP/1.1, or HTTP/2 where the client asks for it.
 
-    def __init__(self, seconds: Callable[[], float], limits: Http1Limits, hot: HotPath) -> None:
+    ``upgrades`` names the protocols that its application may switch to, in lower case, and ``extended`` those that it
+    may switch to on a stream of HTTP/2 (RFC 8441), where the handshake of WebSocket has no key.
+    """
+
+    def __init__(
+        self,
+        seconds: Callable[[], float],
+        limits: Http1Limits,
+        hot: HotPath,
+        upgrades: frozenset[bytes] = frozenset(),
+        *,
+        extended: frozenset[bytes] = frozenset(),
+    ) -> None:
+        self._upgrades = upgrades
+        self._extended = extended
         self._seconds = seconds
         self._limits = limits
         self._hot = hot
@@ -37,12 +51,19 @@ class Versions:
     def http1(self, channel: Channel) -> ServerConnection:
         """HTTP/1.1; in clear it hands over to HTTP/2 at that version's preface."""
         http2 = self.http2 if channel.tls is None else None
-        return ServerConnection(channel, self._limits, now=self._seconds(), standing=_standing, http2=http2)
+        return ServerConnection(
+            channel, self._limits, now=self._seconds(), standing=_standing, upgrades=self._upgrades, http2=http2
+        )
 
     def http2(self, channel: Channel) -> Http2Connection:
         """HTTP/2 from its preface on."""
         return Http2Connection(
-            channel, self._limits, now=self._seconds(), standing=_standing_fields, hits=self._hot.frames
+            channel,
+            self._limits,
+            now=self._seconds(),
+            standing=_standing_fields,
+            hits=self._hot.frames,
+            upgrades=self._extended,
         )
 
     def over_quic(self) -> tuple[str, MachineOf]:

@@ -42,6 +42,7 @@ __all__ = [
     "End",
     "Failed",
     "Finish",
+    "HalfClose",
     "Part",
     "Source",
     "StateError",
@@ -126,6 +127,10 @@ class Channel(NamedTuple):
     local: tuple[str, int]
     peer: tuple[str, int]
     tls: TlsFacts | None = None
+
+
+class HalfClose(NamedTuple):
+    """Our side is complete, the peer's is not: write what is outgoing, end our side of the transport, and read on."""
 
 
 class Upgrade(NamedTuple):

@@ -46,6 +46,9 @@ def parse_date(value: bytes, now: float) -> int | None:
     The name of the day must be one, but need not be the right one. ``now`` settles the century of the two-digit
     years of the RFC 850 form: a date more than 50 years ahead lies in the past.
     """
+    known = _imf(value)
+    if known is not None:
+        return known
     for form in _FORMS:
         found = form.fullmatch(value)
         if found is not None:
@@ -63,6 +66,16 @@ def parse_date(value: bytes, now: float) -> int | None:
     if year == ahead and (moment is None or moment > _fifty_years_on(today)):
         return _moment(year - 100, month, day, time)
     return moment
+
+
+@lru_cache(maxsize=4096)
+def _imf(value: bytes) -> int | None:
+    """The seconds of the form that everybody uses, which do not depend on the time; None for any other."""
+    found = _FORMS[0].fullmatch(value)
+    if found is None:
+        return None
+    time = int(found["hour"]) * 3600 + int(found["minute"]) * 60 + int(found["second"])
+    return _moment(int(found["year"]), _MONTH_NUMBERS[found["month"]], int(found["day"]), time)
 
 
 def _moment(year: int, month: int, day: int, time: int) -> int | None:

@@ -127,6 +127,14 @@ class S3Fifo(Generic[K, V]):
         self.hits += 1
         return entry.value
 
+    def touch(self, key: K, times: int = 1) -> bool:
+        """Count uses of a key; False if it is not there. Counts neither hit nor miss."""
+        entry = self.find(key)
+        if entry is None:
+            return False
+        entry.uses += times
+        return True
+
     def put(self, key: K, value: V, size: int) -> bool:
         """Hold a value, forgetting others for it; False if it is larger than the whole budget (and not held)."""
         if size < 1:

@@ -252,7 +252,7 @@ def _commons(site: Site, reactor: Any, sharing: Sharing) -> Commons:
         rng=rng,
         data=data,
         offers=Offers(),
-        access=Access(reactor),
+        access=Access(reactor, common.balancers),
         certificates=Certificates(data, reactor, names=names, files=common.certificate, issues=sharing.index == 0),
         journal=journal,
         metrics=metrics,

@@ -31,7 +31,7 @@ from netsuite.common.errors import StartError
 from netsuite.interfaces import IControlled, ISite
 from netsuite.suite.users import answer as users_answer
 
-__all__ = ["ControlPort", "NothingRuns", "ask"]
+__all__ = ["ControlPort", "NothingRuns", "ask", "controlled"]
 
 _log = Logger()
 
@@ -49,6 +49,20 @@ async def _status(site: Any, commons: Commons) -> dict[str, Any]:
     sharing = commons.sharing
     found = site_status(site, commons.clock.seconds(), await sharing.gather(), sharing.crew)
     return {"pid": os.getpid(), **found.as_json()}
+
+
+async def controlled(commons: Commons, asked: str, request: Mapping[str, Any]) -> dict[str, Any]:
+    """What the service that answers to a word says to a request: ``ok`` and its fields, or ``error``."""
+    service = commons.offers.find(IControlled, asked)
+    if service is None:
+        return {"ok": False, "error": f"cannot answer {asked[:40]!r}; I know status, user, and what services add"}
+    try:
+        return {"ok": True, **await service.asked(request)}
+    except StartError as error:
+        return {"ok": False, "error": str(error)}
+    except Exception as error:
+        _log.failure("{asked} cannot be answered", asked=asked)
+        return {"ok": False, "error": f"{type(error).__name__}: {error}"}
 
 
 @implementer(IHalfCloseableProtocol)
@@ -105,15 +119,12 @@ class _Conversation(LineOnlyReceiver, TimeoutMixin):
                 return {"ok": True, "status": await _status(self._site, self._commons)}
             if asked == "user":
                 return {"ok": True, **await users_answer(self._commons.identity, request)}
-            service = self._commons.offers.find(IControlled, asked)
-            if service is not None:
-                return {"ok": True, **await service.asked(request)}
         except StartError as error:
             return {"ok": False, "error": str(error)}
         except Exception as error:
             _log.failure("{asked} cannot be answered", asked=asked)
             return {"ok": False, "error": f"{type(error).__name__}: {error}"}
-        return {"ok": False, "error": f"cannot answer {asked[:40]!r}; I know status, user, and what services add"}
+        return await controlled(self._commons, asked, request)
 
 
 class _Conversations(Factory):

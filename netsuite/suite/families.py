@@ -80,6 +80,7 @@ FAMILIES = (
         "caching HTTP proxy, forward or reverse",
         needs=_always(INameResolver),
     ),
+    Family("ftp", "netsuite.http.ftp", "FtpSettings", "FTP server for a folder"),
     Family("upper", "netsuite.upper", "UpperSettings", "upper-case server of the textbook, UDP and TCP"),
     Family("mail", "netsuite.mail", "MailSettings", "mail store, read by IMAP and POP3"),
     Family(

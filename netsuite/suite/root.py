@@ -11,6 +11,7 @@ import os
 import pwd
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,7 +31,7 @@ from netsuite.common.workers import Workers
 from netsuite.interfaces import INetsuiteService, ISite
 from netsuite.suite import builtin
 from netsuite.suite.assembly import STOP_AT_LEAST, Assembly
-from netsuite.suite.control import ControlPort
+from netsuite.suite.control import ControlPort, controlled
 from netsuite.suite.log import SiteLog, reopen_logs
 from netsuite.suite.signals import Signals
 from netsuite.suite.site import Site, read_site
@@ -165,7 +166,8 @@ class Root(Service):
         sharing = self.assembly.commons.sharing
         if sharing.groups or sharing.taken:
             # worker processes begin with the reactor, which is what starts and watches them
-            self._workers = Workers(self._reactor, sharing, self.site.dump())
+            answers = partial(controlled, self.assembly.commons)
+            self._workers = Workers(self._reactor, sharing, self.site.dump(), controlled=answers)
             self._reactor.callWhenRunning(self._start_workers, self._workers)
 
     def _start_workers(self, workers: Workers) -> None:

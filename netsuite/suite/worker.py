@@ -8,6 +8,8 @@ from __future__ import annotations
 import signal
 import socket
 import sys
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -18,6 +20,7 @@ from netsuite.common.line import Line
 from netsuite.common.sharing import Report
 from netsuite.common.workers import LINE_FD, inherit
 from netsuite.suite.assembly import Assembly
+from netsuite.suite.control import controlled
 from netsuite.suite.site import Site
 from netsuite.suite.verdict import exit_with
 
@@ -40,6 +43,7 @@ class Worker:
         self._assembly.open()
         self._assembly.start()
         line = Line.over(self._reactor, socket.socket(fileno=LINE_FD), self._asked, self._orphaned)
+        self._assembly.commons.sharing.parent = partial(_asked_of, line)
         self._assembly.settle()
         line.ask("ready").addErrback(lambda _: None)
 
@@ -63,6 +67,9 @@ class Worker:
             return self._report()
         if what == "reload":
             return Deferred.fromCoroutine(self._assembly.reload())
+        if what == "control":
+            answer = controlled(self._assembly.commons, detail["word"], detail["request"])
+            return Deferred.fromCoroutine(answer)
         if what == "stop":
             self.stop(detail)
             return None
@@ -78,6 +85,12 @@ class Worker:
         if not self._stopping:
             _log.warn("the parent is gone")
             self.stop(self._assembly.site.common.drain)
+
+
+async def _asked_of(line: Line, word: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the parent's service of that word answers."""
+    answer: Mapping[str, Any] = await line.ask("control", {"word": word, "request": dict(request)})
+    return answer
 
 
 def _write(event: LogEvent) -> None:

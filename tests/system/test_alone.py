@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ftplib
 import imaplib
 import json
 import poplib
@@ -88,6 +89,29 @@ class Alone(TestCase):
     def test_http(self) -> None:
         port = self.running("netsuite-http", "--root", self.site())
         self.assertEqual(fetch(f"http://127.0.0.1:{port}/page.txt")[2], b"a page\n")
+
+    def test_http_takes_files_and_mounts_applications(self) -> None:
+        shop = ROOT / "etc" / "examples" / "shop.py"
+        port = self.running(
+            "netsuite-http", "--root", self.site(),
+            "--set", 'http.rule=[{path = "/up", methods = ["PUT"]}]',
+            "--set", f'http.mount=[{{path = "/shop", app = "{shop}:application"}}]',
+        )  # fmt: skip
+        base = f"http://127.0.0.1:{port}"
+        request = urllib.request.Request(f"{base}/up/new.txt", b"new", {"If-None-Match": "*"}, method="PUT")
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            self.assertEqual(answer.status, 201)
+        self.assertEqual(fetch(f"{base}/up/new.txt")[2], b"new")
+        self.assertIn(b"Welcome, visitor 1.", fetch(f"{base}/shop")[2])
+
+    def test_ftp(self) -> None:
+        port = self.running("netsuite-ftp", "--root", self.site())
+        with ftplib.FTP(timeout=20) as client:
+            client.connect("127.0.0.1", port)
+            client.login()
+            lines: list[str] = []
+            client.retrlines("RETR page.txt", lines.append)
+            self.assertEqual(lines, ["a page"])
 
     def test_proxy_finds_names_by_the_system(self) -> None:
         origin = self.running("netsuite-http", "--root", self.site(), "--set", "http.max_age=60")

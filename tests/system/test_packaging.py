@@ -20,6 +20,7 @@ PLUGINS = (
     "netsuite-resolver",
     "netsuite-http",
     "netsuite-proxy",
+    "netsuite-ftp",
     "netsuite-upper",
     "netsuite-admin",
 )

@@ -16,6 +16,8 @@ http = ServiceMaker("netsuite-http", "netsuite.taps.http", "HTTP server for a fo
 
 proxy = ServiceMaker("netsuite-proxy", "netsuite.taps.proxy", "Caching HTTP proxy (netsuite).", "netsuite-proxy")
 
+ftp = ServiceMaker("netsuite-ftp", "netsuite.taps.ftp", "FTP server for a folder (netsuite).", "netsuite-ftp")
+
 upper = ServiceMaker(
     "netsuite-upper", "netsuite.taps.upper", "Upper-case servers of the textbook (netsuite).", "netsuite-upper"
 )

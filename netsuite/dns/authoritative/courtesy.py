@@ -15,6 +15,7 @@ from netsuite.dns.wire import edns
 __all__ = ["Courtesy", "Said"]
 
 _BLOCK: Final = 468
+_STANDING: Final = 3600.0
 
 
 class Said(NamedTuple):
@@ -54,7 +55,7 @@ class Courtesy:
             shown = self.cookies.show(cookie, host, now)
             if shown is None:
                 return None
-            proven, said = shown
+            proven, said, _ = shown
         if edns.NSID in asked:
             said += self._nsid
         keepalive = asked.get(edns.KEEPALIVE)
@@ -65,3 +66,22 @@ class Courtesy:
         if asked.get(edns.ZONEVERSION) == b"" and (found := version()):
             said += edns.option(edns.ZONEVERSION, found)
         return Said(said, proven, _BLOCK if private and edns.PADDING in asked else 0)
+
+    def standing(self, options: bytes, host: str, now: float) -> tuple[bytes, bool, float] | None:
+        """What is said to these options in any of a client's datagrams: our own, whether it is proven, and until when.
+
+        None where that depends on more, or the options break their own rules. ``now`` is Unix time.
+        """
+        asked = edns.find(options)
+        if edns.ZONEVERSION in asked:
+            return None
+        until = now + _STANDING
+        said = b""
+        proven = False
+        cookie = asked.get(edns.COOKIE)
+        if cookie is not None and self.cookies is not None:
+            shown = self.cookies.show(cookie, host, now)
+            if shown is None:
+                return None
+            proven, said, until = shown
+        return said + self._nsid if edns.NSID in asked else said, proven, until

@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from netsuite.common.access import is_loopback
 from netsuite.common.storage.journal import JournalBroken, StorageFull
 from netsuite.dns.authoritative.change import later
 from netsuite.dns.authoritative.ratelimit import truncated
@@ -226,6 +227,15 @@ class Dealings:
         tended = self._zones.get(read.question[0])
         if tended is None:
             return self._refuse(data, codes.NOTAUTH)
+        if key is None and not client.stream and not is_loopback(client.host):
+            # Whoever can send a packet can write any address into it.
+            self._tell(
+                "zone {zone}: {host} may not update it over UDP without a key, for anybody could claim that address: "
+                "sign updates, or send them over TCP",
+                zone=tended.title,
+                host=client.host,
+            )
+            return self._refuse(data, codes.REFUSED)
         permits = tended.grants(client.host, key)
         if permits is None:
             self._tell("zone {zone}: {host} may not update it", zone=tended.title, host=client.host)

@@ -145,12 +145,12 @@ class Hashes:
         """
         while self.match(above) is None and above != self._zone.name:
             above = above[above[0] + 1 :]
-        return _once(*self.closest(name), self.cover(b"\x01*" + above))
+        return _once(*self.closest(name, above), self.cover(b"\x01*" + above))
 
     def wildcard(self, name: bytes, above: bytes, *, typeless: bool) -> Iterator[Node]:
         """See :func:`proof_of_wildcard`."""
         if typeless:
-            return _once(*self.closest(name), self.match(b"\x01*" + above))
+            return _once(*self.closest(name, above), self.match(b"\x01*" + above))
         return _once(self.cover(_next_closer(name, above)))
 
     def _owner(self, name: bytes) -> bytes:
@@ -171,9 +171,16 @@ class Hashes:
         owner = order[bisect_right(order, self._owner(name)) - 1]
         return self._zone.node(owner)
 
-    def closest(self, name: bytes) -> tuple[Node | None, Node | None]:
-        """The closest encloser's record, and the one that covers the next closer name (RFC 5155 section 7.2.1)."""
+    def closest(self, name: bytes, above: bytes | None = None) -> tuple[Node | None, Node | None]:
+        """The closest encloser's record, and the one that covers the next closer name (RFC 5155 section 7.2.1).
+
+        ``above`` is the closest name that exists, if that is not ``name`` itself: names below it are not hashed, so a
+        question costs no more for having many labels (CVE-2023-50868).
+        """
         closer = name
+        if above is not None:
+            closer = _next_closer(name, above)
+            name = above
         while within(name, self._zone.name):
             match = self.match(name)
             if match is not None:

@@ -34,6 +34,8 @@ _log = Logger()
 
 _SEGMENT: Final = 4 << 20
 _KEEP: Final = 32 << 20
+_HEARING: Final = 10.0
+"""Seconds between two notes of when a primary was heard of."""
 
 Defer = Callable[..., Deferred[Any]]
 
@@ -94,6 +96,7 @@ class History:
         self._waiting: list[tuple[Change, Zone, Deferred[None]]] = []
         self._flying = False
         self._settled: list[Deferred[None]] = []
+        self._heard = -_HEARING
         self.snapping = False
         self._seen_meanwhile: str | None = None
 
@@ -110,6 +113,11 @@ class History:
     def head(self) -> Zone:
         """The version that the changes under way will make."""
         return self._head or self.zone
+
+    def exchange(self, zone: Zone) -> None:
+        """Have the version that is served in another form, while no change is under way."""
+        assert self._head is None
+        self._zone = zone
 
     # At a start
 
@@ -338,14 +346,32 @@ class History:
         self.changes.append(change)
         self._zone = zone
 
+    # For copies
+
+    def hear(self, now: float) -> None:
+        """A primary has said at a Unix time that this is what there is; kept for the next start, now and then."""
+        if self._durable and self._zone is not None and now >= self._heard + _HEARING:
+            self._heard = now
+            # Losing it to a full disk is no harm: the copy expires a little earlier.
+            self._work(self._write, "heard", str(int(now)).encode()).addErrback(lambda _: None)
+
+    def heard(self) -> float | None:
+        """When a primary last said so; None if that is not known."""
+        try:
+            return float(int(self._files.read(self.folder / "heard")))
+        except (OSError, ValueError):
+            return None
+
     def _write_state(self, base: Base) -> None:
-        path = self.folder / "state"
-        draft = path.with_name("state.new")
+        self._write("state", json.dumps(base._asdict()).encode())
+
+    def _write(self, name: str, data: bytes) -> None:
+        path = self.folder / name
+        draft = path.with_name(f"{name}.new")
         files = self._files
         files.remove(draft)
         file = files.create(draft)
         try:
-            data = json.dumps(base._asdict()).encode()
             if file.append([data]) < len(data):
                 raise OSError(f"{draft}: a write was cut short")
             file.sync()
@@ -425,6 +451,11 @@ class History:
         )
 
     # Older versions
+
+    def recall(self, change: Change) -> None:
+        """A change is known that led to the version that was started from; it is kept in memory only."""
+        self.changes.insert(0, change)
+        self._numbers.insert(0, 0)
 
     def since(self, serial: int) -> list[Change] | None:
         """The changes that lead from a version to the one that is served; None if it is not known."""

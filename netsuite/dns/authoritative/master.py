@@ -76,6 +76,14 @@ def version(path: Path) -> tuple[int, int, int]:
     return facts.st_mtime_ns, facts.st_size, facts.st_ino
 
 
+def is_current(sources: Sources) -> bool:
+    """Whether files are still as they were when they were read."""
+    try:
+        return all(version(path) == seen for path, seen in sources.items())
+    except OSError:
+        return False
+
+
 class _Line(NamedTuple):
     """A logical line: its number, whether it begins with a blank, and its words as written."""
 

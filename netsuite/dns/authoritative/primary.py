@@ -22,9 +22,12 @@ from netsuite.common.errors import StartError
 from netsuite.common.threads import Threads
 from netsuite.dns.authoritative.assembly import load
 from netsuite.dns.authoritative.change import Change, difference, later, next_serial, with_serial
+from netsuite.dns.authoritative.crowding import crowd
 from netsuite.dns.authoritative.history import Base, NoSuchVersion
+from netsuite.dns.authoritative.master import Sources, is_current
 from netsuite.dns.authoritative.notify import Notifier
-from netsuite.dns.authoritative.permission import Grant
+from netsuite.dns.authoritative.parent import Parent, ResolvedParent, ServedParent, Watch
+from netsuite.dns.authoritative.permission import Grant, Remote
 from netsuite.dns.authoritative.settings import ZoneSettings
 from netsuite.dns.authoritative.signed import ZoneSigning
 from netsuite.dns.authoritative.signing import due
@@ -32,6 +35,7 @@ from netsuite.dns.authoritative.tended import Publish, Tended
 from netsuite.dns.authoritative.update import Refused, Update, execute
 from netsuite.dns.authoritative.zone import Zone, ZoneError
 from netsuite.dns.wire import codes
+from netsuite.interfaces import INameResolver
 
 __all__ = ["Primary"]
 
@@ -46,7 +50,13 @@ class Primary(Tended):
     """One zone that is at home here."""
 
     def __init__(
-        self, settings: ZoneSettings, commons: Commons, threads: Threads, notifier: Notifier, publish: Publish
+        self,
+        settings: ZoneSettings,
+        commons: Commons,
+        threads: Threads,
+        notifier: Notifier,
+        publish: Publish,
+        resolver: Callable[[], INameResolver | None] = lambda: None,
     ) -> None:
         super().__init__(settings, commons, threads, notifier, publish)
         assert settings.file is not None
@@ -54,23 +64,32 @@ class Primary(Tended):
         self._grants = [
             Grant(grant.key, grant.allow, grant.names, grant.types, commons.access) for grant in settings.update
         ]
+        # What the file said at the start, until it is served; later only when it was read: zones hold much.
         self._file_zone: Zone | None = None
+        self._sources: Sources = {}
         self._signing: ZoneSigning | None = None
         self._renewing: IDelayedCall | None = None
+        self._watch: Watch | None = None
         if settings.dnssec != "off":
             place = f"dns/{self.place}/keys"
-            self._signing = ZoneSigning(self.name, commons.data, place, settings.algorithm, settings.dnssec)
+            signing = ZoneSigning(self.name, commons.data, place, settings.algorithm, settings.dnssec)
+            self._signing = signing
+            servers = [Remote.parse(text) for text in settings.parent]
+            parent: Parent = ServedParent(commons, servers) if servers else ResolvedParent(resolver)
+            self._watch = Watch(commons.clock, self.name, parent, signing.waiting, self._parent_has_it)
 
     # From the file
 
     def read(self) -> Zone:
         """The master file's version; raises ZoneError. Blocks."""
-        self._file_zone = load(self.name, self.file)
-        return self._file_zone
+        zone = self._file_zone = load(self.name, self.file)
+        self._sources = zone.sources
+        return zone
 
     def open(self) -> None:
         """Find what was changed since the file was written, and serve it; raises StartError. Blocks."""
         zone = self._file_zone or self.read()
+        self._file_zone = None
         if self._signing is not None:
             self._signing.open(self._now())
         digest = digest_of(zone)
@@ -94,14 +113,19 @@ class Primary(Tended):
 
     def start(self) -> None:
         """Begin to renew signatures; from now on a signed zone does without its file."""
+        self._settle_soon()
         if self._signing is not None:
             self._changed(None)
             self._renewing = self._clock.callLater(_SOON, self._renew)
+        if self._watch is not None:
+            self._watch.start()
 
     async def stop(self) -> None:
         """End it."""
         if self._renewing is not None and self._renewing.active():
             self._renewing.cancel()
+        if self._watch is not None:
+            self._watch.stop()
         self._signing = None
         await super().stop()
 
@@ -155,7 +179,7 @@ class Primary(Tended):
 
     def reload(self) -> Deferred[str | None]:
         """Take the file if it was edited; a line for the operator. Fails with ZoneError if it cannot be served."""
-        if self._file_zone is not None and self._file_zone.is_current():
+        if is_current(self._sources):
             return succeed(None)
         return Deferred.fromCoroutine(self._reload())
 
@@ -170,7 +194,7 @@ class Primary(Tended):
         current = self.history.head
         says = f"zone {self.title} serial {zone.serial}, {zone.count} records"
         if self._signing is None and zone.serial == current.serial and set(zone.records()) == set(current.records()):
-            self._file_zone = zone
+            self._sources = zone.sources
             return f"{says}, as before"
         if later(zone.serial, current.serial) or (self._signing is not None and not self._is_changed_here()):
             change, made = self._step(current, zone)
@@ -186,7 +210,7 @@ class Primary(Tended):
             self.history.begin_anew()
             self.serve(self.history.start(zone, digest))
             says += f", although that serial is not later than {current.serial}: others will not copy it"
-        self._file_zone = zone
+        self._sources = zone.sources
         self.trouble = None
         return says
 
@@ -217,6 +241,8 @@ class Primary(Tended):
             if signing is not None:
                 change = signing.complete(head, change, self._now())
             zone = change.applied(head)
+            if why := crowd(zone, self.settings.most_at_a_name, {owner for owner, *_ in change.additions}):
+                raise Refused(codes.REFUSED, why)
         except Refused as refused:
             return fail(refused)
         except ZoneError as error:
@@ -305,20 +331,26 @@ class Primary(Tended):
         """The keys, and what the parent shall have of them; raises StartError for a zone that is not signed here."""
         signing = self._signed_here()
         states = [f"key {key.tag} {key.algorithm} {key.state} since {key.since}" for key in signing.keys]
-        return [*states, *signing.ds()]
+        waits = [self._watch.trouble] if self._watch is not None and self._watch.trouble else []
+        return [*states, *signing.ds(), *waits]
 
     async def roll_over(self, *, parent_has_it: bool) -> list[str]:
         """Publish a new key, or let it sign once the parent has it; raises StartError. The lines of the keys."""
         signing = self._signed_here()
         if parent_has_it:
-            signing.finish_rollover(self._now())
-            await self._rekeyed("signing: a new key signs")
-            if self._renewing is not None and self._renewing.active():
-                self._renewing.reset(0)
+            await self._parent_has_it()
         else:
             signing.begin_rollover(self._now())
             await self._rekeyed("signing: a new key is published")
+            if self._watch is not None:
+                self._watch.start()
         return self.key_lines()
+
+    async def _parent_has_it(self) -> None:
+        self._signed_here().finish_rollover(self._now())
+        await self._rekeyed("signing: a new key signs")
+        if self._renewing is not None and self._renewing.active():
+            self._renewing.reset(0)
 
     def _signed_here(self) -> ZoneSigning:
         if self._signing is None:

@@ -3,8 +3,9 @@
 Most queries are alike in all but id and name: the bytes before the name and behind it are few in kind, and what each
 kind means (flags, type, EDNS, size) is found out once, the careful way, and kept as a shape. With the shape known, the
 answer for a name that the zone has, by itself, by an alias or by a wildcard, has nothing of that type for, or does not
-have, is put together from the nodes as they lie there, with signatures and proofs where they are wanted; referrals are
-kept. Whatever is not that plain (longer chains, DNAME, denials on demand, lack of room) is declined: the careful way
+have, is put together from the nodes as they lie there, with signatures and proofs where they are wanted; so is a chain
+of aliases within the zone, a DNAME among them. Referrals and what is said of the zone itself (SOA, NS) are kept.
+Whatever is not that plain (chains into other zones, denials on demand, lack of room) is declined: the careful way
 answers the same, only slower.
 
 Queries and answers are without their first two bytes, the id.
@@ -13,67 +14,33 @@ Queries and answers are without their first two bytes, the id.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
 from netsuite.dns.authoritative.denial import Hashes, Names, chain
 from netsuite.dns.authoritative.evidence import Evidence, evidence, pointer, shortened, signatures
-from netsuite.dns.authoritative.node import ALIAS, CUT, EMPTY, GONE, ONE, RENAMED, Node, Packed, stretch
+from netsuite.dns.authoritative.node import ALIAS, CUT, EMPTY, GONE, RENAMED, Node, Packed, stretch
 from netsuite.dns.authoritative.referral import referral
 from netsuite.dns.authoritative.search import Search
-from netsuite.dns.authoritative.spread import ADDRESS_SIZES, Spread
+from netsuite.dns.authoritative.shape import CAREFULLY, NO_SHAPE, Shape, Shapes
+from netsuite.dns.authoritative.spread import Spread
 from netsuite.dns.authoritative.zone import Zone
 from netsuite.dns.wire import codes
-from netsuite.dns.wire.edns import opt
 from netsuite.dns.wire.name import within
-from netsuite.dns.wire.query import Query, parse
 from netsuite.dns.wire.writer import Writer
 
 __all__ = ["Prompt"]
 
-_SHAPES: Final = 1024
 _REFERRALS: Final = 16384
-# Type, class and an OPT record without options; what has some differs from client to client.
-_LONGEST_TAIL: Final = 15
 _HINDERED: Final = CUT | RENAMED
-# At the zone's own name more belongs to them, and a DNAME hides what is below it.
-_CAREFUL: Final = frozenset({codes.NS, codes.SOA, codes.DNAME})
-# Their data end with a name to compress, behind so many bytes.
-_NAMED: Final = {codes.CNAME: 0, codes.PTR: 0, codes.MX: 2}
 _CNAME: Final = codes.CNAME.to_bytes(2, "big")
+_DNAME: Final = codes.DNAME.to_bytes(2, "big")
+_OF_ZONE: Final = frozenset({codes.NS.to_bytes(2, "big"), codes.SOA.to_bytes(2, "big")})
 _SIGNED: Final = codes.RRSIG.to_bytes(2, "big")
 _FIXED: Final = 12
-
-
-class _Shape(NamedTuple):
-    """A kind of query: what stands around its name, and what its answers are made of.
-
-    ``head`` stands before the name and ``tail`` behind it, with ``opened``, the OPT record if any, at its end.
-    ``limit`` is how long answers may be (0: they are not made here). ``one`` begins the nodes of a lone record of its
-    type; ``named`` is where in such a record's data a name begins (-1: nowhere), and ``careful`` says that it is not
-    to be given here. ``found`` begins answers of one record, ``some`` of more, up to the answer count, and
-    ``counts`` follows that; ``none`` begins those without records, ``absent`` those to names that are not there, and
-    ``refer`` referrals.
-    ``size`` is how long records of its type are, if it is one of addresses.
-    """
-
-    head: bytes
-    tail: bytes
-    opened: bytes = b""
-    limit: int = 0
-    found: bytes = b""
-    absent: bytes = b""
-    edns: bytes = b""
-    one: bytes = b""
-    rdtype: bytes = b""
-    some: bytes = b""
-    counts: bytes = b""
-    none: bytes = b""
-    refer: bytes = b""
-    dnssec: bool = False
-    named: int = -1
-    careful: bool = False
-    aliased: bool = True
-    size: int = 0
+_CHAIN: Final = 8
+_FARTHEST: Final = 0x3FFF
+_COMPLETE: Final = -1
+"""How a chain of aliases ends that needs no more said; else it is a response code, and the SOA is missing."""
 
 
 class _NoLinks:
@@ -93,11 +60,7 @@ class _NoLinks:
 
 
 _NO_LINKS: Final = _NoLinks()
-# No node begins so.
-_CAREFULLY: Final = b"\xfe"
 _NO_WHOLE: Final[dict[Packed, tuple[bytes, bytes]]] = {}
-# No query begins and ends so.
-_NO_SHAPE: Final = _Shape(b"\xff", b"")
 
 
 class Prompt:
@@ -111,12 +74,12 @@ class Prompt:
         "_evidence",
         "_last",
         "_negatives",
+        "_of_zone",
         "_referrals",
         "_shapes",
         "_sole",
         "_spread",
         "_stream",
-        "_udp_size",
         "_whole",
         "_zones",
         "rcodes",
@@ -124,16 +87,17 @@ class Prompt:
 
     def __init__(self, rcodes: list[int], *, udp_size: int, stream: bool = False, spread: Spread | None = None) -> None:
         self.rcodes = rcodes
-        self._udp_size = udp_size
         self._stream = stream
         self._spread = spread
-        self._shapes: dict[bytes, _Shape] = {}
-        self._last = _NO_SHAPE
+        self._shapes = Shapes(udp_size=udp_size, stream=stream)
+        self._last = NO_SHAPE
         self._zones: Mapping[bytes, Zone] = {}
         self._sole: Zone | None = None
         self._negatives: dict[bytes, dict[int, bytes]] = {}
         # Names of one length below one cut get the same records.
         self._referrals: dict[tuple[bytes, int, bool], tuple[bytes, int, int]] = {}
+        # What zones say of themselves, by zone and shape: the header behind the id, and what follows the question.
+        self._of_zone: dict[tuple[bytes, bytes, bytes], tuple[bytes, bytes]] = {}
         self._chains: dict[bytes, Names | Hashes | None] = {}
         self._evidence: dict[tuple[bytes, ...], Evidence] = {}
         # By type and node: RRsets with their signatures, and the count, where nothing depends on the name.
@@ -145,6 +109,7 @@ class Prompt:
         self._sole = next(iter(zones.values())) if len(zones) == 1 else None
         self._negatives.clear()
         self._referrals.clear()
+        self._of_zone.clear()
         self._chains.clear()
         self._evidence.clear()
         self._whole.clear()
@@ -157,7 +122,7 @@ class Prompt:
         find, negatives, apex, plain, flat, signed = self._access(zone)
         shape = self._last
         head, tail, opened, limit, found, absent, edns = shape[:7]
-        one = shape.one if plain and not (signed and shape.dnssec) else _CAREFULLY
+        one = shape.one if plain and not (signed and shape.dnssec) else CAREFULLY
         apart = none = 0
         for query in queries:
             # These answer what they were given where nothing is to remove, and cost half of asking first.
@@ -165,21 +130,21 @@ class Prompt:
             written = question.removesuffix(tail)
             if written is question or question is query:
                 # Queries come in runs of one shape; here another begins.
-                other = self._recognise(query)
+                other = self._shapes.recognise(query)
                 if not other.limit:
                     give(None)
                     apart += 1
                     continue
                 shape = other
                 head, tail, opened, limit, found, absent, edns = shape[:7]
-                one = shape.one if plain and not (signed and shape.dnssec) else _CAREFULLY
+                one = shape.one if plain and not (signed and shape.dnssec) else CAREFULLY
                 question = query.removeprefix(head)
                 written = question.removesuffix(tail)
             name = written.lower()
             if sole is None:
                 zone = self._zone(name)
                 find, negatives, apex, plain, flat, signed = self._access(zone)
-                one = shape.one if plain and not (signed and shape.dnssec) else _CAREFULLY
+                one = shape.one if plain and not (signed and shape.dnssec) else CAREFULLY
             if opened:
                 question = question.removesuffix(opened)
             packed = find(name)
@@ -226,7 +191,7 @@ class Prompt:
         find = (lambda name: overlay(name) or base(name)) if zone.overlay else base
         return find, self._negatives.get(zone.name, {}), zone.name, plain, plain and not zone.wildcards, zone.signed
 
-    def _look(self, question: bytes, shape: _Shape, zone: Zone, name: bytes, packed: Packed | None) -> bytes | None:
+    def _look(self, question: bytes, shape: Shape, zone: Zone, name: bytes, packed: Packed | None) -> bytes | None:
         """The answer from any node, or without one."""
         dnssec = shape.dnssec and zone.signed
         existing = name
@@ -237,8 +202,10 @@ class Prompt:
                 return None
         if zone.cuts or zone.renames:
             barrier = _barrier(zone, existing)
-            if barrier is not None:
+            if barrier is not None and barrier[1][0] & CUT:
                 return self._refer(question, shape, zone, name, *barrier)
+            if barrier is not None:
+                return self._rename(question, shape, zone, name, *barrier)
         starred = packed is None
         if packed is None:
             packed = zone.packed(b"\1*" + existing) if zone.wildcards else None
@@ -266,9 +233,13 @@ class Prompt:
             made = self._follow(shape, zone, name, packed, alias[1], dnssec=dnssec)
             if made is None:
                 return None
-            records, total = made
+            records, total, end = made
+            if end != _COMPLETE:
+                return self._ended(question, shape, zone, name, made)
             count = total.to_bytes(2, "big")
         else:
+            if shape.careful and shape.rdtype in _OF_ZONE and name == zone.name:
+                return self._say_of_zone(question, shape, zone)
             if shape.careful or place is None:
                 return None
             count, at, stop = place
@@ -302,7 +273,7 @@ class Prompt:
         self.rcodes[codes.NOERROR] += 1
         return out
 
-    def _turned(self, name: bytes, shape: _Shape, records: Packed) -> Packed | None:
+    def _turned(self, name: bytes, shape: Shape, records: Packed) -> Packed | None:
         """A set of addresses, begun with the one whose turn it is; None where weights decide."""
         spread = self._spread
         assert spread is not None
@@ -311,60 +282,168 @@ class Prompt:
         first = shape.size * spread.turn(name, shape.rdtype[1], len(records) // shape.size)
         return records[first:] + records[:first]
 
+    def _say_of_zone(self, question: bytes, shape: Shape, zone: Zone) -> bytes | None:
+        """The SOA or NS records of a zone, as the careful way says it once."""
+        key = zone.name, shape.head, shape.tail
+        known = self._of_zone.get(key)
+        if known is None:
+            flags = int.from_bytes(shape.some[:2], "big")
+            writer = Writer(b"\0\0", question, flags, shape.limit + 2, len(shape.edns))
+            rdtype = int.from_bytes(shape.rdtype, "big")
+            search = Search(
+                writer,
+                lambda *_: zone,
+                rdtype,
+                minimal=True,
+                stream=self._stream,
+                dnssec=shape.dnssec,
+                spread=self._spread,
+            )
+            search.run(zone, question)
+            if search.varied or writer.truncated:
+                return None
+            made = writer.finish(shape.edns)
+            if len(self._of_zone) >= _REFERRALS:
+                self._of_zone.clear()
+            known = self._of_zone[key] = made[2:12], made[12 + len(question) :]
+        self.rcodes[codes.NOERROR] += 1
+        return b"".join((known[0], question, known[1]))
+
     def _follow(
-        self, shape: _Shape, zone: Zone, name: bytes, packed: Packed, at: int, *, dnssec: bool
-    ) -> tuple[bytes, int] | None:
-        """An alias and what the name that it stands for has of the type, and their count; None if that is not all."""
-        target = packed[at + _FIXED : at + _FIXED + (packed[at + 10] << 8 | packed[at + 11])].lower()
-        point = pointer(zone, len(name))
-        whole = at + _FIXED + len(target)
-        out = [shortened(packed[at:whole], 0, zone, point)]
+        self, shape: Shape, zone: Zone, name: bytes, packed: Packed, at: int, *, dnssec: bool
+    ) -> tuple[bytes, int, int] | None:
+        """An alias and what the name that it stands for has of the type, their count, and how that ends."""
+        whole = at + _FIXED + (packed[at + 10] << 8 | packed[at + 11])
+        target = packed[at + _FIXED : whole].lower()
+        out = [shortened(packed[at:whole], 0, zone, pointer(zone, len(name)))]
         count = 1
         if dnssec:
             added, more = signatures(packed, _CNAME, packed[at + 6 : at + 10])
             out.append(added)
             count += more
-        following = self._sole
-        if following is None or not within(target, following.name):
-            following = self._zone(target)
-        if following is None:
-            return b"".join(out), count
-        node = zone.packed(target)
-        if following is not zone or target == name or node is None or node[0] & ALIAS:
+        return self._chain(shape, zone, name, out, count, target, 12 + len(name) + 4 + _FIXED, dnssec=dnssec)
+
+    def _rename(
+        self, question: bytes, shape: Shape, zone: Zone, name: bytes, above: bytes, packed: Packed
+    ) -> bytes | None:
+        """The answer for a name below a DNAME (RFC 6672 section 3): that, the alias it makes, and what follows."""
+        dnssec = shape.dnssec and zone.signed
+        found = stretch(packed, _DNAME)
+        if found is None or name == above or len(above) == 1 or shape.rdtype == _CNAME:
             return None
-        if (zone.cuts or zone.renames) and _barrier(zone, target) is not None:
+        at, stop = found[1:]
+        prefix = question[: len(name) - len(above)]
+        alias = prefix + packed[at + _FIXED : stop]
+        if len(alias) > 255:
             return None
-        place = stretch(node, shape.rdtype)
-        if place is None or (shape.careful and target == zone.name):
-            return None
-        records = node[place[1] : place[2]]
-        if self._spread is not None and shape.size > 0 and len(records) > shape.size:
-            other = self._turned(target, shape, records)
-            if other is None:
-                return None
-            records = other
-        if shape.named >= 0:
-            records = shortened(records, shape.named, zone, point)
-        count += int.from_bytes(place[0], "big")
-        if dnssec and shape.rdtype != _SIGNED:
-            added, more = signatures(node, shape.rdtype, node[place[1] + 6 : place[1] + 10])
-            records += added
+        owner = (0xC000 | 12 + len(prefix)).to_bytes(2, "big")
+        out = [owner, packed[at + 2 : stop]]
+        count = 2
+        if dnssec:
+            added, more = signatures(packed, _DNAME, packed[at + 6 : at + 10])
+            out += _owned(added, owner)
             count += more
-        # The alias's data is the first place where the name stands; a lone pointer is no name to point to.
-        owner = point if target == zone.name else (0xC000 | 12 + len(name) + 4 + _FIXED).to_bytes(2, "big")
-        start, end = 0, len(records)
-        while start < end:
-            after = start + _FIXED + (records[start + 10] << 8 | records[start + 11])
-            out += (owner, records[start + 2 : after])
-            start = after
-        return b"".join(out), count
+        place = 12 + len(name) + 4 + sum(map(len, out)) + _FIXED
+        made = b"\xc0\x0c\0\5\0\1" + packed[at + 6 : at + 10] + len(alias).to_bytes(2, "big") + alias
+        out.append(shortened(made, 0, zone, pointer(zone, len(name))))
+        chain = self._chain(shape, zone, name, out, count, alias.lower(), place, dnssec=dnssec)
+        if chain is None:
+            return None
+        if chain[2] != _COMPLETE:
+            return self._ended(question, shape, zone, name, chain)
+        answer = b"".join((shape.some, chain[1].to_bytes(2, "big"), shape.counts, question, chain[0], shape.edns))
+        if len(answer) > shape.limit:
+            return None
+        self.rcodes[codes.NOERROR] += 1
+        return answer
+
+    def _chain(
+        self,
+        shape: Shape,
+        zone: Zone,
+        name: bytes,
+        out: list[bytes],
+        count: int,
+        target: bytes,
+        place: int,
+        *,
+        dnssec: bool,
+    ) -> tuple[bytes, int, int] | None:
+        """Go on from an alias whose target stands at a place of the message: records, their count, and how it ends.
+
+        None if the careful way must go on.
+        """
+        point = pointer(zone, len(name))
+        hindered = zone.cuts or zone.renames
+        visited = {name}
+        while True:
+            following = self._sole
+            if following is None or not within(target, following.name):
+                following = self._zone(target)
+            if following is None:
+                return b"".join(out), count, _COMPLETE
+            if following is not zone or target in visited or len(visited) > _CHAIN:
+                return None
+            visited.add(target)
+            node = zone.packed(target)
+            if hindered and _barrier(zone, target if node is not None else _encloser(zone, target)) is not None:
+                return None
+            if node is None:
+                return None if dnssec or zone.wildcards else (b"".join(out), count, codes.NXDOMAIN)
+            # The alias's data is the first place where the name stands; a lone pointer is no name to point to.
+            owner = point if target == zone.name else (0xC000 | place).to_bytes(2, "big")
+            found = stretch(node, shape.rdtype)
+            alias = stretch(node, _CNAME) if found is None and node[0] & ALIAS and shape.aliased else None
+            if alias is not None:
+                at, stop = alias[1:]
+                place = 12 + len(name) + 4 + sum(map(len, out)) + len(owner) + _FIXED - 2
+                if place > _FARTHEST:
+                    return None
+                out += (owner, shortened(node[at:stop], 0, zone, point)[2:])
+                count += 1
+                if dnssec:
+                    added, more = signatures(node, _CNAME, node[at + 6 : at + 10])
+                    out += _owned(added, owner)
+                    count += more
+                target = node[at + _FIXED : stop].lower()
+                continue
+            if found is None:
+                return None if dnssec else (b"".join(out), count, codes.NOERROR)
+            if shape.careful:
+                return None
+            records = node[found[1] : found[2]]
+            if self._spread is not None and shape.size > 0 and len(records) > shape.size:
+                other = self._turned(target, shape, records)
+                if other is None:
+                    return None
+                records = other
+            if shape.named >= 0:
+                records = shortened(records, shape.named, zone, point)
+            count += int.from_bytes(found[0], "big")
+            if dnssec and shape.rdtype != _SIGNED:
+                added, more = signatures(node, shape.rdtype, node[found[1] + 6 : found[1] + 10])
+                records += added
+                count += more
+            out += _owned(records, owner)
+            return b"".join(out), count, _COMPLETE
+
+    def _ended(
+        self, question: bytes, shape: Shape, zone: Zone, name: bytes, made: tuple[bytes, int, int]
+    ) -> bytes | None:
+        """The answer where a chain leads to nothing of the type, or to a name that is not there."""
+        records, count, rcode = made
+        head = (shape.absent if rcode else shape.none)[:4] + count.to_bytes(2, "big") + b"\0\1" + shape.counts[2:]
+        negative = self._negatives.get(zone.name, {}).get(len(name)) or self._deny(zone, len(name))
+        out = b"".join((head, question, records, negative, shape.edns))
+        if len(out) > shape.limit:
+            return None
+        self.rcodes[rcode] += 1
+        return out
 
     def _refer(
-        self, question: bytes, shape: _Shape, zone: Zone, name: bytes, cut: bytes, packed: Packed
+        self, question: bytes, shape: Shape, zone: Zone, name: bytes, cut: bytes, packed: Packed
     ) -> bytes | None:
-        """The answer for a name at or below a cut; None if what stands above it is a DNAME."""
-        if not packed[0] & CUT:
-            return None
+        """The answer for a name at or below a cut."""
         dnssec = shape.dnssec and zone.signed
         if dnssec and zone.denier is not None:
             return None
@@ -407,7 +486,7 @@ class Prompt:
         return found
 
     def _without(
-        self, question: bytes, head: bytes, shape: _Shape, zone: Zone, name: bytes, proof: Iterable[Node] | None
+        self, question: bytes, head: bytes, shape: Shape, zone: Zone, name: bytes, proof: Iterable[Node] | None
     ) -> bytes | None:
         """An answer without records; with a proof, if one is wanted."""
         length = len(name)
@@ -441,62 +520,20 @@ class Prompt:
             name = name[name[0] + 1 :]
         return None
 
-    def _recognise(self, query: bytes) -> _Shape:
-        """A query's shape, from its bytes around the name."""
-        # A zero byte within a label ends the name early; no zone has a name that is cut there, nor do we know the rest.
-        end = query.find(b"\0", 10) + 1
-        if len(query) - end > _LONGEST_TAIL:
-            return _NO_SHAPE
-        around = query[:10] + query[end:]
-        shape = self._shapes.get(around)
-        if shape is None:
-            if len(self._shapes) >= _SHAPES:
-                self._shapes.clear()
-            shape = self._shapes[around] = self._shape(query[:10], query[end:])
-        return shape
-
-    def _shape(self, head: bytes, tail: bytes) -> _Shape:
-        declined = _Shape(head, tail)
-        # Nothing but a question, or that and an OPT record without options.
-        edns = head[4:] == b"\0\0\0\0\0\1" and len(tail) == _LONGEST_TAIL and tail[4:7] == b"\0\0\x29"
-        if len(head) != 10 or (not edns and (head[4:] != bytes(6) or len(tail) != 4)):
-            return declined
-        query = parse(b"\0\0" + head + b"\0" + tail, self._udp_size)
-        if not isinstance(query, Query) or query.rdclass != codes.CLASS_IN:
-            return declined
-        rdtype = query.type
-        if rdtype in (codes.DS, codes.OPT) or 128 <= rdtype <= 255 or not rdtype:
-            return declined
-        flags = codes.QR | codes.AA | (query.flags & codes.RD)
-        some, absent = (number.to_bytes(2, "big") + b"\0\1" for number in (flags, flags | codes.NXDOMAIN))
-        opened = opt(self._udp_size, dnssec=query.dnssec) if query.edns else b""
-        counts = b"\0\0\0\1" if opened else b"\0\0\0\0"
-        kind = rdtype.to_bytes(2, "big")
-        careful = rdtype in _CAREFUL
-        return _Shape(
-            limit=65533 if self._stream else min(query.size, self._udp_size) - 2,
-            head=head,
-            tail=tail,
-            opened=tail[4:],
-            one=_CAREFULLY if careful or rdtype in _NAMED else bytes((ONE,)) + kind,
-            rdtype=kind,
-            found=some + b"\0\1" + counts,
-            some=some,
-            counts=counts,
-            refer=(codes.QR | query.flags & codes.RD).to_bytes(2, "big") + b"\0\1",
-            none=some + b"\0\0\0\1" + counts[2:],
-            absent=absent + b"\0\0\0\1" + counts[2:],
-            edns=opened,
-            dnssec=query.dnssec,
-            named=_NAMED.get(rdtype, -1),
-            careful=careful,
-            aliased=rdtype != codes.CNAME,
-            size=ADDRESS_SIZES.get(rdtype, 0),
-        )
-
 
 def _nothing(name: bytes) -> None:
     return None
+
+
+def _owned(records: bytes, owner: bytes) -> list[bytes]:
+    """Records of a node with another owner, in pieces."""
+    out: list[bytes] = []
+    at, end = 0, len(records)
+    while at < end:
+        after = at + _FIXED + (records[at + 10] << 8 | records[at + 11])
+        out += (owner, records[at + 2 : after])
+        at = after
+    return out
 
 
 def _encloser(zone: Zone, name: bytes) -> bytes:

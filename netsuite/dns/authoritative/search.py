@@ -160,6 +160,11 @@ class Search:
         if rdtype == codes.ANY:
             wanted = node.types() if self._stream else node.types()[:1]
         given = [rrset for each in wanted if (rrset := node.rrset(each)) is not None]
+        if rdtype == codes.RRSIG and given and not self._stream:
+            # RFC 8482 section 7: signatures of all types are as good to a forger as all records.
+            (every,) = given
+            some = [each for each in every.rdatas if each[:2] == every.rdatas[0][:2]]
+            given = [RRset(rdtype, every.ttl, some)]
         if self._note is not None:
             self._note("given" if given else "nodata", zone, node.name, [each.type for each in given])
         if not given:
@@ -176,7 +181,8 @@ class Search:
         at_apex = node.name == zone.name
         if self._minimal:
             if rdtype == codes.NS and at_apex:
-                self._accompany(zone, zone.servers.targets)
+                # Signed addresses would make it many times as large, and can be asked for.
+                self._accompany(zone, zone.servers.targets, signed=False)
             return
         shown = at_apex and rdtype in (codes.NS, codes.ANY)
         if not shown and not self._add(zone, 1, zone.name, zone.apex, zone.servers):
@@ -265,11 +271,13 @@ class Search:
             return
         self._accompany(zone, [target for target in servers.targets if target not in inside])
 
-    def _accompany(self, zone: Zone, hosts: Iterable[bytes]) -> bool:
-        """Add the addresses that this zone has of hosts; whether all of them had room."""
+    def _accompany(self, zone: Zone, hosts: Iterable[bytes], *, signed: bool = True) -> bool:
+        """Add the addresses that this zone has of hosts, not ``signed`` ones if so; whether all of them had room."""
         for host in hosts:
             node = zone.node(host)
             if node is not None:
+                if not signed and self._dnssec and zone.signed and codes.RRSIG in node.types():
+                    continue
                 for rdtype in _ADDRESSES:
                     rrset = node.rrset(rdtype)
                     if rrset is not None and not self._add(zone, 2, host, node, rrset):

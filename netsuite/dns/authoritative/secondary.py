@@ -18,6 +18,7 @@ from netsuite.common.stream import ConnectFailed, StreamAdapter, StreamFactory, 
 from netsuite.common.threads import Threads
 from netsuite.dns.authoritative.assembly import Assembly
 from netsuite.dns.authoritative.change import Change, difference, later
+from netsuite.dns.authoritative.crowding import crowd
 from netsuite.dns.authoritative.notify import Notifier
 from netsuite.dns.authoritative.permission import Remote
 from netsuite.dns.authoritative.settings import ZoneSettings
@@ -128,13 +129,19 @@ class Secondary(Tended):
         self._again = False
         self._started = False
         self._failures = 0
+        self._asked = -_LEAST
         self._expires: float | None = None
 
     def open(self) -> None:
         """Serve what was copied before, if anything was; raises StartError. Blocks."""
         if self.history.exists():
-            self.serve(self.history.start(None))
-            self._heard_of()
+            zone = self.history.start(None)
+            heard = self.history.heard()
+            self._expires = (self._clock.seconds() if heard is None else heard) + _expiry(zone)
+            if self._clock.seconds() < self._expires:
+                self.serve(zone)
+            else:
+                self.withdraw(f"zone {self.title} has expired: no primary has answered")
         else:
             self.withdraw(f"zone {self.title} has not been copied yet")
 
@@ -157,8 +164,16 @@ class Secondary(Tended):
         if not any(remote.host == host or self._key_name(remote) == (key or b"") for remote in self._primaries):
             return False
         if self.zone is None or serial is None or serial != self.zone.serial:
-            self.refresh()
+            self._hurry()
         return True
+
+    def _hurry(self) -> None:
+        """Ask soon, but no more often than once a second, whoever says that we should."""
+        wait = self._asked + _LEAST - self._clock.seconds()
+        if wait <= 0 or self._running is not None or self._timer is None or not self._timer.active():
+            self.refresh()
+        elif self._timer.getTime() > self._clock.seconds() + wait:
+            self._timer.reset(wait)
 
     def _key_name(self, remote: Remote) -> bytes | None:
         return from_text(remote.key).lower() if remote.key is not None else None
@@ -172,6 +187,7 @@ class Secondary(Tended):
             return
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
+        self._asked = self._clock.seconds()
         self._running = running = Deferred.fromCoroutine(self._refresh())
         running.addErrback(self._unexpected).addCallback(self._refreshed)
 
@@ -183,10 +199,6 @@ class Secondary(Tended):
         self._running = None
         if not self._started:
             return
-        if self._again:
-            self._again = False
-            self.refresh()
-            return
         now = self._clock.seconds()
         if self.zone is not None and self._expires is not None and now >= self._expires:
             self.withdraw(f"zone {self.title} has expired: no primary has answered")
@@ -194,7 +206,11 @@ class Secondary(Tended):
         wait = self._wait()
         if self.zone is not None and self._expires is not None:
             wait = min(wait, max(self._expires - now, _LEAST))
-        self._timer = self._clock.callLater(wait * (0.9 + 0.1 * self.runtime.rng.random()), self.refresh)
+        wait *= 0.9 + 0.1 * self.runtime.rng.random()
+        if self._again:
+            self._again = False
+            wait = max(self._asked + _LEAST - now, 0.0)
+        self._timer = self._clock.callLater(wait, self.refresh)
 
     def _wait(self) -> float:
         """Until the next time: the SOA's refresh, or its retry after a failure; soon, while there is nothing."""
@@ -208,8 +224,9 @@ class Secondary(Tended):
         """A primary has told us that what we have is what there is."""
         self._failures = 0
         self.trouble = None
-        expire = int.from_bytes(self.history.zone.soa.rdatas[0][-8:-4], "big")
-        self._expires = self._clock.seconds() + expire
+        now = self._clock.seconds()
+        self._expires = now + _expiry(self.history.zone)
+        self.history.hear(now)
         if self.zone is None:
             self.serve(self.history.zone)
 
@@ -249,6 +266,8 @@ class Secondary(Tended):
             for owner, rdtype, ttl, rdata in found.records:
                 assembly.add(owner, rdtype, ttl, rdata)
             zone = assembly.zone()
+            if why := crowd(zone, self.settings.most_at_a_name):
+                raise BadTransfer(why)
             if not self.history.started:
                 await self.history.begin(zone)
                 self.serve(zone)
@@ -272,7 +291,14 @@ class Secondary(Tended):
         for step in found.steps:
             change = Change(step.before, step.after, step.removals, step.additions, now, source)
             zone = change.applied(zone)
+            if why := crowd(zone, self.settings.most_at_a_name, {owner for owner, *_ in step.additions}):
+                raise BadTransfer(why)
             made.append((change, zone))
         done = [self.history.append(change, version) for change, version in made]
         for each in done:
             await each
+
+
+def _expiry(zone: Zone) -> int:
+    """Seconds for which a version may be served without a word from a primary."""
+    return int.from_bytes(zone.soa.rdatas[0][-8:-4], "big")

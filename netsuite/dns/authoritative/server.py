@@ -10,7 +10,9 @@ from zope.interface import implementer
 
 from netsuite.common.access import Rule
 from netsuite.common.commons import Commons
+from netsuite.common.datagram import PromptAnswers
 from netsuite.common.stream import StreamFactory
+from netsuite.dns.authoritative.batches import Batches
 from netsuite.dns.authoritative.courtesy import Courtesy
 from netsuite.dns.authoritative.dealings import TRANSFERS, Client, Outcome, Poured
 from netsuite.dns.authoritative.ratelimit import ResponseRate
@@ -45,8 +47,8 @@ class AuthoritativeServer:
     """The zones of one address, and what stands between them and the wire: who may ask, memo, connections, counts.
 
     ``views`` are what some clients see, in the order in which they are looked through; ``common`` is for the others.
-    ``port_memo`` and ``port_prompt`` are what the datagram port may answer from by itself: nothing, where clients are
-    told apart.
+    ``port_memo`` and ``port_prompt`` are what the datagram port may answer from by itself: not from the memo, where
+    rules or rates tell clients apart, and nothing, where views do.
     """
 
     def __init__(
@@ -77,7 +79,17 @@ class AuthoritativeServer:
         self._seconds = commons.clock.seconds
         by_itself = self.rule is None and self.rate is None and not self.views
         self.port_memo = self.common.memo if by_itself else None
-        self.port_prompt = self.common.prompt if by_itself else None
+        self.port_prompt: PromptAnswers | None = None
+        if self.common.prompt is not None and not self.views:
+            self.port_prompt = Batches(
+                self.common.prompt,
+                self.common.answers.rcodes,
+                courtesy,
+                self._seconds,
+                udp_size=self._udp_size,
+                rule=self.rule,
+                rate=self.rate,
+            ).answers
         self.datagrams = self.messages = 0
         self._stream_limits = limits = DnsStreamLimits(idle=settings.idle)
         seconds = commons.clock.seconds

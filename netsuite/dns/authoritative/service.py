@@ -28,7 +28,7 @@ from netsuite.dns.authoritative.view import View, seen
 from netsuite.dns.authoritative.zone import Zone, ZoneError
 from netsuite.dns.cookies import SECRET_LENGTH, Cookies
 from netsuite.dns.wire.tsig import Key
-from netsuite.interfaces import Address, Health, IControlled, IDnsAnswers, IOffers
+from netsuite.interfaces import Address, Health, IControlled, IDnsAnswers, INameResolver, IOffers
 
 __all__ = ["DnsService", "build"]
 
@@ -99,6 +99,7 @@ class DnsService(NetsuiteService):
         self._notifier = Notifier(commons, self._keys)
         if settings.catalog or any(zone.primary or zone.update or zone.dnssec != "off" for zone in settings.zone):
             self.workers = "one"  # what changes is with one process
+        self._resolver: INameResolver | None = None
         self._places: dict[str, _Place] = {}
         for text in settings.listen:
             self._place(text)
@@ -135,7 +136,7 @@ class DnsService(NetsuiteService):
         if catalog is not None:
             tended = Produced(catalog, *common, _publisher(settings, views))
         elif settings.file is not None:
-            tended = Primary(settings, *common, _publisher(settings, views))
+            tended = Primary(settings, *common, _publisher(settings, views), lambda: self._resolver)
         else:
             shown = _publisher(settings, views)
 
@@ -183,6 +184,10 @@ class DnsService(NetsuiteService):
         offers.provide(IControlled, self.control, "dns")
         if self.settings.listen:
             offers.provide(IDnsAnswers, self._places[self.settings.listen[0]].server, "dns")
+
+    def join(self, offers: IOffers) -> None:
+        """Asks the site's resolver, if there is one, for what parents have of zones that are signed here."""
+        self._resolver = offers.find(INameResolver)
 
     def check(self) -> None:
         """Read the zones."""

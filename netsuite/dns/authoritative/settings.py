@@ -182,6 +182,11 @@ class ZoneSettings(Table):
         [], description='Servers that are told of a new version: "HOST[:PORT]" or "HOST[:PORT] key:NAME".'
     )
     update: list[GrantSettings] = Field([], description="Who may change it, each an [[dns.zone.update]] table.")
+    most_at_a_name: NonNegativeInt = Field(
+        100,
+        description="Records of one type at one name, and types at one name, that a copy or an update may bring; 0 is "
+        "without limit.",
+    )
     dnssec: Literal["off", "nsec", "nsec3", "nsec3-opt-out", "compact"] = Field(
         "off",
         description='Whether we sign it: "nsec" with a chain of denials in the zone, "nsec3" with one of hashed names, '
@@ -190,6 +195,11 @@ class ZoneSettings(Table):
     )
     algorithm: Algorithm = Field(
         "ecdsap256sha256", description='What its keys are made for: "ecdsap256sha256", "ed25519" or "rsasha256".'
+    )
+    parent: list[str] = Field(
+        [],
+        description="Servers of the parent's zone, which are asked whether they have the DS record of a new key: "
+        '"HOST[:PORT]". Without any, the site\'s resolver is asked.',
     )
     weight: list[WeightSettings] = Field(
         [], description="Names whose addresses share out load by weight, each a [[dns.zone.weight]] table."
@@ -203,7 +213,7 @@ class ZoneSettings(Table):
     def _name(cls, value: str) -> str:
         return _absolute(value)
 
-    @field_validator("primary", "notify")
+    @field_validator("primary", "notify", "parent")
     @classmethod
     def _servers(cls, value: list[str]) -> list[str]:
         return _remotes(value)

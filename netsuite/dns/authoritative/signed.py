@@ -123,6 +123,16 @@ class ZoneSigning:
         self._keep([*self.keys, key])
         return key
 
+    def waiting(self) -> tuple[bytes, int] | None:
+        """The DS data of the key that waits for the parent, and when nobody holds a key set without it; None if none.
+
+        Times are Unix times.
+        """
+        for key in self.keys:
+            if key.state == "published":
+                return key.ds(self.zone), key.since + _KEY_TTL
+        return None
+
     def finish_rollover(self, now: int) -> None:
         """The parent has the new key: from now on it signs, and the old ones retire; raises StartError if too soon."""
         fresh = [key for key in self.keys if key.state == "published"]

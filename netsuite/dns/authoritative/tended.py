@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
 
 from netsuite.common.commons import Commons
 from netsuite.common.threads import Threads
@@ -23,6 +24,9 @@ from netsuite.dns.authoritative.zone import Zone
 from netsuite.dns.wire.name import to_text
 
 __all__ = ["Tended", "folder_name"]
+
+_PAUSE: Final = 0.005
+"""Seconds between two parts of work that can wait."""
 
 Publish = Callable[["Zone | None"], None]
 
@@ -56,6 +60,7 @@ class Tended:
         self.zone: Zone | None = None
         self.trouble: str | None = None
         self._clock = commons.clock
+        self._settling: IDelayedCall | None = None
         self._threads = threads
         self._notifier = notifier
         self._publish = publish
@@ -84,7 +89,25 @@ class Tended:
 
     def _served(self, zone: Zone, change: Change) -> None:
         self.serve(zone)
+        self._settle_soon()
         self._notifier.changed(zone, self.settings.notify)
+
+    def _settle_soon(self) -> None:
+        if self._settling is None and self.zone is not None and not self.zone.is_settled:
+            self._settling = self._clock.callLater(_PAUSE, self._settle)
+
+    def _settle(self) -> None:
+        """Move a part of what has changed to where the rest of the zone lies."""
+        self._settling = None
+        zone = self.zone
+        if zone is None:
+            return
+        if not zone.settle():
+            self._settling = self._clock.callLater(_PAUSE, self._settle)
+        elif self.history.started and zone is self.history.head:
+            light = zone.lightened()
+            self.history.exchange(light)
+            self.serve(light)
 
     def may_transfer(self, host: str, key: bytes | None) -> bool:
         """Whether somebody may copy it."""
@@ -107,6 +130,9 @@ class Tended:
 
     async def stop(self) -> None:
         """End it, and let what is under way become durable."""
+        if self._settling is not None:
+            self._settling.cancel()
+            self._settling = None
         await self.history.close()
         self._commits.close()
 

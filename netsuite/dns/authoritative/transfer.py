@@ -185,7 +185,7 @@ class Inbound:
 
     def feed(self, data: bytes) -> Full | Steps | Same | None:
         """Take the next message; what came of it once it is whole. Raises BadTransfer."""
-        if int.from_bytes(data[:2], "big") != self._ident or not data[2] & 0x80:
+        if len(data) < 12 or int.from_bytes(data[:2], "big") != self._ident or not data[2] & 0x80:
             raise BadTransfer("a message that answers nothing")
         rcode = data[3] & 15
         if rcode:

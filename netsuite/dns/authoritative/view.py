@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from netsuite.common.access import Rule
 from netsuite.common.commons import Commons
-from netsuite.common.datagram import Memo, PromptAnswers
+from netsuite.common.datagram import Memo
 from netsuite.dns.authoritative.answers import Answers
 from netsuite.dns.authoritative.dealings import Client, Dealings
 from netsuite.dns.authoritative.settings import DnsSettings, ZoneSettings
@@ -51,8 +51,8 @@ class View:
         spread = Spread(settings.rotate, weighted, commons.rng) if weighted or settings.rotate != "off" else None
         self.answers = Answers(minimal=settings.minimal_responses, udp_size=settings.udp_size, spread=spread)
         self.memo = Memo(settings.memo)
-        self.prompt: PromptAnswers | None = None
-        self.stream_prompt: PromptAnswers | None = None
+        self.prompt: Callable[[Sequence[bytes]], list[bytes | None]] | None = None
+        self.stream_prompt: Callable[[Sequence[bytes]], list[bytes | None]] | None = None
         if settings.minimal_responses:
             self.prompt, self.stream_prompt = (prompt.answers for prompt in self.answers.prompts)
         self.tended: dict[bytes, Tended] = {}

@@ -10,13 +10,14 @@ What lies below a cut (glue) or a DNAME is found here like the rest: the answer 
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import merge
 from typing import Any, Final
 
-from netsuite.dns.authoritative.master import Sources, ZoneError, version
-from netsuite.dns.authoritative.node import CUT, EMPTY, GONE, RENAMED, Node, Packed, bundles, pack, types
+from netsuite.dns.authoritative.base import Base, is_hash
+from netsuite.dns.authoritative.master import Sources, ZoneError, is_current
+from netsuite.dns.authoritative.node import CUT, EMPTY, GONE, RENAMED, Node, Packed, bundles, pack
 from netsuite.dns.wire import codes
 from netsuite.dns.wire.name import canonical, to_text, within
 from netsuite.dns.wire.writer import RRset
@@ -35,45 +36,10 @@ _BESIDE_CNAME: Final = frozenset({codes.CNAME, codes.RRSIG, codes.NSEC})
 _SINGLE: Final = {codes.SOA: "SOA", codes.CNAME: "CNAME", codes.DNAME: "DNAME"}
 _LARGEST_RDATA: Final = 65535 - 12 - 255 - 4 - 12 - 11
 _FOLD: Final = 16384
-_MARKED: Final = 8
-
-
-class Base:
-    """What versions of a zone share: packed nodes by name, and how many names lie directly below each name.
-
-    Neither is changed once a zone has it. ``order`` (names in canonical order) is made when it is first needed.
-    """
-
-    __slots__ = ("_hashes", "_marks", "_order", "children", "nodes")
-
-    def __init__(self, nodes: dict[bytes, Packed], children: dict[bytes, int]) -> None:
-        self.nodes = nodes
-        self.children = children
-        self._order: list[bytes] | None = None
-        self._marks: list[bytes] | None = None
-        self._hashes: list[bytes] | None = None
-
-    def place(self, key: bytes) -> int:
-        """Where a name stands, or would stand, in :attr:`order`; ``key`` is what it sorts by."""
-        order = self.order
-        if self._marks is None:
-            # Keys cost more to make than to compare: some are kept.
-            self._marks = [canonical(name) for name in order[::_MARKED]]
-        end = bisect_right(self._marks, key) * _MARKED
-        return bisect_left(order, key, max(0, end - _MARKED), min(end, len(order)), key=canonical)
-
-    def hashes(self, apex: bytes) -> list[bytes]:
-        """The names with NSEC3 records, in the order of their hashes."""
-        if self._hashes is None:
-            self._hashes = sorted(name for name, packed in self.nodes.items() if _is_hash(name, packed, apex))
-        return self._hashes
-
-    @property
-    def order(self) -> list[bytes]:
-        """The names in canonical order; sorting a million takes seconds, once."""
-        if self._order is None:
-            self._order = sorted(self.nodes, key=canonical)
-        return self._order
+_SETTLED: Final = 2048
+"""Changed names that may stay in an overlay for good: copying them for each version costs little."""
+_MOVES: Final = 4096
+"""Nodes that are moved into the base at a time."""
 
 
 class Zone:
@@ -87,6 +53,7 @@ class Zone:
     """
 
     __slots__ = (
+        "__weakref__",
         "_base",
         "_changed_order",
         "_children",
@@ -141,6 +108,7 @@ class Zone:
         # RFC 2308 section 5: the smaller of the SOA's TTL and its last field.
         self.signed = codes.RRSIG in self.apex.types()
         self.negative = RRset(codes.SOA, min(self.soa.ttl, int.from_bytes(rdata[-4:], "big")), [rdata])
+        base.versions.add(self)
 
     def __len__(self) -> int:
         """How many names there are, those without records included."""
@@ -148,10 +116,7 @@ class Zone:
 
     def is_current(self) -> bool:
         """Whether its files are still as they were when it was read."""
-        try:
-            return all(version(path) == seen for path, seen in self.sources.items())
-        except OSError:
-            return False
+        return is_current(self.sources)
 
     # Reading
 
@@ -168,10 +133,12 @@ class Zone:
     def nodes(self) -> Iterator[tuple[bytes, Packed]]:
         """All names with their packed nodes, in no order, at no cost before the first."""
         overlay = self.overlay
-        if not overlay:
-            yield from self.base.items()
-            return
-        yield from ((name, packed) for name, packed in self.base.items() if name not in overlay)
+        with self._base.lock:
+            self._base.readers.append(None)
+        try:
+            yield from ((name, packed) for name, packed in self.base.items() if name not in overlay)
+        finally:
+            self._base.readers.pop()
         yield from ((name, packed) for name, packed in overlay.items() if packed is not GONE)
 
     def records(self) -> Iterator[Addition]:
@@ -185,10 +152,10 @@ class Zone:
 
     def names(self) -> Iterator[bytes]:
         """All names in canonical order (RFC 4034 section 6.1), empty non-terminals included."""
-        overlay = self.overlay
-        if not overlay:
+        overlay, base = self.overlay, self.base
+        if not overlay and self._base.is_arranged:
             return iter(self._base.order)
-        kept = (name for name in self._base.order if name not in overlay)
+        kept = (name for name in self._base.order if name in base and name not in overlay)
         return merge(kept, self._present(), key=canonical)
 
     def before(self, name: bytes) -> bytes:
@@ -203,10 +170,10 @@ class Zone:
         """The names with NSEC3 records, in the order of their hashes (RFC 5155 section 7.1)."""
         if self._hashes is None:
             found = self._base.hashes(self.name)
-            overlay = self.overlay
-            if overlay:
-                kept = (name for name in found if name not in overlay)
-                fresh = sorted(name for name, packed in overlay.items() if _is_hash(name, packed, self.name))
+            overlay, base = self.overlay, self.base
+            if overlay or not self._base.is_arranged:
+                kept = (name for name in found if name in base and name not in overlay)
+                fresh = sorted(name for name, packed in overlay.items() if is_hash(name, packed, self.name))
                 found = list(merge(kept, fresh))
             self._hashes = found
         return self._hashes
@@ -223,11 +190,11 @@ class Zone:
 
     def _neighbour(self, name: bytes, step: int) -> bytes:
         key = canonical(name)
-        order, overlay, present = self._base.order, self.overlay, self._present()
+        order, base, overlay, present = self._base.order, self.base, self.overlay, self._present()
         at = self._base.place(key)
         if step < 0 or (at < len(order) and order[at] == name):
             at += step
-        while 0 <= at < len(order) and order[at] in overlay:
+        while 0 <= at < len(order) and (order[at] in overlay or order[at] not in base):
             at += step
         place = bisect_left(present, key, key=canonical)
         if step < 0 or (place < len(present) and present[place] == name):
@@ -244,7 +211,7 @@ class Zone:
 
     def _last(self) -> list[bytes]:
         for name in reversed(self._base.order):
-            if name not in self.overlay:
+            if name in self.base and name not in self.overlay:
                 return [name]
         return []
 
@@ -303,6 +270,61 @@ class Zone:
             title="a change",
         )
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether :meth:`settle` has nothing to do."""
+        return len(self.overlay) <= _SETTLED or self._base.redundant
+
+    def settle(self) -> bool:
+        """Move a part of what has changed into the base, and bring its order up to date; whether all of that is done.
+
+        Versions that are still read stay as they are: what they do not all have alike waits. Takes a few milliseconds
+        at most, and is to be called again after a while until there is nothing more to do.
+        """
+        base = self._base
+        if self.is_settled:
+            return True
+        others = [version for version in base.versions if version is not self]
+        if base._arranging is None:
+            with base.lock:
+                if base.readers or self._moved(others) == _MOVES:
+                    return False
+        if not base.arrange(self.name):
+            return False
+        for name, count in self._children.items():
+            if all(other._children.get(name) == count for other in others):
+                base.children[name] = count
+        base.redundant = True
+        return True
+
+    def lightened(self) -> Zone:
+        """The same version, without what the base has too since :meth:`settle` is done."""
+        work = _Change(self)
+        made = Zone(
+            self.name,
+            self._base,
+            counts=(self.count, self.cuts, self.renames, self.wildcards),
+            overlay=work.overlay,
+            children=work.children,
+            sources=self.sources,
+        )
+        made.denier = self.denier
+        return made
+
+    def _moved(self, others: Sequence[Zone]) -> int:
+        """Move some nodes that other versions have alike into the base; how many."""
+        base = self._base
+        have = base.nodes.get
+        moved = 0
+        for name, packed in self.overlay.items():
+            if have(name, GONE) is packed or any(other.overlay.get(name) is not packed for other in others):
+                continue
+            base.move(name, packed)
+            moved += 1
+            if moved == _MOVES:
+                break
+        return moved
+
     def _below(self, changed: Mapping[bytes, int], name: bytes) -> int:
         found = changed.get(name)
         return self._base.children.get(name, 0) if found is None else found
@@ -313,8 +335,15 @@ class _Change:
 
     def __init__(self, zone: Zone) -> None:
         self._zone = zone
-        self.overlay = dict(zone.overlay)
-        self.children = dict(zone._children)
+        base = zone._base
+        if base.redundant:
+            have, below = base.nodes.get, base.children.get
+            self.overlay = {name: packed for name, packed in zone.overlay.items() if have(name, GONE) is not packed}
+            self.children = {name: count for name, count in zone._children.items() if below(name, 0) != count}
+            base.redundant = False
+        else:
+            self.overlay = dict(zone.overlay)
+            self.children = dict(zone._children)
         self.cuts, self.renames, self.wildcards = zone.cuts, zone.renames, zone.wildcards
 
     def put(self, name: bytes, packed: Packed) -> None:
@@ -362,11 +391,6 @@ class _Change:
                 del nodes[name]
         children = {name: count for name, count in {**base.children, **self.children}.items() if count}
         return Base(nodes, children), {}, {}
-
-
-def _is_hash(name: bytes, packed: Packed, apex: bytes) -> bool:
-    """Whether a name stands for another one in a chain of NSEC3: 32 characters right below the zone's own name."""
-    return name[0] == 32 and len(name) == len(apex) + 33 and packed is not GONE and codes.NSEC3 in types(packed)
 
 
 def objection(zone: bytes, owner: bytes, rdtype: int, rdata: bytes, there: Mapping[int, object]) -> str | None:

@@ -1,18 +1,19 @@
 """Answers made from a stored response: whole, to HEAD, 304, and ranges of it.
 
-Implements: RFC 9111 sections 4.3.2, 5.1; RFC 9110 sections 14.2, 15.3.7, 15.4.5, 15.5.17; RFC 9211
+Implements: RFC 9111 sections 4.3.2, 5.1; RFC 9110 sections 6.5, 14.2, 15.3.7, 15.4.5, 15.5.17
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Final
 
-from netsuite.http.cache.content import Content, joined
+from netsuite.http.cache.content import Content, Joined, joined
 from netsuite.http.cache.stored import Field, StoredResponse
 from netsuite.http.wire.messages import Response
 from netsuite.http.wire.preconditions import evaluate, range_applies
 from netsuite.http.wire.ranges import Span, content_range, multipart_parts, parse_ranges
+from netsuite.sansio.connection import Source
 
 __all__ = ["answer", "is_not_modified", "ranges_of"]
 
@@ -70,6 +71,9 @@ def answer(
         length = [] if stored.status == 204 else [(b"content-length", b"%d" % size)]
         return Response(stored.status, [*_without_length(stored), *length, *marks])
     spans = ranges_of(method, fields, stored, size, now)
+    if spans is None and stored.trailers:
+        whole = content.piece(0, size) if size else b""
+        return Response(stored.status, [*_without_length(stored), *marks], source=_Trailed(whole, stored.trailers))
     if spans is None:
         return _made(stored.status, [*_without_length(stored), *marks], [(0, size)] if size else [], content)
     if not spans:
@@ -87,6 +91,25 @@ def answer(
     kept = [field for field in kept if field[0] != b"content-type"]
     kept.append((b"content-type", b"multipart/byteranges; boundary=" + separator))
     return _made(206, [*kept, *marks], pieces, content)
+
+
+class _Trailed:
+    """A whole body with the trailers that came behind it."""
+
+    __slots__ = ("_pieces", "trailers")
+
+    def __init__(self, body: bytes | Source, trailers: tuple[Field, ...]) -> None:
+        self._pieces = Joined([body])
+        self.trailers = trailers
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._pieces
+
+    async def __anext__(self) -> bytes:
+        return await self._pieces.__anext__()
+
+    async def aclose(self) -> None:
+        await self._pieces.aclose()
 
 
 def _made(status: int, headers: list[Field], pieces: Sequence[Span | bytes], content: Content) -> Response:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from netsuite.http.cache.cachecontrol import CacheControl
+from netsuite.http.cache.preference import preferred
 from netsuite.http.cache.stored import Field, Request, StoredResponse
 
 __all__ = ["Action", "Decision", "Failure", "decide", "fresh_until", "may_serve_stale", "select"]
@@ -29,6 +30,7 @@ class Action(enum.Enum):
     STALE_HIT = "answer from the store, and validate behind the client's back"
     REVALIDATE = "ask the origin whether what is stored is still good"
     MISS = "fetch and perhaps store"
+    COMPLETE = "answer with what is stored of it, and fetch the parts that are missing"
     FORWARD = "forward; neither answer from the store nor store"
     TIMEOUT = "504: only what is stored was wanted, and that cannot be used"
 
@@ -55,12 +57,12 @@ class Decision(NamedTuple):
 
 
 def select(stored: Sequence[StoredResponse], request: Request) -> StoredResponse | None:
-    """The most recent of the stored responses that the request selects (RFC 9111 section 4.1)."""
+    """The most recent of the stored responses that the request selects, or else prefers (RFC 9111 section 4.1)."""
     best: StoredResponse | None = None
     for candidate in stored:
         if candidate.selected_by(request) and (best is None or candidate.date >= best.date):
             best = candidate
-    return best
+    return preferred(stored, request) if best is None else best
 
 
 def decide(request: Request, stored: Sequence[StoredResponse], now: float) -> Decision:
@@ -69,7 +71,7 @@ def decide(request: Request, stored: Sequence[StoredResponse], now: float) -> De
         return Decision(Action.FORWARD, "method", "only GET and HEAD are answered from the store", "RFC 9111 4")
     for name in _BYPASSING:
         if name in request.fields:
-            return Decision(Action.FORWARD, "request", "only the origin can judge this precondition", "RFC 9111 4.3.2")
+            return Decision(Action.FORWARD, "bypass", "only the origin can judge this precondition", "RFC 9111 4.3.2")
     control = request.control
     chosen = select(stored, request)
     if chosen is None:

@@ -5,10 +5,9 @@ Implements: RFC 9111 section 5.1; RFC 9211 section 2
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from netsuite.http.cache.cachecontrol import NO_DIRECTIVES
 from netsuite.http.cache.decision import fresh_until
+from netsuite.http.cache.status import HIT, hit_field
 from netsuite.http.cache.stored import Field, Request, StoredResponse
 from netsuite.http.wire.fieldblock import field_lines, status_field
 from netsuite.http.wire.http2frames import Framed, answer_frames
@@ -17,13 +16,13 @@ from netsuite.http.wire.lines import prefixes, status_line
 __all__ = ["StoredAnswer", "hit_marks", "is_plain"]
 
 _ONE_PIECE = 16 * 1024
+_WHOLE = b"%b\r\nAge: %d\r\nCache-Status: " + HIT + b"%d\r\n\r\n%b"
 
 
 def hit_marks(stored: StoredResponse, now: float, detail: bytes = b"") -> list[Field]:
-    """Age and Cache-Status of an answer from the store."""
+    """Age and Cache-Status of an answer from the store; ``detail`` is a token."""
     age = int(stored.age(now))
-    status = b"netsuite; hit; ttl=%d" % (stored.lifetime.seconds - age)
-    return [(b"age", b"%d" % age), (b"cache-status", status + detail)]
+    return [(b"age", b"%d" % age), hit_field(stored.lifetime.seconds - age, detail)]
 
 
 def is_plain(request: Request) -> bool:
@@ -39,26 +38,25 @@ def is_plain(request: Request) -> bool:
 class StoredAnswer:
     """A :class:`netsuite.http.hotpath.Prepared`: a fresh stored response, for requests that are :func:`is_plain`.
 
-    ``body`` is the whole. ``use`` is told once for each second in which it is asked for: enough for the eviction.
+    ``body`` is the whole. ``uses`` is for :class:`netsuite.http.cache.uses.Uses` to count in.
     """
 
-    __slots__ = ("_block", "_body", "_head", "_stored", "_tail", "_use", "_whole", "size", "status", "until")
+    __slots__ = ("_block", "_head", "_whole", "size", "status", "stored", "until", "uses")
 
-    def __init__(self, stored: StoredResponse, body: bytes, use: Callable[[StoredResponse], object]) -> None:
+    def __init__(self, stored: StoredResponse, body: bytes) -> None:
         self.status = stored.status
         self.size = len(body)
+        self.stored = stored
+        self.uses = 0
         self._whole = body
-        self._stored = stored
-        self._use = use
         self.until = fresh_until(stored)
-        self._head = self._tail = self._body = self._block = b""
+        self._head = self._block = b""
 
     def frames(self, now: float) -> Framed | None:
         """The same for HTTP/2."""
-        stored = self._stored
+        stored = self.stored
         if not stored.alive or now >= self.until:
             return None
-        self._use(stored)
         if not self._block:
             fields = [field for field in stored.fields if field[0] != b"content-length"]
             if stored.status != 204:
@@ -67,28 +65,20 @@ class StoredAnswer:
         return answer_frames(self._block + field_lines(hit_marks(stored, now)), self._whole)
 
     def _compose(self) -> None:
-        stored = self._stored
+        stored = self.stored
         lines = [prefixes[name] + value for name, value in stored.fields if name != b"content-length"]
         if stored.status != 204:
             lines.append(b"Content-Length: %d" % self.size)
         self._head = status_line(stored.status) + b"\r\n".join(lines)
-        whole = self.size <= _ONE_PIECE
-        self._tail = b"\r\n\r\n" + self._whole if whole else b"\r\n\r\n"
-        self._body = b"" if whole else self._whole
 
     def render(self, now: float) -> bytes | tuple[bytes, ...] | None:
         """The response with this second's Age; None once it is stale, replaced or purged."""
-        stored = self._stored
+        stored = self.stored
         if not stored.alive or now >= self.until:
             return None
-        self._use(stored)
         if not self._head:
             self._compose()
         age = int(stored.age(now))
-        head = b"%b\r\nAge: %d\r\nCache-Status: netsuite; hit; ttl=%d%b" % (
-            self._head,
-            age,
-            stored.lifetime.seconds - age,
-            self._tail,
-        )
-        return (head, self._body) if self._body else head
+        whole = self.size <= _ONE_PIECE
+        head = _WHOLE % (self._head, age, stored.lifetime.seconds - age, self._whole if whole else b"")
+        return head if whole else (head, self._whole)

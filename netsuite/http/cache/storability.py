@@ -47,7 +47,7 @@ def storability(
     """
     if method not in (b"GET", b"POST"):
         return Storability(False, "answers to this method are not stored", "RFC 9111 3")
-    if status < 200 or status in (206, 304):
+    if status < 200 or status in (206, 304, 416):
         return Storability(False, "the status is not one that is stored", "RFC 9111 3")
     if request_control.no_store:
         return Storability(False, "the request says no-store", "RFC 9111 5.2.1.5")
@@ -65,7 +65,8 @@ def storability(
     explicit = control.max_age is not None or control.s_maxage is not None or b"expires" in fields
     if method == b"POST" and not (explicit and same_target):
         return Storability(False, "a POST answer without freshness and its own Content-Location", "RFC 9110 9.3.3")
-    if not (explicit or control.public or status in HEURISTIC_STATUSES):
+    # a lifetime without any of these is the operator's own decision (negative caching)
+    if not (explicit or control.public or status in HEURISTIC_STATUSES or fresh.seconds > 0):
         return Storability(False, "nothing allows to store this status", "RFC 9111 3")
     usable = fresh.seconds > 0 and not control.no_cache
     validator = b"etag" in fields or b"last-modified" in fields

@@ -1,17 +1,22 @@
 """A stored response with all that later decisions need, computed once when it is stored.
 
-Implements: RFC 9111 sections 3.1, 3.2, 4.2, 4.3.4
+Implements: RFC 9111 sections 3.1, 3.2, 4.2, 4.3.4; RFC 9213 section 2.2
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
+from functools import lru_cache
 from typing import Final
 
 from netsuite.http.cache.cachecontrol import CacheControl, parse_cache_control
 from netsuite.http.cache.content import Content
 from netsuite.http.cache.freshness import Lifetime, initial_age, lenient_date, lifetime
+from netsuite.http.cache.groups import groups_of
+from netsuite.http.cache.search import Variance, variance_of
 from netsuite.http.cache.storability import Storability, storability, stored_fields
+from netsuite.http.cache.targeted import targeted_control
 from netsuite.http.cache.variants import secondary_key, vary_names
 from netsuite.sansio.dates import format_date
 
@@ -54,7 +59,11 @@ class Request:
 
 
 class Response:
-    """A response as it arrived (its end-to-end fields), with its freshness worked out."""
+    """A response as it arrived (its end-to-end fields), with its freshness worked out.
+
+    ``targets`` are the fields that take the place of Cache-Control for this cache, the strongest first; ``ruled_by`` is
+    the one that does. ``trailers`` are set once the body is there.
+    """
 
     __slots__ = (
         "age",
@@ -65,19 +74,39 @@ class Response:
         "lines",
         "request_time",
         "response_time",
+        "ruled_by",
+        "ruling",
         "status",
+        "targets",
+        "trailers",
         "vary",
     )
 
-    def __init__(self, status: int, lines: Sequence[Field], request_time: float, response_time: float) -> None:
+    def __init__(
+        self,
+        status: int,
+        lines: Sequence[Field],
+        request_time: float,
+        response_time: float,
+        targets: Sequence[bytes] = (),
+    ) -> None:
         self.status = status
         self.lines = lines
         self.fields = by_name(lines)
         self.request_time = request_time
         self.response_time = response_time
-        self.control = parse_cache_control(b", ".join(self.fields.get(b"cache-control", ())))
+        self.targets = targets
+        self.trailers: tuple[Field, ...] = ()
         self.age, self.date = initial_age(self.fields, request_time, response_time)
-        self.lifetime: Lifetime = lifetime(status, self.fields, self.control, self.date, response_time)
+        targeted = targeted_control(self.fields, targets) if targets else None
+        if targeted is None:
+            self.ruled_by = b"cache-control"
+            self.ruling: Mapping[bytes, Sequence[bytes]] = self.fields
+            self.control = parse_cache_control(b", ".join(self.fields.get(b"cache-control", ())))
+        else:
+            self.ruled_by, self.control = targeted
+            self.ruling = {name: values for name, values in self.fields.items() if name != b"expires"}
+        self.lifetime: Lifetime = lifetime(status, self.ruling, self.control, self.date, response_time)
         self.vary = vary_names(self.fields.get(b"vary", ()))
 
     @property
@@ -90,7 +119,7 @@ class Response:
         return storability(
             request.method,
             self.status,
-            self.fields,
+            self.ruling,
             self.control,
             request.control,
             authorized=request.authorized,
@@ -100,20 +129,32 @@ class Response:
         )
 
 
+@lru_cache(maxsize=1024)
+def _one_of_all(lifetime: Lifetime) -> Lifetime:
+    """The same value for all that are equal: most responses of a site are fresh for as long."""
+    return lifetime
+
+
 class StoredResponse:
     """One stored response: never changed once made, a 304 makes a new one around the same content.
 
     ``alive`` turns false when it is evicted, replaced or invalidated; whoever kept it must not use it any more.
-    ``heads`` are the requests that the hot path answers from it.
+    ``heads`` are the requests that the hot path answers from it, None if there are none. ``groups`` are those of
+    Cache-Groups, ``search`` is what No-Vary-Search says. ``key``, ``tags``, ``cost`` (bytes of the budget) and
+    ``survived`` (the number of the last purge that it is known to have survived) are the store's to set. ``filed`` is
+    its name in the tier below, if any.
     """
 
     __slots__ = (
+        "_packed",
         "alive",
         "content",
         "control",
+        "cost",
         "date",
         "etag",
-        "fields",
+        "filed",
+        "groups",
         "heads",
         "initial_age",
         "key",
@@ -122,42 +163,88 @@ class StoredResponse:
         "modified",
         "request_time",
         "response_time",
+        "ruled_by",
+        "search",
         "selection",
         "status",
+        "survived",
+        "tags",
+        "targets",
+        "trailers",
         "vary",
     )
 
     def __init__(self, response: Response, content: Content, selection: tuple[bytes | None, ...]) -> None:
         self.alive = True
         self.key = b""
-        self.heads: set[bytes] = set()
+        self.filed = b""
+        self.tags: tuple[bytes, ...] = ()
+        self.cost = 0
+        self.survived = 0
+        self.heads: set[bytes] | None = None
         self.status = response.status
         self.content = content
         self.control = response.control
         self.date = response.date
         self.initial_age = response.age
-        self.lifetime = response.lifetime
+        self.lifetime = _one_of_all(response.lifetime)
         self.request_time = response.request_time
         self.response_time = response.response_time
+        self.ruled_by = response.ruled_by
+        self.targets = response.targets
+        self.trailers = response.trailers
         self.vary = response.vary
         self.selection = selection
+        self.groups = groups_of(response.fields.get(b"cache-groups", ()))
+        self.search: Variance | None = variance_of(response.fields.get(b"no-vary-search", ()))
         fields = stored_fields(response.lines, response.control)
         if b"date" not in response.fields:
             fields += ((b"date", format_date(response.response_time)),)
-        self.fields: tuple[Field, ...] = fields
+        self.fields = fields
         etags = response.fields.get(b"etag", ())
         self.etag: bytes | None = etags[0] if etags else None
         modified = response.fields.get(b"last-modified", ())
         self.last_modified: bytes | None = modified[0] if modified else None
         self.modified = lenient_date(modified[0], response.response_time) if modified else None
 
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """What is kept of its header fields, by lower-case name, in order; unpacked anew each time."""
+        return tuple((name, value) for name, _, value in (line.partition(b":") for line in self._packed.split(b"\n")))
+
+    @fields.setter
+    def fields(self, fields: Sequence[Field]) -> None:
+        # a kilobyte of small objects otherwise; no value holds a line break
+        self._packed = b"\n".join([name + b":" + value for name, value in fields])
+
     def age(self, now: float) -> float:
         """Seconds since its origin made it or last validated it (RFC 9111 section 4.2.3)."""
         return self.initial_age + max(0.0, now - self.response_time)
 
+    def stale_from(self, now: float) -> StoredResponse | None:
+        """The same response, fresh up to this moment and no longer; None if it is stale already."""
+        age = self.age(now)
+        if age >= self.lifetime.seconds:
+            return None
+        stale = copy(self)
+        stale.heads = None
+        stale.lifetime = Lifetime(age, "a soft purge", "RFC 9111 4.2.4")
+        return stale
+
     def selected_by(self, request: Request) -> bool:
         """Whether the request's fields are those that Vary asks for."""
         return not self.vary or secondary_key(self.vary, request.fields) == self.selection
+
+    def holding(self, content: Content) -> StoredResponse:
+        """The same response with other content: more of it, or a way to get at more."""
+        made = copy(self)
+        made.content = content
+        made.alive = True
+        made.key = made.filed = b""
+        made.tags = ()
+        made.cost = made.survived = 0
+        made.heads = None
+        return made
 
     def freshened(
         self, lines: Sequence[Field], request: Request, request_time: float, response_time: float
@@ -169,5 +256,6 @@ class StoredResponse:
         if b"date" not in replaced:
             replaced.add(b"date")
         merged = [field for field in self.fields if field[0] not in replaced] + update
-        response = Response(self.status, merged, request_time, response_time)
+        response = Response(self.status, merged, request_time, response_time, self.targets)
+        response.trailers = self.trailers
         return StoredResponse(response, self.content, secondary_key(response.vary, request.fields))

@@ -10,11 +10,11 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
 from netsuite.http.origin.tree import Signature
+from netsuite.http.reading import read_now, read_waiting
 
 __all__ = ["FileBody", "FileChanged"]
 
 _CHUNK: Final = 256 * 1024
-_NO_WAIT: Final = getattr(os, "RWF_NOWAIT", 0)
 
 
 class FileChanged(Exception):
@@ -98,17 +98,11 @@ class FileBody:
 
 def _read_now(descriptor: int, signature: Signature, start: int, stop: int) -> bytes | None:
     """The bytes of a span if the kernel has them all in memory, so that nobody has to wait for a disk."""
-    if not _NO_WAIT:
-        return None
-    buffer = bytearray(stop - start)
-    try:
-        count = os.preadv(descriptor, [buffer], start, _NO_WAIT)
-    except OSError:
-        return None
-    if count < stop - start:
+    data = read_now(descriptor, start, stop)
+    if data is None or len(data) < stop - start:
         return None
     _check(descriptor, signature)
-    return bytes(buffer)
+    return data
 
 
 def _check(descriptor: int, signature: Signature) -> None:
@@ -118,11 +112,8 @@ def _check(descriptor: int, signature: Signature) -> None:
 
 def _pread(descriptor: int, signature: Signature, start: int, stop: int) -> bytes:
     """The bytes of a span; raises FileChanged if they are not there, or not those that were promised."""
-    data = os.pread(descriptor, stop - start, start)
-    while len(data) < stop - start:
-        more = os.pread(descriptor, stop - start - len(data), start + len(data))
-        if not more:
-            raise FileChanged("the file was cut short while it was being sent")
-        data += more
+    data = read_waiting(descriptor, start, stop)
+    if len(data) < stop - start:
+        raise FileChanged("the file was cut short while it was being sent")
     _check(descriptor, signature)
     return data

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,24 +12,29 @@ from zope.interface import implementer
 
 from netsuite.common.access import ConcurrencyLimit, Rule
 from netsuite.common.commons import Commons
-from netsuite.common.errors import StartError
 from netsuite.common.listen import StreamListener, stream_listener
 from netsuite.common.service import NetsuiteService
 from netsuite.http.doorstep import immediate
-from netsuite.http.origin.files import Files
+from netsuite.http.origin.mounts import Mount
+from netsuite.http.origin.pages import Pages
+from netsuite.http.origin.permission import Guarded, Permission
 from netsuite.http.origin.settings import HttpSettings
 from netsuite.http.server import HttpServer
 from netsuite.http.useragent import UserAgent
 from netsuite.http.versions import kind
+from netsuite.http.websocket import accept
 from netsuite.http.wire.framing import Http1Limits
 from netsuite.interfaces import (
     Address,
     Health,
+    HttpAnswer,
     IHttpApplication,
     IHttpClient,
+    IHttpRequest,
     IHttpServer,
     INameResolver,
     IOffers,
+    IWebSocket,
     LookupFailed,
 )
 
@@ -48,11 +53,16 @@ class OriginService(NetsuiteService):
     def __init__(self, settings: HttpSettings, commons: Commons) -> None:
         super().__init__("http", commons)
         self.settings = settings
-        self._http1 = Http1Limits(body=settings.body_limit, head_time=settings.head_time, idle_time=settings.idle_time)
+        uploads = any({"PUT", "put"} & set(rule.methods) for rule in settings.rule)
+        self._http1 = Http1Limits(
+            body=max(settings.body_limit, settings.upload_limit if uploads else 0),
+            head_time=settings.head_time,
+            idle_time=settings.idle_time,
+        )
         self.server = HttpServer(
             commons,
             "http",
-            hosts=settings.hosts,
+            hosts=settings.hosts and [*settings.hosts, *(host for site in settings.site for host in site.hosts)],
             http1=self._http1,
             rule=commons.access.rule(settings.allow),
             concurrency=commons.access.concurrency(settings.connections, settings.connections_per_address),
@@ -65,25 +75,18 @@ class OriginService(NetsuiteService):
         self._others: list[tuple[HttpServer, list[StreamListener]]] = []
         self._resolver: INameResolver | None = None
         self._agent = UserAgent(commons, self._resolved, commons.certificates.client_context)
-        self._files: Files | None = None
-        if settings.root is not None:
-            self._files = Files(
-                commons,
-                settings.root,
-                index=settings.index,
-                listing=settings.listing,
-                types=settings.types,
-                max_age=settings.max_age,
-                memory=settings.memory // 2,
-            )
-            self.server.mount("/", self._files)
+        self._permission = Permission(commons, settings.rule)
+        self.pages = Pages(settings, commons, self._permission, self.server.hot.forget)
+        if self.pages.app is not None:
+            self.server.mount("/", self._guarded(self.pages.app))
+        self._mounts = [Mount(each, commons, settings.body_limit) for each in settings.mount]
         self._measure("http", self.server)
 
     # -- IHttpServer
 
     def mount(self, path: str, app: IHttpApplication) -> None:
         """Answer every request whose path is ``path`` or lies below it."""
-        self.server.mount(path, app)
+        self.server.mount(path, self._guarded(app))
 
     def listen(
         self,
@@ -106,6 +109,19 @@ class OriginService(NetsuiteService):
         self._measure(name, server)
         return lambda: _addresses(listeners)
 
+    def websocket(
+        self,
+        request: IHttpRequest,
+        body: AsyncIterator[bytes],
+        talk: Callable[[IWebSocket], Awaitable[None]],
+        *,
+        protocols: Sequence[str] = (),
+        origins: Sequence[str] = (),
+        limit: int = 1 << 20,
+    ) -> HttpAnswer:
+        """Answer a request by a conversation of messages."""
+        return accept(self.commons, request, body, talk, protocols=protocols, origins=origins, limit=limit)
+
     # -- INetsuiteService
 
     def register(self, offers: IOffers) -> None:
@@ -118,18 +134,20 @@ class OriginService(NetsuiteService):
         self._resolver = offers.find(INameResolver)
 
     def check(self) -> None:
-        """The root must be a folder that can be read."""
-        root = self.settings.root
-        if root is None:
-            return
-        if not root.is_dir():
-            raise StartError(f"http.root: {root} is not a folder; make it, or choose another with --root or http.root")
-        if not os.access(root, os.R_OK | os.X_OK):
-            raise StartError(f"http.root: {root} cannot be read; mend its permissions, or choose another")
+        """The roots must be folders that can be read, and applications must load."""
+        self.pages.check()
+        for mount in self._mounts:
+            mount.load()
 
     def open(self) -> None:
         """Bind and listen on all addresses, those of other applications too."""
         self.check()
+        if self._permission.asks_for_users:
+            self.commons.identity.open()
+        if not self.commons.sharing.index:
+            self.pages.clean()
+        for mount in self._mounts:
+            self.server.mount(mount.path, self._guarded(mount.app))
         for listener in self._all():
             listener.open()
         over_quic = [listener for listener in self._listeners if listener.spec.quic]
@@ -142,12 +160,11 @@ class OriginService(NetsuiteService):
             listener.accept()
 
     def stopService(self) -> Deferred[None] | None:
-        """End the threads that read files, and what the client has open."""
+        """End the threads that read and write files, the applications, and what the client has open."""
         super().stopService()
         self._agent.close()
-        if self._files is not None:
-            self._files.stop()
-        return None
+        self.pages.stop()
+        return gatherResults([mount.stop() for mount in self._mounts]).addCallback(lambda _: None)
 
     def addresses(self) -> Sequence[Address]:
         """Its own addresses, each with a line to try; those of other applications are for them to tell."""
@@ -160,11 +177,11 @@ class OriginService(NetsuiteService):
 
     def health(self) -> Health:
         """Well while it runs and its folder can be read."""
-        root = self.settings.root
         if not self.running:
             return Health(False, "not running")
-        if root is not None and not os.access(root, os.R_OK | os.X_OK):
-            return Health(False, f"{root} cannot be read")
+        for root in self.pages.roots:
+            if not os.access(root, os.R_OK | os.X_OK):
+                return Health(False, f"{root} cannot be read")
         return Health(True)
 
     def figures(self) -> Sequence[tuple[str, float]]:
@@ -188,6 +205,9 @@ class OriginService(NetsuiteService):
             await listener.close()
         servers = [self.server, *(server for server, _ in self._others)]
         await gatherResults([server.factory.drain(deadline) for server in servers])
+
+    def _guarded(self, app: IHttpApplication) -> IHttpApplication:
+        return Guarded(app, self._permission) if self._permission else app
 
     async def _resolved(self, host: str) -> list[str]:
         if self._resolver is None:

@@ -10,13 +10,14 @@ What is not to be seen does not exist: everything refused here is None, and beco
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-__all__ = ["Signature", "Tree", "segments"]
+__all__ = ["Entry", "Signature", "Tree", "segments", "visible"]
 
 _OPEN: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _FORBIDDEN: Final = (b"\0", b"\\", b"/")
@@ -37,6 +38,15 @@ class Signature(NamedTuple):
         return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
+class Entry(NamedTuple):
+    """One name in a folder; ``modified`` is in seconds since the epoch."""
+
+    name: bytes
+    folder: bool
+    size: int
+    modified: float
+
+
 def segments(path: bytes) -> list[bytes] | None:
     """The decoded segments of a request's path, ``[]`` for the root; a trailing slash leaves an empty last one.
 
@@ -46,12 +56,19 @@ def segments(path: bytes) -> list[bytes] | None:
         return None
     found = [unquote_to_bytes(raw) if b"%" in raw else raw for raw in path[1:].split(b"/")]
     for segment in found[:-1] if not found[-1] else found:
-        if not segment or (segment[:1] == b"." and segment != b".well-known"):
+        if not visible(segment):
             return None
-        for forbidden in _FORBIDDEN:
-            if forbidden in segment:
-                return None
     return found
+
+
+def visible(name: bytes) -> bool:
+    """Whether a file or folder of this name may be shown."""
+    if not name or (name[:1] == b"." and name != b".well-known"):
+        return False
+    for forbidden in _FORBIDDEN:  # noqa: SIM110 - a generator costs more than the look
+        if forbidden in name:
+            return False
+    return True
 
 
 class Tree:
@@ -100,18 +117,59 @@ class Tree:
         except (OSError, ValueError):
             return None
 
-    def names(self, descriptor: int) -> list[tuple[bytes, bool]]:
-        """The visible names in an open folder, sorted, and whether each is a folder."""
+    def entries(self, descriptor: int) -> list[Entry]:
+        """What is visible in an open folder, folders first, by name."""
         found = []
         with os.scandir(descriptor) as entries:
             for entry in entries:
                 name = os.fsencode(entry.name)
-                if segments(b"/" + name.replace(b"%", b"%25")) is None:
+                if not visible(name) or (entry.is_symlink() and not self._leads_inside(descriptor, name)):
                     continue
                 try:
-                    kind = entry.stat().st_mode
+                    status = entry.stat()
                 except OSError:
                     continue
-                if stat.S_ISDIR(kind) or stat.S_ISREG(kind):
-                    found.append((name, stat.S_ISDIR(kind)))
-        return sorted(found, key=lambda pair: (not pair[1], pair[0]))
+                folder = stat.S_ISDIR(status.st_mode)
+                if folder or stat.S_ISREG(status.st_mode):
+                    found.append(Entry(name, folder, status.st_size, status.st_mtime))
+        return sorted(found, key=lambda entry: (not entry.folder, entry.name))
+
+    def _leads_inside(self, descriptor: int, name: bytes) -> bool:
+        """Whether a link in an open folder ends below the root."""
+        root = os.path.realpath(self.root)
+        try:
+            real = os.path.realpath(b"/proc/self/fd/%d/%b" % (descriptor, name), strict=True)
+        except OSError:
+            return False
+        return real == root or real.startswith(root.rstrip(b"/") + b"/")
+
+    def folder(self, names: list[bytes], *, make: bool = False) -> int:
+        """A descriptor of a folder below the root, made with those above it if asked; raises OSError.
+
+        Links are followed where they stay below the root, and never within what is made.
+        """
+        at, cut = None, len(names)
+        while at is None:
+            at = self.open(self.place(names[:cut]))
+            if at is None:
+                if not cut:
+                    raise FileNotFoundError(errno.ENOENT, "the root is not there")
+                cut -= 1
+        try:
+            if not stat.S_ISDIR(os.fstat(at).st_mode):
+                raise NotADirectoryError(errno.ENOTDIR, "a file stands where a folder would have to be")
+            if cut < len(names) and not make:
+                raise FileNotFoundError(errno.ENOENT, "there is no such folder")
+            for name in names[cut:]:
+                try:
+                    os.mkdir(name, dir_fd=at)
+                    os.fsync(at)
+                except FileExistsError:
+                    pass
+                below = os.open(name, _OPEN | os.O_DIRECTORY, dir_fd=at)
+                os.close(at)
+                at = below
+        except BaseException:
+            os.close(at)
+            raise
+        return at

@@ -2,8 +2,9 @@
 
 A :class:`Flight` is one fetch from an origin. Requests wait until it has *landed* (the head of the
 response is there) and are told what that means for them. While it may be stored, what arrives is kept
-whole, so that whoever joins late begins at the first byte; when it turns out too large for that, only a
-window is kept, and the fetch goes no faster than its slowest reader, who is cut if others wait too long.
+whole, so that whoever joins late begins at the first byte: in memory, or once it is large in a file (a *spool*) of
+which memory holds a window. When it turns out too large for both, only the window is kept, and the fetch goes no faster
+than its slowest reader, who is cut if others wait too long.
 
 ```
  AWAITED --head, may be shared--> SHARED --end--> (stored)
@@ -24,6 +25,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from netsuite.common.body import BodyFailed
+from netsuite.common.errors import Overloaded
+from netsuite.http.disk.spool import Spool
 from netsuite.sansio.connection import Source
 
 __all__ = ["Flight", "Landing", "Reader"]
@@ -61,6 +64,8 @@ class Flight:
         "_late",
         "_readers",
         "_room",
+        "_spool",
+        "_start",
         "_taken",
         "_waiting",
         "_window",
@@ -84,6 +89,8 @@ class Flight:
         self._chunks: deque[bytes] = deque()
         self._content: bytes | None = None
         self._first = 0
+        self._start = 0  # bytes before the first chunk that is still here
+        self._spool: Spool | None = None
         self._readers: set[Reader] = set()
         self._waiting: list[Deferred[None]] = []
         self._room: Deferred[None] | None = None
@@ -92,7 +99,7 @@ class Flight:
         self._taken = False
         self.arrived = 0
         self.retained = 0
-        self.body: Source | None = None
+        self.body: Source | bytes | None = None
         self.ended = False
         self.joinable = True
         self.keeping = True
@@ -156,7 +163,7 @@ class Flight:
         self.joinable = joinable
         self._land(Landing.READ)
 
-    def hand_over(self, response: Any, body: Source) -> bool:
+    def hand_over(self, response: Any, body: Source | bytes) -> bool:
         """The response is for the asker alone; False if the asker has left, the body is then the caller's to close."""
         self.response = response
         self.body = body
@@ -186,19 +193,45 @@ class Flight:
         """It will not be stored: newcomers are turned away, and no more than the window is kept."""
         self.joinable = False
         self.keeping = False
+        if self._spool is not None:
+            self._spool.stop()
         self._trim()
+
+    def spool(self, spool: Spool) -> None:
+        """Go on in a file: it gets what is here and what comes."""
+        self._spool = spool
+        spool.progressed = self._spooled
+        for chunk in self._chunks:
+            spool.add(chunk)
+
+    @property
+    def spooling(self) -> bool:
+        """Whether what arrives goes to a file."""
+        return self._spool is not None and not self._spool.failed
+
+    def _spooled(self) -> None:
+        """More of the body is in the file, or the file takes no more."""
+        spool = self._spool
+        assert spool is not None
+        if spool.failed and self.keeping and not self.ended:
+            self.narrow()
+        else:
+            self._trim()
 
     def add(self, chunk: bytes) -> None:
         """Some of the body arrived."""
         self._chunks.append(chunk)
         self.arrived += len(chunk)
         self.retained += len(chunk)
+        if self._spool is not None:
+            self._spool.add(chunk)
+            self._trim()
         for reader in list(self._readers):
             reader.wake()
 
     async def room(self) -> None:
-        """Wait until the slowest reader leaves room in the window."""
-        while self.retained > self._window and not self.keeping:
+        """Wait until the slowest reader, or the disk, leaves room in the window."""
+        while self.retained > self._window and (self.spooling or not self.keeping):
             self._room = Deferred()
             self._late = self._clock.callLater(_LAG, self._cut_laggards)
             try:
@@ -226,6 +259,11 @@ class Flight:
         for reader in list(self._readers):
             reader.wake()
 
+    @property
+    def whole(self) -> bytes | None:
+        """The whole body once it is there, if it was kept."""
+        return self._content
+
     def content(self) -> bytes:
         """The whole body."""
         return b"".join(self._chunks)
@@ -237,7 +275,35 @@ class Flight:
         if self._content is not None:
             return self._content[offset : offset + _PIECE] or None
         index = position - self._first
+        if index < 0:
+            return None
         return self._chunks[index] if index < len(self._chunks) else None
+
+    def left_behind(self, position: int) -> bool:
+        """Whether what follows a position is in the file only."""
+        return position < self._first and self._content is None
+
+    def skipped(self, offset: int, wanted: int) -> int:
+        """How much of what nobody wants need not even be read from the file."""
+        return min(wanted, self._start - offset)
+
+    def caught_up(self, position: int, offset: int) -> int:
+        """The position among the chunks of who has read up to an offset in the file; else the position as it is."""
+        return self._first if position < self._first and offset == self._start else position
+
+    async def recall(self, reader: Reader) -> bytes:
+        """What follows for a reader, from the file."""
+        spool, offset = self._spool, reader.offset
+        if spool is None:
+            raise BodyFailed("the beginning of the body is not here any more")
+        try:
+            found = spool.read(offset, self._start)
+            data = found if isinstance(found, bytes) else await found
+        except (OSError, Overloaded) as problem:
+            raise BodyFailed(f"the beginning of the body cannot be read: {problem}") from problem
+        if not data:
+            raise BodyFailed("the beginning of the body is not there any more")
+        return data
 
     def progressed(self) -> None:
         """A reader went on: perhaps there is room now."""
@@ -255,15 +321,30 @@ class Flight:
             self.progressed()
 
     def _trim(self) -> None:
-        if self._readers:
+        spool = self._spool
+        if spool is not None:
+            # what is in the file need not stay here, unless it is all that readers lack
+            keep = self._window // 2
+            while self.retained > keep and self._start + len(self._chunks[0]) <= spool.written:
+                self._drop_first()
+        if self._readers and not self.keeping:
             slowest = min(reader.position for reader in self._readers)
             while self._first < slowest:
-                self.retained -= len(self._chunks.popleft())
-                self._first += 1
+                self._drop_first()
         if self._room is not None and not self._room.called and self.retained <= self._window:
             self._room.callback(None)
 
+    def _drop_first(self) -> None:
+        size = len(self._chunks.popleft())
+        self.retained -= size
+        self._start += size
+        self._first += 1
+
     def _cut_laggards(self) -> None:
+        if self.spooling:
+            # the disk is slow, not a reader
+            self._late = self._clock.callLater(_LAG, self._cut_laggards)
+            return
         slowest = min((reader.position for reader in self._readers), default=0)
         laggards = [reader for reader in self._readers if reader.position == slowest]
         if len(laggards) < len(self._readers):
@@ -291,13 +372,13 @@ class Flight:
 class Reader:
     """One client's view of a flight's body: an async iterator, optionally over a span of bytes only."""
 
-    __slots__ = ("_flight", "_left", "_offset", "_skip", "_trouble", "_waiter", "position")
+    __slots__ = ("_flight", "_left", "_skip", "_trouble", "_waiter", "offset", "position")
 
     def __init__(self, flight: Flight) -> None:
         self._flight = flight
         self._waiter: Deferred[None] | None = None
         self._trouble: str | None = None
-        self._offset = 0
+        self.offset = 0
         self._skip = 0
         self._left: int | None = None
         self.position = 0
@@ -321,10 +402,17 @@ class Reader:
         while self._left != 0:
             if self._trouble is not None:
                 raise BodyFailed(self._trouble)
-            chunk = flight.take(self.position, self._offset)
+            chunk = flight.take(self.position, self.offset)
             if chunk is not None:
                 self.position += 1
-                self._offset += len(chunk)
+            elif flight.left_behind(self.position):
+                skipped = flight.skipped(self.offset, self._skip)
+                self._skip -= skipped
+                self.offset += skipped
+                chunk = b"" if skipped else await flight.recall(self)
+            if chunk is not None:
+                self.offset += len(chunk)
+                self.position = flight.caught_up(self.position, self.offset)
                 flight.progressed()
                 if self._skip:
                     skipped = min(self._skip, len(chunk))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from netsuite.http.cache.stored import Field
@@ -17,6 +18,7 @@ __all__ = ["end_to_end", "forwarded_element", "loops", "via_element"]
 _HOP_BY_HOP: Final = frozenset(
     {
         b"connection",
+        b"http2-settings",
         b"keep-alive",
         b"proxy-authenticate",
         b"proxy-authentication-info",
@@ -91,6 +93,7 @@ def loops(fields: Sequence[Field], pseudonym: bytes) -> bool:
     return False
 
 
+@lru_cache(maxsize=4096)
 def forwarded_element(peer: str, host: bytes, scheme: str) -> bytes:
     """What this hop adds to Forwarded (RFC 7239): for whom, which host was asked, and how."""
     node = f"[{peer}]".encode() if ":" in peer else peer.encode("ascii", "replace")

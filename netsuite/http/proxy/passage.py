@@ -1,6 +1,6 @@
 """Messages on their way through the proxy: what is taken from them, and what is added.
 
-Implements: RFC 9110 sections 6.6.1, 7.6 and 15.2; RFC 7239
+Implements: RFC 9110 sections 6.6.1, 7.6 and 15.2; RFC 7239; RFC 8586 section 2
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any, Final
 from netsuite.common.body import Body
 from netsuite.common.stream import StreamAdapter
 from netsuite.http.cache.decision import Action, Decision
+from netsuite.http.cache.status import readable
 from netsuite.http.cache.stored import Field
 from netsuite.http.cache.stored import Request as Asked
 from netsuite.http.cache.stored import Response as Arrived
@@ -20,15 +21,43 @@ from netsuite.http.proxy.hops import end_to_end, forwarded_element, via_element
 from netsuite.http.proxy.targets import Target
 from netsuite.http.wire.messages import Request, Response
 from netsuite.sansio.dates import format_date
+from netsuite.sansio.fields import split_list
 
-__all__ = ["TRACING", "Arrival", "Counted", "interim_passage", "upstream_request"]
+__all__ = [
+    "TOLD_BY_US",
+    "TRACING",
+    "Arrival",
+    "Counted",
+    "asks_for_part",
+    "interim_passage",
+    "upstream_request",
+    "wants_trailers",
+]
 
 TRACING: Final = (b"OPTIONS", b"TRACE")
 """The methods that Max-Forwards counts for (RFC 9110 section 7.6.2)."""
 
 _CONDITIONAL: Final = frozenset({b"if-none-match", b"if-modified-since", b"if-range", b"range"})
-_TOLD_BY_US: Final = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"})
-"""What a reverse proxy says itself: nobody keys on what a client makes up here."""
+TOLD_BY_US: Final = frozenset(
+    {
+        b"forwarded",
+        b"front-end-https",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-path",
+        b"x-forwarded-port",
+        b"x-forwarded-prefix",
+        b"x-forwarded-proto",
+        b"x-forwarded-scheme",
+        b"x-forwarded-server",
+        b"x-forwarded-ssl",
+        b"x-forwarded-uri",
+        b"x-url-scheme",
+    }
+)
+"""What a reverse proxy says itself, or leaves unsaid: nobody keys on what a client makes up here."""
+_OURS: Final = frozenset({b"host", b"expect"})
+_OURS_IN_REVERSE: Final = _OURS | TOLD_BY_US
 
 
 def upstream_request(
@@ -45,14 +74,13 @@ def upstream_request(
 
     A client's conditions are left out where the whole response may be stored, but for a range of what is not stored.
     """
-    dropped = {b"host", b"expect"}
-    if reverse:
-        dropped |= _TOLD_BY_US
-    part = decision.stored is None and not validators and request.header(b"range") is not None
-    if decision.action is not Action.FORWARD and not part:
-        dropped |= _CONDITIONAL
-    headers = [field for field in end_to_end(request.headers) if field[0] not in dropped]
-    headers.insert(0, (b"host", target.authority))
+    dropped = _OURS_IN_REVERSE if reverse else _OURS
+    if decision.action is not Action.FORWARD:
+        part = decision.stored is None and not validators and request.header(b"range") is not None
+        if not part:
+            dropped |= _CONDITIONAL
+    headers = [(b"host", target.authority)]
+    headers += [field for field in end_to_end(request.headers) if field[0] not in dropped]
     headers.append((b"via", via_element(request.version, pseudonym)))
     if reverse:
         peer, host = request.peer[0], request.authority
@@ -60,28 +88,53 @@ def upstream_request(
         headers.append((b"x-forwarded-proto", request.scheme.encode()))
         headers.append((b"x-forwarded-host", host))
         headers.append((b"forwarded", forwarded_element(peer, host, request.scheme)))
-    hops = request.header(b"max-forwards")
-    if hops is not None and hops.isdigit() and request.method in TRACING:
+        headers.append((b"cdn-loop", pseudonym))
+    hops = request.header(b"max-forwards") if request.method in TRACING else None
+    if hops is not None and hops.isdigit():
         headers = [field for field in headers if field[0] != b"max-forwards"]
         headers.append((b"max-forwards", b"%d" % max(0, int(hops) - 1)))
     headers += validators
+    if wants_trailers(request):
+        headers.append((b"te", b"trailers"))
     source = body if body is not None and request.has_body else None
     return Request(request.method, target.path, headers, authority=target.authority, source=source)
 
 
+def asks_for_part(asked: Asked, decision: Decision) -> bool:
+    """Whether a request goes to the origin for a part of what is not stored."""
+    return (
+        b"range" in asked.fields
+        and asked.method == b"GET"
+        and decision.action is Action.MISS
+        and decision.stored is None
+        and not decision.validators
+    )
+
+
 class Arrival(Arrived):
-    """A response from an origin; ``selection`` is set where others may read it."""
+    """A response from an origin; ``selection`` is set where others may read it, ``unstored`` says why it is not stored.
 
-    __slots__ = ("selection",)
+    ``targets`` as for every response.
+    """
 
-    def __init__(self, fetched: Fetched, request_time: float, response_time: float, pseudonym: bytes) -> None:
+    __slots__ = ("selection", "unstored")
+
+    def __init__(
+        self,
+        fetched: Fetched,
+        request_time: float,
+        response_time: float,
+        pseudonym: bytes,
+        targets: Sequence[bytes] = (),
+    ) -> None:
         response = fetched.response
-        lines = end_to_end(response.headers)
+        lines = readable(end_to_end(response.headers))
         if not any(name == b"date" for name, _ in lines):
             lines.append((b"date", format_date(response_time)))
         lines.append((b"via", via_element(response.version, pseudonym)))
-        super().__init__(response.status, lines, request_time, response_time)
+        super().__init__(response.status, lines, request_time, response_time, targets)
         self.selection: tuple[bytes | None, ...] = ()
+        self.unstored = ""
 
     @property
     def length(self) -> int | None:
@@ -126,13 +179,28 @@ class Counted:
         await self._source.aclose()
 
 
-def interim_passage(request: Request, adapter: StreamAdapter | None) -> Callable[[Response], None] | None:
-    """Passes 1xx responses on to the asker, but for 100, which is each hop's own business."""
+def wants_trailers(request: Request) -> bool:
+    """Whether the client takes trailers: TE is each hop's own, and says so only if Connection names it."""
+    te = request.header(b"te")
+    if te is None or b"trailers" not in (member.lower() for member in split_list(te)):
+        return False
+    connection = request.header(b"connection")
+    return request.version >= (2, 0) or (
+        connection is not None and b"te" in (option.lower() for option in split_list(connection))
+    )
+
+
+def interim_passage(
+    request: Request, adapter: StreamAdapter | None, met: Callable[[], None] | None = None
+) -> Callable[[Response], None] | None:
+    """Passes 1xx responses on to the asker, but for 100, which is told to ``met``, who waits with a body."""
     if adapter is None:
         return None
 
     def passed(response: Response) -> None:
         connection = adapter.connection
+        if response.status == 100 and met is not None:
+            met()
         if response.status != 100 and connection is not None and not adapter.closed:
             adapter.send(Response(response.status, end_to_end(response.headers), stream=request.stream))
 

@@ -9,37 +9,48 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
 
 from netsuite.http.cache.cache import target_key
 from netsuite.http.cache.store import Key
 from netsuite.http.cache.stored import Field
 from netsuite.http.client import Origin
+from netsuite.http.upstream.origins import OriginPool
+from netsuite.http.upstream.routes import Routes
 from netsuite.http.wire.messages import Request
 
-__all__ = ["Refused", "ReverseTargets", "Target", "forward_target", "tunnel_target"]
+__all__ = ["Refused", "ReverseTargets", "Target", "forward_target", "split_authority", "tunnel_target"]
 
 _PORTS: Final = {"http": 80, "https": 443}
 
 
 class Target(NamedTuple):
-    """Whom to ask, for what (in origin form), naming which host; and the key of what comes."""
+    """Whom to ask, for what (in origin form), naming which host; and the key of what comes.
+
+    Before a pool the server that is chosen stands in for ``origin``.
+    """
 
     key: Key
     origin: Origin
     path: bytes
     authority: bytes
+    upstream: OriginPool | None = None
+
+    @property
+    def next_hop(self) -> str:
+        """Host and port of the origin."""
+        host = f"[{self.origin.host}]" if ":" in self.origin.host else self.origin.host
+        return f"{host}:{self.origin.port}"
 
     def relative(self, lines: Sequence[Field]) -> list[Field]:
         """Fields of the origin's response, where Location speaks of the origin's own URLs as paths.
 
         A reverse proxy's clients know these under another name, which is that of the key.
         """
-        own = b"%b://%b/" % (self.origin.scheme.encode(), self.authority)
-        return [
-            (name, value[len(own) - 1 :]) if name.endswith(b"location") and value.startswith(own) else (name, value)
-            for name, value in lines
-        ]
+        if self.upstream is not None:
+            owned = self.upstream.owned
+        else:
+            owned = (b"%b://%b/" % (self.origin.scheme.encode(), self.authority),)
+        return [(name, _relative(value, owned) if name.endswith(b"location") else value) for name, value in lines]
 
 
 class Refused(NamedTuple):
@@ -49,7 +60,7 @@ class Refused(NamedTuple):
     detail: str
 
 
-def _split(authority: bytes, default: int) -> tuple[str, int] | None:
+def split_authority(authority: bytes, default: int) -> tuple[str, int] | None:
     """Host (an IPv6 literal without brackets) and port; None if the port is none."""
     host, colon, port = authority.rpartition(b":")
     if not colon or host.endswith(b":") or b"]" in port:
@@ -69,7 +80,7 @@ def forward_target(request: Request) -> Target | Refused:
     """The target that a forward proxy's client names."""
     if request.version < (2, 0) and (request.target[:1] == b"/" or request.target == b"*"):
         return Refused(400, "This is a proxy: ask it for absolute URIs, http://host/path.")
-    found = _split(request.authority, _PORTS[request.scheme])
+    found = split_authority(request.authority, _PORTS[request.scheme])
     if found is None:
         return Refused(400, "The target's port is none.")
     key = target_key(request.scheme, request.authority, request.path, request.query)
@@ -78,21 +89,31 @@ def forward_target(request: Request) -> Target | Refused:
 
 def tunnel_target(request: Request) -> tuple[str, int] | Refused:
     """Host and port that CONNECT names."""
-    return _split(request.authority, 0) or Refused(400, "The target's port is none.")
+    return split_authority(request.authority, 0) or Refused(400, "The target's port is none.")
+
+
+def _relative(value: bytes, owned: tuple[bytes, ...]) -> bytes:
+    for prefix in owned:
+        if value.startswith(prefix):
+            return value[len(prefix) - 1 :]
+    return value
 
 
 class ReverseTargets:
-    """The targets of a reverse proxy: one origin, which sees its own Host, or with ``pass_host`` the client's."""
+    """The targets of a reverse proxy: for each route a pool, whose servers see their own Host or the client's."""
 
-    def __init__(self, origin: str, *, pass_host: bool) -> None:
-        parts = urlsplit(origin)
-        self.origin = Origin(parts.scheme, parts.hostname or "", parts.port or _PORTS[parts.scheme])
-        self._own = parts.netloc.encode("ascii")
-        self._pass_host = pass_host
+    def __init__(self, routes: Routes[OriginPool]) -> None:
+        self._routes = routes
 
     def __call__(self, request: Request) -> Target | Refused:
         """The target of a request."""
-        named = request.authority or self._own
+        upstream = self._routes.find(request.authority, request.path)
+        if upstream is None:
+            return Refused(404, "Nothing stands behind this name and path.")
+        own = upstream.authority
+        named = request.authority or own
         # the origin is told the client's Host, if only as X-Forwarded-Host: so it is part of the key
         key = target_key(request.scheme, named, request.path, request.query)
-        return Target(key, self.origin, _path(request), named if self._pass_host else self._own)
+        authority = named if upstream.pass_host else own
+        origin: Origin = upstream.pool.servers[0].place.origin
+        return Target(key, origin, _path(request), authority, upstream)

@@ -12,6 +12,7 @@ from netsuite.http.wire.framing import OWN_FIELDS, Http1Limits, Http1Machine
 from netsuite.http.wire.heads import UNTIL_CLOSE, Refused, ResponseHeads, fault_of
 from netsuite.http.wire.lines import field_block, prefixes, request_line
 from netsuite.http.wire.messages import Ready, Request
+from netsuite.http.wire.tunnel import HALF_OPEN_TIME
 from netsuite.sansio.connection import (
     NEED_DATA,
     UNLIMITED,
@@ -19,12 +20,15 @@ from netsuite.sansio.connection import (
     Close,
     Drain,
     Finish,
+    HalfClose,
     Part,
     StateError,
 )
 
 __all__ = ["ClientConnection"]
 
+_INTERIMS: Final = 256
+"""Interim responses that may come before a final one."""
 _WITH_BODY: Final = frozenset([b"POST", b"PUT", b"PATCH"])
 
 
@@ -32,20 +36,36 @@ class ClientConnection(Http1Machine):
     """The client's side of one connection: one request at a time.
 
     A request's ``stream`` is the number that :attr:`next_stream` says. ``idle`` means that another may be sent;
-    ``heard`` that bytes came since the last request was sent.
+    ``heard`` that bytes came since the last request was sent. A body of a known length up to ``whole`` that is there
+    when its head is read comes in the response's ``body``, which then has no Data and End.
     """
 
-    __slots__ = ("_draining", "_heads", "_keep", "_method", "_parts", "_upgrade", "_waiting", "heard")
+    __slots__ = (
+        "_draining",
+        "_heads",
+        "_interims",
+        "_keep",
+        "_method",
+        "_parts",
+        "_tunnel",
+        "_upgrade",
+        "_waiting",
+        "_whole",
+        "heard",
+    )
 
-    def __init__(self, limits: Http1Limits = Http1Limits(), *, now: float = 0.0) -> None:
+    def __init__(self, limits: Http1Limits = Http1Limits(), *, now: float = 0.0, whole: int = 0) -> None:
         super().__init__(limits, now)
+        self._whole = whole
         self._heads = ResponseHeads(limits.fields)
         self._method = b""
         self._upgrade = False
+        self._tunnel = False
         self._waiting = False  # for a response, or the rest of it
         self._keep = True
         self._parts = False  # the request's body moved since the last tick
         self.heard = False
+        self._interims = 0
         self._draining = False
 
     @property
@@ -77,8 +97,14 @@ class ClientConnection(Http1Machine):
 
     def _arrived(self) -> None:
         self.heard = True
-        if self._write == self._write_raw:
-            self._deadline = self._now + self._limits.tunnel_time
+        if self._tunnel:
+            self._moved()
+
+    def _moved(self) -> None:
+        """Something passed through the tunnel."""
+        most = self._limits.tunnel_time
+        half = self._write is None or not self._waiting
+        self._deadline = self._now + (min(most, HALF_OPEN_TIME) if half else most)
 
     def _read_head(self) -> Any:
         if not self._waiting:
@@ -101,6 +127,11 @@ class ClientConnection(Http1Machine):
             return self._failed(f"the response is malformed: {fault_of(head, refused)}")
         status = response.status
         if status < 200 and status != 101:
+            self._interims += 1
+            if self._interims > _INTERIMS:
+                return self._failed(
+                    f"the response is malformed: more than {_INTERIMS} interim responses came before it"
+                )
             return response
         tunnel = (200 <= status < 300 and self._method == b"CONNECT") or status == 101
         if status == 101 and not self._upgrade:
@@ -112,12 +143,17 @@ class ClientConnection(Http1Machine):
             response.has_body = True
             self._got = 0
             self._read = self._read_until_close
-            self._deadline = self._now + self._limits.tunnel_time
+            self._tunnel = True
             self._write = self._write_raw
+            self._moved()
             return response
         if self._write == self._write_tunnel_early:
             self._write = self._write_away
         if self._method == b"HEAD" or status == 204 or status == 304 or not length:
+            self._body_ended()
+            return response
+        if 0 < length <= self._whole and len(self._buffer) >= length and not self._upgrade:
+            response.body = self._take(length)
             self._body_ended()
             return response
         response.has_body = True
@@ -129,7 +165,10 @@ class ClientConnection(Http1Machine):
     def _body_ended(self) -> None:
         self._waiting = False
         self._read = self._read_head
-        if self._write is None and self._keep:
+        if self._tunnel and self._write is not None:
+            self._read = self._read_nothing
+            self._moved()
+        elif self._write is None and self._keep:
             self._ready()
         else:
             # a request that is still being sent cannot be taken back
@@ -160,7 +199,9 @@ class ClientConnection(Http1Machine):
         deadline = self._deadline
         if deadline is None or now < deadline or self.closed:
             return
-        if not self._waiting:
+        if self._tunnel:
+            self._lost("the tunnel was silent for too long")
+        elif not self._waiting:
             self._shut(Close("the connection was not used for too long"))
         elif self._read == self._read_head:
             if self._write is not None and self._parts:
@@ -168,8 +209,6 @@ class ClientConnection(Http1Machine):
                 self._deadline = now + self._limits.answer_time
             else:
                 self._lost("the server did not answer in time")
-        elif self._write == self._write_raw and self._method == b"CONNECT":
-            self._lost("the tunnel was silent for too long")
         elif self._handed or self._got >= self._limits.body_progress:
             self._got = 0
             self._deadline = now + self._limits.body_time
@@ -195,14 +234,12 @@ class ClientConnection(Http1Machine):
         elif kind is Part:
             self._send_part(item.data)
             self._parts = True
-            if self._write == self._write_raw:
-                self._deadline = now + self._limits.tunnel_time
+            if self._tunnel:
+                self._moved()
         elif kind is Finish:
-            tunnel = self._write == self._write_raw
             self._end_body(item.trailers)
-            if tunnel:
-                self._waiting = False
-                self._fail("the tunnel has ended")
+            if self._tunnel:
+                self._half_closed()
             elif self._waiting and self._read == self._read_head:
                 self._deadline = now + self._limits.answer_time
         elif kind is Abandon:
@@ -210,6 +247,14 @@ class ClientConnection(Http1Machine):
             self._fail(item.reason)
         else:
             raise StateError(f"a client does not send {item!r}")
+
+    def _half_closed(self) -> None:
+        """Nothing more is sent into the tunnel."""
+        if self._waiting:
+            self._events.append(HalfClose())
+            self._moved()
+        else:
+            self._shut(Close("both sides of the tunnel have ended"))
 
     def _write_tunnel_early(self, data: bytes) -> None:
         raise StateError("nothing of a tunnel goes before its answer")
@@ -223,7 +268,7 @@ class ClientConnection(Http1Machine):
         lines = []
         length: bytes | None = None
         host = keep = False
-        upgrade = False
+        upgrade = te = False
         for name, value in request.headers:
             if name in OWN_FIELDS:
                 if name == b"content-length":
@@ -239,6 +284,8 @@ class ClientConnection(Http1Machine):
                 host = True
             elif name == b"upgrade":
                 upgrade = True
+            elif name == b"te":
+                te = True
             lines.append(prefixes[name] + value)
         if not host:
             lines.insert(0, b"Host: " + request.authority)
@@ -266,7 +313,9 @@ class ClientConnection(Http1Machine):
         if upgrade:
             lines.append(b"Connection: Upgrade")
         elif keep:
-            lines.append(b"Connection: close")
+            lines.append(b"Connection: close, TE" if te else b"Connection: close")
+        elif te:
+            lines.append(b"Connection: TE")
         self._out.append(request_line(method, request.target) + field_block(lines))
         if body:
             self._out.append(body)
@@ -277,6 +326,7 @@ class ClientConnection(Http1Machine):
         self._keep = not keep
         self._waiting = True
         self.heard = self._parts = False
+        self._interims = 0
         self._got = 0
         self._handed = 0
         self._deadline = self._now + self._limits.answer_time

@@ -14,6 +14,7 @@ import attrs
 from netsuite.http.wire.chunked import ChunkedBody
 from netsuite.http.wire.heads import BARE_LINE_END, CHUNKED, UNTIL_CLOSE, Refused
 from netsuite.http.wire.lines import field_block, prefixes
+from netsuite.http.wire.messages import sendable_trailers
 from netsuite.sansio.connection import (
     NEED_DATA,
     UNLIMITED,
@@ -341,9 +342,9 @@ class Http1Machine:
         if self._write is None:
             raise StateError("no body is being sent")
         if self._write == self._write_chunk:
-            if trailers:
+            if trailers and (sendable := sendable_trailers(trailers)):
                 lines = [b"0"]
-                lines += [prefixes[name] + value for name, value in trailers]
+                lines += [prefixes[name] + value for name, value in sendable]
                 self._out.append(field_block(lines))
             else:
                 self._out.append(b"0\r\n\r\n")

@@ -96,8 +96,12 @@ class Http2Connection(Http2Reading):
                 self._out.append(window_update(found.id, found.returned))
                 found.window_in += found.returned
                 found.returned = 0
-            if not found.unread:
+            if not found.unread and found.tunnel:
                 self._watch(found)
+            elif not found.unread:
+                # the client is waited for again, and it has had the time before already
+                found.since += self._now - found.held
+                self._due(found.since + self._limits.body_time)
         self._return()
 
     def backlog(self) -> int:

@@ -61,6 +61,7 @@ class Setting:
     INITIAL_WINDOW_SIZE: Final = 4
     MAX_FRAME_SIZE: Final = 5
     MAX_HEADER_LIST_SIZE: Final = 6
+    ENABLE_CONNECT_PROTOCOL: Final = 8
     NO_RFC7540_PRIORITIES: Final = 9
 
 

@@ -163,6 +163,8 @@ class Http2Reading(Http2Sending):
         if data:
             if len(data) < _SMALL and found.unread > _PILED:
                 self._nuisance("tiny DATA")
+            if not found.unread:
+                found.held = self._now
             found.unread += len(data)
             self._unread += len(data)
             self._events.append(Data(stream, data))
@@ -233,7 +235,12 @@ class Http2Reading(Http2Sending):
             if sum([len(name) + len(value) + 32 for name, value in found]) > limits.head:
                 raise Refused(431, f"the fields are longer than {limits.head} bytes")
             request, length = read_request(
-                found, ended=ended, peer=self._channel.peer, most=limits.fields, target_limit=limits.target
+                found,
+                ended=ended,
+                peer=self._channel.peer,
+                most=limits.fields,
+                target_limit=limits.target,
+                upgrades=self._upgrades,
             )
             if length > limits.body:
                 raise Refused(413, f"the body is longer than {limits.body} bytes")

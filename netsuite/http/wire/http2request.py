@@ -4,7 +4,7 @@ A request that passes could be written as HTTP/1.1 and read there as the same: n
 field speaks of framing or of the connection, Content-Length and the body agree (the machine counts), and the names of
 the host agree.
 
-Implements: RFC 9113 sections 8.1.1, 8.2, 8.2.1, 8.2.2, 8.2.3, 8.3, 8.3.1, 8.5 and 10.3
+Implements: RFC 9113 sections 8.1.1, 8.2, 8.2.1, 8.2.2, 8.2.3, 8.3, 8.3.1, 8.5 and 10.3; RFC 8441 section 4
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ NO_LENGTH: Final = -1
 
 _NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 _PSEUDO: Final = frozenset([b":method", b":scheme", b":authority", b":path"])
+_EXTENDED: Final = _PSEUDO | {b":protocol"}
 _CONNECTION: Final = frozenset([b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"])
 _SUSPICIOUS: Final = frozenset([b"content-", b"content_", b"transfer"])
 _DISGUISED: Final = re.compile(rb"content[-_]+length|transfer[-_]+encoding")
@@ -67,13 +68,21 @@ def _checked(name: bytes, value: bytes) -> None:
 
 
 def read_request(
-    found: Fields, *, ended: bool, peer: tuple[str, int], most: int, target_limit: int
+    found: Fields,
+    *,
+    ended: bool,
+    peer: tuple[str, int],
+    most: int,
+    target_limit: int,
+    upgrades: frozenset[bytes] = frozenset(),
 ) -> tuple[Request, int]:
     """The request that a list of fields is, and its body's announced length (0, a number or NO_LENGTH).
 
     ``ended`` says that no body follows. Raises Malformed, or Refused for what is a request but is not answered here.
-    The request's ``stream`` and ``head`` are left for the caller.
+    The request's ``stream`` and ``head`` are left for the caller. Where ``upgrades`` names protocols, an extended
+    CONNECT for one of them is what it is in HTTP/1.1: a GET with an ``upgrade``, answered by 101 (RFC 8441).
     """
+    known = _EXTENDED if upgrades else _PSEUDO
     pseudo: dict[bytes, bytes] = {}
     headers: Fields = []
     crumbs: list[bytes] = []
@@ -82,7 +91,7 @@ def read_request(
     expect: bytes | None = None
     for name, value in found:
         if name[:1] == b":":
-            if headers or crumbs or name in pseudo or name not in _PSEUDO or not value:
+            if headers or crumbs or name in pseudo or name not in known or not value:
                 raise Malformed("the pseudo-fields are out of order, unknown, empty or not unique")
             pseudo[name] = value
             continue
@@ -107,9 +116,18 @@ def read_request(
     if crumbs:
         cookie = b"; ".join(crumbs)
         headers = [(name, cookie) if name == b"cookie" else (name, value) for name, value in headers]
+    protocol = pseudo.get(b":protocol")
+    if protocol is not None:
+        if pseudo.get(b":method") != b"CONNECT":
+            raise Malformed("only CONNECT has a :protocol")
+        pseudo[b":method"] = b"GET"
     request = _with_target(pseudo, host, headers, peer, target_limit)
-    if request.method == b"CONNECT" and length != NO_LENGTH:
+    if (request.method == b"CONNECT" or protocol is not None) and length != NO_LENGTH:
         raise Malformed("a tunnel has no content-length")
+    if protocol is not None:
+        if ended or protocol.lower() not in upgrades:
+            raise Refused(501, "that protocol is not known here, or ended before it began")
+        request.upgrade = protocol.lower()
     if ended and length > 0:
         raise Malformed("the content-length announces a body, and there is none")
     if len(headers) > most:
@@ -119,7 +137,7 @@ def read_request(
         raise Refused(501, "the method is not known here")
     if method == b"TRACE":
         raise Refused(501, "TRACE is refused here")
-    if not ended and method in _BODILESS:
+    if not ended and protocol is None and method in _BODILESS:
         raise Refused(400, f"{method.decode()} with a body is refused")
     if expect is not None and expect.lower() != b"100-continue":
         raise Refused(417, "no expectation but 100-continue can be met")

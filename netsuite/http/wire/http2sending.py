@@ -1,6 +1,6 @@
 """What an HTTP/2 server's connection knows, and how it sends: answers, windows, and the ends of streams.
 
-Implements: RFC 9113 sections 5.2, 5.4, 6.4, 6.8, 6.9, 8.1 and 8.5
+Implements: RFC 9113 sections 5.2, 5.4, 6.4, 6.8, 6.9, 8.1 and 8.5; RFC 8441 sections 3 and 5
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from netsuite.http.wire.http2frames import (
     settings,
 )
 from netsuite.http.wire.http2stream import AWAY, COUNTED, OWED, RAW, WHOLE, Stream
-from netsuite.http.wire.messages import Fields, Response
+from netsuite.http.wire.messages import Fields, Request, Response, sendable_trailers
 from netsuite.sansio.connection import (
     Abandon,
     Channel,
@@ -102,6 +102,7 @@ class Http2Sending:
         "_standing",
         "_streams",
         "_unread",
+        "_upgrades",
         "_window",
         "_window_in",
         "closed",
@@ -116,12 +117,14 @@ class Http2Sending:
         now: float = 0.0,
         standing: Callable[[float], Fields] = lambda now: [],
         hits: Hits = lambda head, channel: None,
+        upgrades: frozenset[bytes] = frozenset(),
     ) -> None:
         self._channel = channel
         self._limits = limits
         self._own = own
         self._standing = standing
         self._hits = hits
+        self._upgrades = upgrades
         self._now = now
         self._buffer = b""
         self._at = 0
@@ -156,6 +159,7 @@ class Http2Sending:
                     (Setting.INITIAL_WINDOW_SIZE, own.stream_window),
                     (Setting.MAX_HEADER_LIST_SIZE, limits.head),
                     (Setting.NO_RFC7540_PRIORITIES, 1),
+                    *([(Setting.ENABLE_CONNECT_PROTOCOL, 1)] if upgrades else []),
                 ]
             )
             + window_update(0, CONNECTION_WINDOW - _INITIAL_WINDOW)
@@ -182,7 +186,7 @@ class Http2Sending:
             return True
         if stream.queue or stream.state == RAW or stream.state == COUNTED:
             return stream.window <= 0 or self._window <= 0
-        if stream.state == OWED and stream.request.method == b"CONNECT":
+        if stream.state == OWED and _asks_for_tunnel(stream.request):
             return False
         return stream.open and not stream.unread
 
@@ -252,6 +256,8 @@ class Http2Sending:
         """The answer may be complete: then so is the stream, whatever of the request is still to come."""
         if stream.state != WHOLE or stream.queue or self._streams.get(stream.id) is not stream:
             return
+        if stream.tunnel and stream.open:
+            return  # the client's side may go on
         self._drop(stream)
         if stream.open:
             # RFC 9113 section 8.1: the client need not send the rest
@@ -317,14 +323,20 @@ class Http2Sending:
                     length = value
                 continue
             fields.append((name, value))
+        asked = stream.request
+        if asked.upgrade is not None and (status == 101 or 200 <= status < 300):
+            # RFC 8441 section 5: what is a 101 in HTTP/1.1 is a 2xx here, and nothing else may look like it
+            if status != 101:
+                raise StateError("a 2xx would say that the protocol was switched")
+            status = 200
         if status < 200:
             if status == 101:
                 raise StateError("HTTP/2 has no 101")
             stream.continues = stream.continues and status != 100
             self._write_fields(stream.id, status_field(status) + field_lines(fields), 0)
             return
-        method = stream.request.method
-        tunnel = status < 300 and method == b"CONNECT"
+        method = asked.method
+        tunnel = status < 300 and _asks_for_tunnel(asked)
         bodiless = method == b"HEAD" or status == 204 or status == 304
         source, body = response.source is not None, response.body
         state, unsent = RAW, 0
@@ -377,8 +389,8 @@ class Http2Sending:
         if state in (OWED, WHOLE):
             raise StateError("no body is being sent")
         if state != AWAY:
-            if trailers:
-                stream.trailers = field_lines(list(trailers))
+            if trailers and (sendable := sendable_trailers(trailers)):
+                stream.trailers = field_lines(sendable)
             if not stream.queue:
                 self._write_end(stream)
         stream.state = WHOLE
@@ -470,6 +482,10 @@ class Http2Sending:
             self._write_fields(stream.id, stream.trailers, Flag.END_STREAM)
         else:
             self._out.append(frame(Kind.DATA, Flag.END_STREAM, stream.id))
+
+
+def _asks_for_tunnel(request: Request) -> bool:
+    return request.method == b"CONNECT" or request.upgrade is not None
 
 
 def window_update(stream: int, count: int) -> bytes:

@@ -25,13 +25,15 @@ class Stream:
     """See the module's docstring; windows and counts in bytes.
 
     ``expected`` is what Content-Length still announces, or -1; ``unread`` was handed over and not consumed;
-    ``returned`` was consumed and not told to the peer; ``since`` and ``moved`` are for the deadline: what moved since.
+    ``returned`` was consumed and not told to the peer; ``since`` and ``moved`` are for the deadline: what moved since;
+    ``held`` is when the application last got something to read, which is no time of the client's.
     """
 
     __slots__ = (
         "at",
         "continues",
         "expected",
+        "held",
         "id",
         "moved",
         "open",
@@ -70,5 +72,5 @@ class Stream:
         self.queued = 0
         self.trailers: bytes = b""
         self.waiting = False  # it stands in the round of those who have something to send
-        self.since = now
+        self.since = self.held = now
         self.moved = 0

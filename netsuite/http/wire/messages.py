@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from netsuite.sansio.connection import Source
 
-__all__ = ["REASONS", "Fields", "Ready", "Request", "Response", "first_value", "joined_value"]
+__all__ = ["REASONS", "Fields", "Ready", "Request", "Response", "first_value", "joined_value", "sendable_trailers"]
 
 Fields = list[tuple[bytes, bytes]]
 """Header fields in order: (lower-case name, value)."""
@@ -33,6 +33,21 @@ def first_value(headers: Fields, name: bytes) -> bytes | None:
         if field == name:
             return value
     return None
+
+
+_NEVER_TRAILERS: Final = frozenset(
+    (
+        b"age authorization cache-control connection content-encoding content-length content-range content-type cookie "
+        b"date expect expires forwarded host keep-alive location max-forwards pragma proxy-authenticate "
+        b"proxy-authorization proxy-connection range retry-after set-cookie te trailer transfer-encoding upgrade vary "
+        b"via www-authenticate"
+    ).split()
+)
+
+
+def sendable_trailers(trailers: tuple[tuple[bytes, bytes], ...]) -> Fields:
+    """The trailers without those that frame, route, authenticate or describe a message (RFC 9110 section 6.5.1)."""
+    return [field for field in trailers if field[0] not in _NEVER_TRAILERS]
 
 
 class Ready(NamedTuple):
@@ -251,6 +266,7 @@ REASONS: Final[dict[int, bytes]] = {
     503: b"Service Unavailable",
     504: b"Gateway Timeout",
     505: b"HTTP Version Not Supported",
+    507: b"Insufficient Storage",
     508: b"Loop Detected",
     511: b"Network Authentication Required",
 }

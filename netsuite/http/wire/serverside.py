@@ -12,6 +12,7 @@ from netsuite.http.wire.framing import OWN_FIELDS, Http1Limits, Http1Machine
 from netsuite.http.wire.heads import Refused, RequestHeads, fault_of
 from netsuite.http.wire.lines import field_block, prefixes, status_line
 from netsuite.http.wire.messages import Request, Response
+from netsuite.http.wire.tunnel import HALF_OPEN_TIME
 from netsuite.sansio.connection import (
     NEED_DATA,
     PAUSED,
@@ -22,6 +23,7 @@ from netsuite.sansio.connection import (
     Drain,
     End,
     Finish,
+    HalfClose,
     Part,
     StateError,
     Upgrade,
@@ -95,7 +97,13 @@ class ServerConnection(Http1Machine):
                 self._begun = True
                 self._deadline = self._now + self._limits.head_time
         elif self._tunnel:
-            self._deadline = self._now + self._limits.tunnel_time
+            self._moved()
+
+    def _moved(self) -> None:
+        """Something passed through the tunnel."""
+        most = self._limits.tunnel_time
+        half = self._write is None or self._read == self._read_paused
+        self._deadline = self._now + (min(most, HALF_OPEN_TIME) if half else most)
 
     def _read_head(self) -> Any:
         if not self._buffer:
@@ -170,6 +178,12 @@ class ServerConnection(Http1Machine):
         self._continue = False
         self._deadline = None
         self._read = self._read_paused
+        if self._tunnel:
+            if self._write is None:
+                self._finish_close("both sides of the tunnel have ended")
+            else:
+                self._moved()
+            return
         if self._request is not None and not self._owed and self._write is None:
             self._next_request()
 
@@ -249,7 +263,7 @@ class ServerConnection(Http1Machine):
         elif kind is Part:
             self._send_part(item.data)
             if self._tunnel:
-                self._deadline = now + self._limits.tunnel_time
+                self._moved()
         elif kind is Finish:
             self._end_body(item.trailers)
             self._answered()
@@ -370,7 +384,10 @@ class ServerConnection(Http1Machine):
         """The current answer is complete."""
         if self._read == self._read_held:
             self._refuse_tunnel()
-        if self._tunnel or (self._close and self._read == self._read_paused):
+        if self._tunnel and self._read != self._read_paused:
+            self._events.append(HalfClose())
+            self._moved()
+        elif self._tunnel or (self._close and self._read == self._read_paused):
             self._finish_close("the tunnel has ended" if self._tunnel else "the last answer was sent")
         elif self._continue:
             self._fail_later("the client still waited for 100 Continue")

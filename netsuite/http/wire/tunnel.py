@@ -18,14 +18,17 @@ from netsuite.sansio.connection import (
     End,
     Failed,
     Finish,
+    HalfClose,
     Part,
     Source,
     StateError,
 )
 
-__all__ = ["Opened", "Outflow", "RawConnection"]
+__all__ = ["HALF_OPEN_TIME", "Opened", "Outflow", "RawConnection"]
 
 _STREAM: Final = 1
+HALF_OPEN_TIME: Final = 60.0
+"""Seconds that a tunnel of which one side has ended may be silent: most peers then end theirs at once."""
 
 
 class Opened(NamedTuple):
@@ -45,7 +48,8 @@ class Outflow(NamedTuple):
 class RawConnection:
     """A machine without a protocol: one Opened, then Data until End; Parts go out as they are.
 
-    When both sides have ended, or ``idle_time`` seconds pass in which nothing moves, it closes.
+    A side that ends does not end the other (RFC 9110 section 9.3.6 lets it, TCP does not). When both have, or
+    ``idle_time`` seconds pass in which nothing moves, it closes; where one has, HALF_OPEN_TIME is the most.
     """
 
     __slots__ = ("_buffer", "_closed", "_deadline", "_ended", "_events", "_handed", "_idle_time", "_open", "_out")
@@ -70,7 +74,6 @@ class RawConnection:
         """Take bytes that arrived."""
         if self._closed or self._ended:
             return
-        self._deadline = now + self._idle_time
         if data:
             self._events.append(Data(_STREAM, data))
             self._handed += len(data)
@@ -79,31 +82,36 @@ class RawConnection:
             self._events.append(End(_STREAM))
             if not self._open:
                 self._close("both sides have ended")
+        self._moved(now)
 
     def next_event(self) -> Any:
-        """Opened, Data, End, Failed, Close or NEED_DATA."""
+        """Opened, Data, End, Failed, HalfClose, Close or NEED_DATA."""
         return self._events.popleft() if self._events else NEED_DATA
 
     def send(self, item: Any, now: float) -> None:
         """An Outflow, Part, Finish, Abandon or Drain."""
         if self._closed:
             return
-        self._deadline = now + self._idle_time
         kind = type(item)
         if kind is Part:
             self._out.append(item.data)
         elif kind is Finish:
             self._open = False
-            if not self._ended:
-                # RFC 9110 section 9.3.6: when one side has closed, so must the other
-                self._events.append(Failed(_STREAM, "the other side of the tunnel has closed"))
-            self._close("the tunnel has ended")
+            if self._ended:
+                self._close("both sides have ended")
+            else:
+                self._events.append(HalfClose())
         elif kind is Abandon:
             if not self._ended:
                 self._events.append(Failed(_STREAM, item.reason))
             self._close(item.reason)
         elif kind is not Drain and kind is not Outflow:
             raise StateError(f"a tunnel does not carry {item!r}")
+        self._moved(now)
+
+    def _moved(self, now: float) -> None:
+        half = self._ended or not self._open
+        self._deadline = now + (min(self._idle_time, HALF_OPEN_TIME) if half else self._idle_time)
 
     def room(self, stream: int = _STREAM) -> int:
         """No window of its own."""

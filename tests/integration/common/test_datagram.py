@@ -191,6 +191,35 @@ class PortCase:
         self.assertEqual(len(asked), 7)
         self.assertEqual(memo.tally[3], 92)
 
+    async def test_prompt_answers_silence_and_what_is_declined(self):
+        def prompt(queries, hosts):
+            for host in hosts[: len(queries)]:
+                self.assertEqual(bytes(host), b"\x7f\0\0\1")
+            given = {b"q": b"A" * 9, b"s": b"", b"d": None}
+            return [given[query[:1]] for query in queries]
+
+        port = self.port(upper, prompt=prompt)
+        client = Client(self)
+        asked = [b"%02d%s" % (number, b"qsd"[number % 3 : number % 3 + 1]) for number in range(60)]
+        got = await client.ask(port.local, *asked, expect=40)
+        self.assertEqual(
+            got, [data[:2] + b"A" * 9 if data[2:] == b"q" else data.upper() for data in asked if data[2:] != b"s"]
+        )
+
+    async def test_a_flood_of_small_batches_is_answered_whole(self):
+        port = self.port(upper, prompt=lambda queries, hosts: [query.upper() for query in queries])
+        clients = [Client(self) for _ in range(4)]
+        for turn in range(60):
+            for client in clients:
+                for number in range(3):
+                    client.socket.sendto(b"%02dx%d" % (turn, number), port.local)
+            await deferLater(reactor, 0, lambda: None)
+        await eventually(lambda: all(len(client.look()) == 180 for client in clients))
+        for client in clients:
+            self.assertEqual(
+                {data for data, _ in client.got}, {b"%02dX%d" % (t, n) for t in range(60) for n in range(3)}
+            )
+
     async def test_known_and_new_and_silent_in_one_batch(self):
         memo = Memo()
 

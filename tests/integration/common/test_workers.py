@@ -57,6 +57,10 @@ def asked(what, detail):
         return {"metrics": [{**lines, "values": [[[], 10]]}], "figures": {"upper": [["lines", handed.index]]}}
     if what == "reload":
         return [f"{handed.index} reloaded"]
+    if what == "control" and detail["request"].get("up"):
+        return line.ask("control", {"word": detail["word"], "request": {"from": handed.index}})
+    if what == "control":
+        return {"ok": True, "did": [handed.index, detail["word"], detail["request"]]}
     if what == "stop" and handed.site != "deaf":
         reactor.callLater(0, reactor.stop)
 
@@ -115,10 +119,15 @@ class WorkersCase(TestCase):
         script.parent.mkdir(parents=True, exist_ok=True)
         script.write_text(WORKER)
         environ = {**os.environ, "PYTHONWARNINGS": "ignore"}
-        made = Workers(reactor, self.sharing, site, command=(sys.executable, str(script)), environ=environ)
+        command = (sys.executable, str(script))
+        made = Workers(reactor, self.sharing, site, command=command, environ=environ, controlled=self.controlled)
         self.addCleanup(lambda: Deferred.fromCoroutine(made.stop(0.5)))
         made.start()
         return made
+
+    async def controlled(self, word, request):
+        """What the parent's services answer."""
+        return {"ok": True, "parent": [word, request]}
 
     def said(self, text):
         return [event for event in self.logged if text in event.get("line", "") + event.get("log_format", "")]
@@ -188,6 +197,33 @@ class RunningWorkers(WorkersCase):
         yield until(lambda: made.health().ok)
         lines = yield Deferred.fromCoroutine(made.reload())
         self.assertEqual(lines, ["worker 1: 1 reloaded", "worker 2: 2 reloaded"])
+
+    @inlineCallbacks
+    def test_a_command_reaches_all_those_that_only_start_too(self):
+        made = self.workers()
+        answers = yield Deferred.fromCoroutine(made.control("cache", {"do": "purge"}))
+        self.assertEqual(answers, {index: {"ok": True, "did": [index, "cache", {"do": "purge"}]} for index in (1, 2)})
+
+    @inlineCallbacks
+    def test_one_that_does_not_do_what_it_is_told_is_named(self):
+        self.patch(workers_module, "CONTROL_PATIENCE", 0.3)
+        made = self.workers()
+        yield until(lambda: made.health().ok)
+        stopped = made.pids()[0]
+        os.kill(stopped, signal.SIGSTOP)
+        try:
+            answers = yield Deferred.fromCoroutine(made.control("cache", {}))
+        finally:
+            os.kill(stopped, signal.SIGCONT)
+        self.assertEqual(answers[1], {"ok": False, "error": "it does not answer"})
+        self.assertTrue(answers[2]["ok"])
+
+    @inlineCallbacks
+    def test_a_worker_may_ask_the_services_of_its_parent(self):
+        made = self.workers(count=2)
+        yield until(lambda: made.health().ok)
+        answers = yield Deferred.fromCoroutine(made.control("cache", {"up": True}))
+        self.assertEqual(answers, {1: {"ok": True, "parent": ["cache", {"from": 1}]}})
 
     @inlineCallbacks
     def test_what_they_print_is_logged(self):

@@ -8,6 +8,8 @@ from pathlib import Path
 import dns.message
 import dns.query
 import dns.rcode
+import dns.rdatatype
+import dns.rrset
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
@@ -291,3 +293,10 @@ class CatalogTests(TestCase):
         await self.serves(copy, z1="REFUSED", z2="192.0.2.2", z3="192.0.2.3")
         told = await ZoneControl(primary._tended).asked({"do": "list"})
         self.assertEqual(told["zones"][-1]["from"], "settings")
+        # Who has the version before gets what came and went, also from a server that was started again since.
+        asked = dns.message.make_query("made.catalog.", "IXFR")
+        asked.authority.append(dns.rrset.from_text("made.catalog.", 0, "IN", "SOA", ". . 1 0 0 0 0"))
+        port = primary.addresses()[0].port
+        told = await deferToThread(dns.query.tcp, asked, "127.0.0.1", 5, port, one_rr_per_rrset=True)
+        serials = [rdata.serial for rrset in told.answer for rdata in rrset if rrset.rdtype == dns.rdatatype.SOA]
+        self.assertEqual(serials, [2, 1, 2, 2])

@@ -232,3 +232,36 @@ class TendedTests(TestCase):
         copy = self.run_site("copy", primary=["127.0.0.1:9"])
         self.assertTrue(await served())
         self.assertEqual((await self.ask(copy, dns.message.make_query("example.test.", "SOA"))).flags & 0x400, 0x400)
+
+    async def test_a_copy_expires_while_nothing_runs(self):
+        site = self.run_site()
+        port = site.addresses()[0].port
+        copy = self.run_site("copy", primary=[f"127.0.0.1:{port}"])
+
+        async def served():
+            return await self.text(copy, "www") == ["192.0.2.1"]
+
+        async def noted():
+            return heard.exists()
+
+        heard = self.folder / "copy" / "dns" / "example.test" / "heard"
+        await self.until(served)
+        await self.until(noted)
+        self.assertLess(abs(int(heard.read_text()) - reactor.seconds()), 30)
+        await self.stop_site()
+        heard.write_text(str(int(reactor.seconds()) - 604801))
+        copy = self.run_site("copy", primary=["127.0.0.1:9"])
+        self.assertEqual(await self.text(copy, "www"), "SERVFAIL")
+        self.assertFalse(copy.health().ok)
+        await self.stop_site()
+        # It is served again as soon as a primary says that it is what there is.
+        copy = self.run_site("copy", primary=[f"127.0.0.1:{port}"])
+        await self.until(served)
+
+    async def test_what_an_update_may_bring_to_a_name_is_bounded(self):
+        site = self.run_site(file="zone", update=[{"key": "ddns"}], most_at_a_name=3)
+        for number in range(3):
+            added = ("add", "n.example.test.", 60, "A", f"192.0.2.{number}")
+            self.assertEqual(await self.update(site, added), "NOERROR")
+        self.assertEqual(await self.update(site, ("add", "n.example.test.", 60, "A", "192.0.2.9")), "REFUSED")
+        self.assertEqual(len(await self.text(site, "n")), 3)

@@ -12,6 +12,7 @@ from random import Random
 import dns.flags
 import dns.message
 import dns.rcode
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -231,6 +232,35 @@ def test_answers_are_counted_by_code():
     assert (answers.rcodes[0], answers.rcodes[3]) == (6, 4)
     assert answers.prompts[0].answers([b"", b"\0" * 9, b"\xff" * 40, b"\0" * 400]) == [None] * 4
     assert sum(answers.rcodes) == 10
+
+
+ALIASES = (
+    "$TTL 300\n@ SOA ns host 1 2 3 4 5\n@ NS ns\n@ NS ns.far.test.\n@ MX 5 mail\nns A 192.0.2.1\nmail A 192.0.2.2\n"
+    "one CNAME two\ntwo CNAME THREE\nthree CNAME four\nfour A 192.0.2.4\nfour MX 1 mail\n"
+    "empty CNAME x.y\nz.x.y A 192.0.2.5\n"
+    "apex CNAME @\nlost CNAME none\nloop CNAME loop2\nloop2 CNAME loop\nfar CNAME www.far.test.\n"
+    "old DNAME new\na.new A 192.0.2.6\nb.new CNAME one\nout DNAME far.test.\nagain DNAME old\n"
+) + "".join(f"c{n} CNAME c{n + 1}\n" for n in range(12))
+
+
+@pytest.mark.parametrize("chain", ["", "nsec", "nsec3"])
+def test_chains_and_what_zones_say_of_themselves_are_given_the_short_way(tmp_path, chain):
+    answers = signed_answers(chain, loaded(ALIASES)) if chain else Answers([loaded(ALIASES)])
+    short = {"one", "two", "three", "far", "a.old", "A.oLd", "b.old", "x.out", ""}
+    careful = {"loop", "c0", "a.again", "old"}
+    gone = {"lost", "empty", "none.old", "apex"}
+    for name in sorted({*short, *careful, *gone}):
+        for rdtype in ("A", "MX", "NS", "SOA", "CNAME"):
+            for edns in (-1, 0):
+                query = dns.message.make_query(
+                    f"{name}.example.test.".lstrip("."), rdtype, use_edns=edns, payload=1232, want_dnssec=edns == 0
+                ).to_wire()
+                first, again = compare(answers, query, stream=False), compare(answers, query, stream=False)
+                assert first == again
+                if name in short and rdtype == ("A" if name else "NS"):
+                    assert first is not None, (name, rdtype)
+                if name in gone and rdtype == "A" and not (chain and edns == 0):
+                    assert first is not None, (name, rdtype)
 
 
 def test_referrals_are_made_the_short_way(tmp_path):

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netsuite.common.datadir import DataDirectory
+from netsuite.dns.authoritative import zone as zones
 from netsuite.dns.authoritative.assembly import Assembly
 from netsuite.dns.authoritative.node import bundles
 from netsuite.dns.authoritative.signed import KEY_TYPES, ZoneSigning
@@ -105,9 +106,31 @@ changes = st.lists(
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from(CHAINS), changes)
 def test_change_by_change_is_as_at_once(chain, steps):
+    change_by_change(chain, steps, lambda zone: zone)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(CHAINS), changes)
+def test_the_chain_holds_where_changes_are_moved_into_the_base(chain, steps):
+    usual, zones._SETTLED = zones._SETTLED, 0
+
+    def light(zone):
+        list(zone.names()), zone.hashes()
+        while not zone.settle():
+            pass
+        return zone.lightened()
+
+    try:
+        change_by_change(chain, steps, light)
+    finally:
+        zones._SETTLED = usual
+
+
+def change_by_change(chain, steps, between):
     signing = signing_with(chain)
     zone = signed(signing, first())
     for step in steps:
+        zone = between(zone)
         updates = []
         for owner, rdtype, act in step:
             if act == "add":

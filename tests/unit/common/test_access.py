@@ -89,6 +89,7 @@ def test_loopback_addresses() -> None:
         (["tcp:80"], True),
         (["inherited:dns"], True),
         (["systemd:domain=INET:index=0"], True),
+        (["proxied:127.0.0.1:80"], True),
     ],
 )
 def test_guards_are_up_unless_all_is_on_loopback(listens: list[str], guards: bool) -> None:

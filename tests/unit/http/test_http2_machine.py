@@ -312,7 +312,41 @@ def test_a_tunnel():
     (request,) = talk.hear(ask(1, CONNECT, 4), frame(DATA, 0, 1, b"early"))[:1]
     assert (request.method, request.target, request.has_body) == (b"CONNECT", b"a.test:443", True)
     frames = talk.say(Response(200, [], source=nothing(), stream=1), Part(1, b"in"), Finish(1))
-    assert [(kind, flags) for kind, flags, *_ in frames] == [(HEADERS, 4), (DATA, 0), (DATA, 1), (RESET, 0)]
+    assert [(kind, flags) for kind, flags, *_ in frames] == [(HEADERS, 4), (DATA, 0), (DATA, 1)]
+    assert [event.data for event in talk.hear(frame(DATA, 1, 1, b"still here")) if type(event) is Data] == [
+        b"still here"
+    ]
+    assert talk.machine.idle
+
+
+EXTENDED = [(b":method", b"CONNECT"), (b":protocol", b"websocket"), *GET[1:]]
+
+
+def test_an_extended_connect_is_a_request_with_an_upgrade():
+    talk = Talk(upgrades=frozenset([b"websocket"]))
+    (request,) = talk.hear(ask(1, EXTENDED, 4))
+    assert (request.method, request.path, request.upgrade, request.has_body) == (b"GET", b"/", b"websocket", True)
+    with pytest.raises(StateError):
+        talk.say(Response(200, [], b"no", stream=1))
+    frames = talk.say(Response(101, [(b"upgrade", b"websocket")], source=nothing(), stream=1), Part(1, b"in"))
+    assert [(kind, flags) for kind, flags, *_ in frames] == [(HEADERS, 4), (DATA, 0)]
+    assert talk.hear(frame(DATA, 0, 1, b"out")) == [Data(1, b"out")]
+
+
+def test_an_extended_connect_that_is_refused():
+    talk = Talk(upgrades=frozenset([b"websocket"]))
+    talk.hear(ask(1, EXTENDED, 4))
+    assert talk.say(Response(403, [], b"no", stream=1))[-1] == (RESET, 0, 1, long(0))
+    assert talk.events()[0].over
+    assert talk.hear(ask(3, [(b":method", b"CONNECT"), (b":protocol", b"h2c"), *GET[1:]], 4)) == []
+    assert any(b"501: that protocol" in payload for *_, payload in talk.frames())
+    for fields in ([GET[0], (b":protocol", b"websocket"), *GET[1:]], [*EXTENDED, (b"content-length", b"3")]):
+        talk = Talk(upgrades=frozenset([b"websocket"]))
+        assert talk.hear(ask(1, fields, 4)) == []
+        assert talk.resets() == [(1, PROTOCOL)]
+    talk = Talk()
+    assert talk.hear(ask(1, EXTENDED, 4)) == []
+    assert talk.resets() == [(1, PROTOCOL)]
 
 
 def test_a_tunnel_that_is_being_opened_is_not_late():

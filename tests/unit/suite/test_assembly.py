@@ -211,7 +211,7 @@ def test_tables_are_built_in_the_fixed_order(tmp_path):
     assembly = built(tmp_path, {"upper": {}, "resolver": {}, "dns": {}})
     assert [each.name for each in assembly.services] == ["dns", "resolver", "upper"]
     order = [each.table for each in FAMILIES]
-    everyone = ("dns", "resolver", "http", "proxy", "upper", "mail", "smtp", "tracker", "peer", "admin")
+    everyone = ("dns", "resolver", "http", "proxy", "ftp", "upper", "mail", "smtp", "tracker", "peer", "admin")
     assert order == [name for name in everyone if name in order]
 
 
