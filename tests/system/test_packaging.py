@@ -83,8 +83,13 @@ class InstalledTests(TestCase):
         script = (
             "import importlib, pkgutil, netsuite\n"
             "for found in pkgutil.walk_packages(netsuite.__path__, 'netsuite.'):\n"
-            "    if not found.name.startswith('netsuite.testing.') and not found.name.endswith('__main__'):\n"
+            "    if found.name.startswith('netsuite.testing.') or found.name.endswith('__main__'):\n"
+            "        continue\n"
+            "    try:\n"
             "        importlib.import_module(found.name)\n"
+            "    except ModuleNotFoundError as missing:\n"
+            "        if missing.name.partition('.')[0] not in ('aioquic',):\n"  # an extra of its own
+            "            raise\n"
             "print(netsuite.__file__)\n"
         )
         where = self.made.clean.run("python", "-c", script, cwd=self.made.elsewhere).strip()

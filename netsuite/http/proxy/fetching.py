@@ -132,10 +132,10 @@ class Fetches:
             waiters=settings.collapse_limit,
         )
 
-    def under_way(self, key: Key, asked: Asked, decision: Decision) -> Flight | None:
-        """The fetch for a target that others may join."""
+    def under_way(self, key: Key, *, part: bool = False) -> Flight | None:
+        """The fetch for a target that others may join; of a part of it, if that is what is wanted."""
         flight = self._flights.get(key)
-        if flight is None and asks_for_part(asked, decision):
+        if flight is None and part:
             flight = self._flights.get(key + _PARTS)
         return flight
 

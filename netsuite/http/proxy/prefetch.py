@@ -132,8 +132,7 @@ class Prefetch:
             return
         asked = Asked(b"GET", request.headers)
         decision = self._server.cache.decide(target.key, asked, self._server.clock.seconds())
-        under_way = self._server.fetches.under_way(target.key, asked, decision)
-        if decision.action in (Action.MISS, Action.REVALIDATE) and under_way is None:
+        if decision.action in (Action.MISS, Action.REVALIDATE) and self._server.fetches.under_way(target.key) is None:
             self._fetch(request, target, asked, decision)
 
     def _fetch(self, request: Request, target: Target, asked: Asked, decision: Decision) -> None:

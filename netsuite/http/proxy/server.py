@@ -40,7 +40,7 @@ from netsuite.http.proxy.fetching import Fetches, Resolve
 from netsuite.http.proxy.flight import Flight, Landing
 from netsuite.http.proxy.gate import Admitted, Gate, TurnedAway
 from netsuite.http.proxy.hops import loops
-from netsuite.http.proxy.passage import TRACING, Arrival, Counted
+from netsuite.http.proxy.passage import TRACING, Arrival, Counted, asks_for_part
 from netsuite.http.proxy.patchwork import Patchwork
 from netsuite.http.proxy.prefetch import Prefetch
 from netsuite.http.proxy.purgedoor import PurgeDoor
@@ -174,7 +174,7 @@ class ProxyServer:
         explanation["origin"] = target.next_hop
         explanation["upstream"] = self.fetches.upstream_lines(request, target, decision)
         explanation["uncacheable"] = self.fetches.uncacheable.knows(target.key, now)
-        explanation["under_way"] = self.fetches.under_way(target.key, asked, decision) is not None
+        explanation["under_way"] = self.fetches.under_way(target.key, part=asks_for_part(asked, decision)) is not None
         return explanation
 
     def _decide(self, request: Request, target: Target, asked: Asked, now: float) -> Decision:
@@ -328,7 +328,9 @@ class ProxyServer:
                 part, own = self.fetches.slices.first(wish, decision.stored, joins=not alone)
                 flight, alone = part.flight, not own
             else:
-                joined = self.fetches.under_way(key, asked, decision) if shared and not attempt else None
+                joined = (
+                    self.fetches.under_way(key, part=asks_for_part(asked, decision)) if shared and not attempt else None
+                )
                 own = joined is None or not joined.joinable or joined.waiters >= self._settings.collapse_limit
                 if joined is None or own:
                     share = shared and not attempt

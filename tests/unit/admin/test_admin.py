@@ -84,6 +84,9 @@ class Ports:
             Address("unix", "/run/admin.sock", 0),
         ]
 
+    def websocket(self, request: Any, body: Any, talk: Any, **rest: Any) -> Any:
+        raise NotImplementedError
+
 
 @implementer(IHttpRequest)
 @attrs.define

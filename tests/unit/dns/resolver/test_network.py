@@ -239,6 +239,9 @@ class Mounts:
     def listen(self, name, addresses, app):
         raise AssertionError("the resolver has ports of its own")
 
+    def websocket(self, request, body, talk, **rest):
+        raise AssertionError("the resolver talks DNS")
+
 
 def test_dns_over_https_is_mounted_where_there_is_an_http_server(tmp_path):
     world = Internet(tmp_path)
