@@ -210,6 +210,11 @@ class StreamAdapter:
 
     # -- for bodies
 
+    @property
+    def encrypted(self) -> bool:
+        """Whether what is sent goes through a filter."""
+        return self._filter is not None
+
     def consumed(self, count: int, stream: int) -> None:
         """A body handed over that many bytes, or (0) waits for more."""
         connection = self.connection

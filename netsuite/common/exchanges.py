@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Coroutine
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
 
 from netsuite.common.body import EMPTY, Body, BodyFailed
+from netsuite.common.filespan import FileSpan
 from netsuite.common.job import Job, run
 from netsuite.sansio.connection import Abandon, Close, Connection, Data, End, Failed, Finish, Part, StateError
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from netsuite.common.adapter import StreamAdapter
 
 __all__ = ["Exchanges"]
+
+_READ_AT_ONCE: Final = 256 * 1024
+"""Bytes of a file that are read at a time where they must be encrypted."""
 
 
 class _Gone(Exception):
@@ -188,6 +192,8 @@ class Exchanges:
                 rest = chunk
                 while rest:
                     room = 0 if self._adapter.full else self._standing().room(stream)
+                    if type(rest) is FileSpan and self._adapter.encrypted:
+                        room = min(room, _READ_AT_ONCE)
                     if room <= 0:
                         if room < 0:
                             raise _Gone

@@ -343,7 +343,7 @@ class Http3Connection(QuicMachine):
 
     def _write(self, stream: int, data: bytes, ended: bool) -> None:
         assert self._h3 is not None
-        self._h3.send_data(stream, data, ended)
+        self._h3.send_data(stream, bytes(data), ended)
 
     # -- streams that end
 

@@ -1,4 +1,4 @@
-"""Complete bodies in memory: small ones as bytes, large ones as files that the kernel sends by itself."""
+"""Complete bodies in memory: small ones as bytes, large ones as nameless files that the kernel sends by itself."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class Http3Tests(TestCase):
         self.folder = Path(self.mktemp()).resolve()
         self.folder.mkdir()
         (self.folder / "index.html").write_text("hello")
-        self.big = bytes(range(256)) * 16384
+        self.big = bytes(range(256)) * 4096
         (self.folder / "big").write_bytes(self.big)
         commons = make_commons(self.folder / "data", reactor)
         table = {"listen": ["quic:127.0.0.1:0", "secure:127.0.0.1:0"], "root": self.folder, "body_limit": 1 << 20}
