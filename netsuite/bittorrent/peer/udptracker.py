@@ -72,7 +72,7 @@ class UdpTrackers:
 
     async def announce(self, place: Place, announce: Announce, target: str = "") -> AnnounceReply:
         """A tracker's answer; ``target`` is its URL's path and query (BEP 41). Raises AnnounceFailed."""
-        tries, renewed = 0, False
+        tries, renewed, garbled = 0, False, ""
         while tries < self._tries:
             patience = self._patience * 2**tries
             before = self._id(place)
@@ -87,10 +87,15 @@ class UdpTrackers:
             if isinstance(reply, AnnounceReply):
                 return reply
             self._known.pop(place, None)
+            if int.from_bytes(data[:4], "big") != udp.ERROR:
+                # that is not the tracker's word: a datagram may be cut, or be anybody's
+                tries += 1
+                garbled = reply.reason
+                continue
             if before is None or renewed:
                 raise AnnounceFailed(plain(reply.reason))
             renewed = True
-        raise AnnounceFailed(f"{_text(place)} does not answer")
+        raise AnnounceFailed(plain(garbled) if garbled else f"{_text(place)} does not answer")
 
     async def close(self) -> None:
         """Give up what is asked, and close the sockets."""

@@ -32,6 +32,8 @@ class Tracker(DatagramProtocol):
     """A tracker that keeps what it is asked; ``mute`` lets it not answer connects or announces, or neither."""
 
     noisy = False
+    garbled = 0
+    """So many announces are answered with something else."""
 
     def __init__(self, host, address, peers=PEER):
         self.clock = host
@@ -60,6 +62,10 @@ class Tracker(DatagramProtocol):
             self.transport.write(pack(">II", 3, number) + b"Connection ID mismatch", addr)
         else:
             self.announces.append(data)
+            if self.garbled:
+                self.garbled -= 1
+                self.transport.write(pack(">IIQ", 0, number, 9), addr)
+                return
             self.transport.write(pack(">IIIII", 1, number, 1800, 4, 5) + self.peers, addr)
 
 
@@ -196,6 +202,15 @@ def test_an_error_is_told_and_believed(house):
     assert [what for _, what in house.tracker.said] == ["connect", "announce"]
     house.tracker.error = b""
     assert house.refused() == "no reason given"
+
+
+def test_what_is_no_answer_is_asked_for_again(house):
+    """A datagram that is cut, or anybody's, is not the tracker's word; if there are only such, that is told."""
+    house.tracker.garbled = 1
+    assert house.announce().interval == 1800
+    house.tracker.garbled = 100
+    assert house.refused() == "the tracker's datagram is malformed"
+    assert house.tracker.garbled == 100 - house.trackers.udp._tries
 
 
 def test_strangers_and_answers_to_nothing_are_passed_over(house):
