@@ -27,14 +27,16 @@ from netsuite.common.access import is_loopback
 from netsuite.common.commons import Commons
 from netsuite.common.errors import Unavailable
 from netsuite.common.identity.errors import Throttled
+from netsuite.http.cache.content import Joined
 from netsuite.http.cache.stored import Field
 from netsuite.http.proxy.hosts import canonical
 from netsuite.http.proxy.limits import Limits, counted_as
+from netsuite.http.proxy.passage import Counted
 from netsuite.http.proxy.rules import Action, Asked, RuleBook, RuleText, Verdict
 from netsuite.http.proxy.settings import ProxySettings
 from netsuite.http.proxy.targets import split_authority
 from netsuite.http.proxy.troubles import Forbidden
-from netsuite.http.wire.messages import Request
+from netsuite.http.wire.messages import Request, Response
 from netsuite.interfaces import LookupFailed
 from netsuite.sansio.connection import Channel
 
@@ -52,6 +54,10 @@ class TurnedAway(NamedTuple):
     status: int
     detail: str
     headers: Sequence[Field] = ()
+
+
+_PACED: Final = 16 * 1024
+"""Bytes that go out at once to a client with so many bytes a second."""
 
 
 class Admitted:
@@ -78,6 +84,19 @@ class Admitted:
     def paces(self) -> bool:
         """Whether this client may have so many bytes a second and no more."""
         return self._limits is not None and self._limits.paces
+
+    def until_left(self, response: Response) -> Response:
+        """The response, whose end is the end of the client's use of the proxy."""
+        if response.source is None and response.body and self.paces:
+            body, response.body = response.body, b""
+            if not any(name == b"content-length" for name, _ in response.headers):
+                response.headers = [*response.headers, (b"content-length", b"%d" % len(body))]
+            response.source = Joined([body[at : at + _PACED] for at in range(0, len(body), _PACED)])
+        if response.source is None:
+            self.leave()
+        else:
+            response.source = Counted(self.paced(response.source), lambda _: self.leave())
+        return response
 
     def leave(self) -> None:
         """The answer is over."""

@@ -9,8 +9,7 @@ Implements: RFC 9110 sections 7.6 and 15.2; RFC 9111 sections 3, 4 and 5.1; RFC 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Coroutine, Sequence
-from html import escape
+from collections.abc import Awaitable, Coroutine
 from types import CoroutineType
 from typing import Any, Final
 
@@ -22,7 +21,7 @@ from netsuite.common.stream import StreamAdapter, StreamFactory
 from netsuite.http.accesslog import LOGGED, combined, said
 from netsuite.http.cache.answers import answer, is_not_modified, ranges_of
 from netsuite.http.cache.cache import Cache
-from netsuite.http.cache.content import InMemory, Joined
+from netsuite.http.cache.content import InMemory
 from netsuite.http.cache.decision import Action, Decision, Failure, fresh_until, may_serve_stale
 from netsuite.http.cache.explain import explain
 from netsuite.http.cache.hits import StoredAnswer, hit_marks, is_plain
@@ -38,13 +37,14 @@ from netsuite.http.disk.hits import DiskHits
 from netsuite.http.hotpath import HotPath, teachable
 from netsuite.http.proxy.fetching import Fetches, Resolve
 from netsuite.http.proxy.flight import Flight, Landing
-from netsuite.http.proxy.gate import Admitted, Gate, TurnedAway
+from netsuite.http.proxy.gate import Gate, TurnedAway
 from netsuite.http.proxy.hops import loops
-from netsuite.http.proxy.passage import TRACING, Arrival, Counted, asks_for_part
+from netsuite.http.proxy.passage import TRACING, Arrival, asks_for_part
 from netsuite.http.proxy.patchwork import Patchwork
 from netsuite.http.proxy.prefetch import Prefetch
 from netsuite.http.proxy.purgedoor import PurgeDoor
 from netsuite.http.proxy.purging import Purging
+from netsuite.http.proxy.replies import Replies
 from netsuite.http.proxy.settings import ProxySettings, targets_of
 from netsuite.http.proxy.slices import Slice, Wish
 from netsuite.http.proxy.targets import Refused, ReverseTargets, Target, forward_target
@@ -54,7 +54,7 @@ from netsuite.http.proxy.unkeyed import unkeyed
 from netsuite.http.proxy.upstreams import Upstreams
 from netsuite.http.versions import Versions
 from netsuite.http.wire.framing import Http1Limits
-from netsuite.http.wire.messages import REASONS, Request, Response
+from netsuite.http.wire.messages import Request, Response
 from netsuite.http.wire.ranges import content_range
 from netsuite.sansio.connection import Channel
 from netsuite.sansio.dates import format_date
@@ -67,8 +67,7 @@ _NOT_SHARED: Final = frozenset((b"if-range",))
 
 _SELECTIVE: Final = (b"if-none-match", b"if-modified-since", b"if-match", b"if-unmodified-since", b"range")
 """Fields of a request that may want less than the whole response."""
-_PACED: Final = 16 * 1024
-"""Bytes that go out at once to a client with so many bytes a second."""
+_ALLOW: Final = (b"allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS")
 _HEADS_AT_MOST: Final = 256
 """Sorts of requests for one stored response that the hot path learns; they are forgotten with it at once."""
 
@@ -137,6 +136,7 @@ class ProxyServer:
         self.fetches.on_shared = self.prefetch.seen
         self.purge_door: PurgeDoor | None = None
         self._record = commons.journal.kind("proxy", LOGGED, combined)
+        self._replies = Replies(self._record, self._seconds, self._broke)
         self.hot = HotPath(self._seconds, settings.cache_bytes // 8, self._hot_answered)
         self.purging = Purging(self.cache, commons.clock, commons.sharing, self.hot.forget)
         # a forward proxy's clients name another origin in each target, which is a matter for the rules of access
@@ -157,7 +157,7 @@ class ProxyServer:
             alpn=versions.alpn,
         )
         self.requests = self.hits = self.stale_hits = self.misses = self.validations = self.passes = 0
-        self.collapsed = self.refusals = self.troubles = 0
+        self.collapsed = self.troubles = 0
 
     def purge(self, key: Key) -> int:
         """Forget every variant of a target; how many there were."""
@@ -208,14 +208,16 @@ class ProxyServer:
         """The answer to a request that is judged first."""
         found = await gate.admit(request, adapter.channel)
         if isinstance(found, TurnedAway):
-            return self._refusal(request, adapter, found.status, found.detail, "http_request_denied", found.headers)
+            return self._replies.refusal(
+                request, adapter, found.status, found.detail, "http_request_denied", found.headers
+            )
         try:
             answer = self._admitted(request, found.paced(body), adapter, found.addresses)
             response: Response = await answer if type(answer) is CoroutineType else answer
         except BaseException:
             found.leave()
             raise
-        return _until_left(response, found)
+        return found.until_left(response)
 
     def _admitted(self, request: Request, body: Body, adapter: StreamAdapter, addresses: tuple[str, ...] = ()) -> Any:
         """The answer to a request that may pass; ``addresses``, if any, are those that its host was judged by."""
@@ -223,17 +225,21 @@ class ProxyServer:
             return self._spliced(self.tunnels.connected(request, body, addresses), request, adapter)
         target = self.target(request)
         if isinstance(target, Refused):
-            return self._refusal(request, adapter, target.status, target.detail)
+            return self._replies.refusal(request, adapter, target.status, target.detail)
         if request.method == b"PURGE" and self.purge_door is not None:
             return self._purged(request, adapter, self.purge_door, target.key)
         if addresses:
             target = target._replace(origin=target.origin._replace(addresses=addresses))
         if loops(request.headers, self._pseudonym):
-            return self._refusal(request, adapter, 508, "This request has passed here before.", "proxy_loop_detected")
+            return self._replies.refusal(
+                request, adapter, 508, "This request has passed here before.", "proxy_loop_detected"
+            )
         if request.method in TRACING and request.header(b"max-forwards") == b"0":
             if request.method == b"TRACE":
-                return self._refusal(request, adapter, 405, "This proxy does not show what was sent to it.")
-            return self._finished(request, adapter, 200, [(b"allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS")], b"")
+                return self._replies.refusal(request, adapter, 405, "This proxy does not show what was sent to it.")
+            return self._replies.finished(
+                request, adapter, 200, [(b"allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS")], b""
+            )
         if request.upgrade is not None:
             return self._spliced(self.tunnels.switched(request, body, target, adapter), request, adapter)
         asked = Asked(request.method, [field for field in request.headers if field[0] != b"proxy-authorization"])
@@ -269,7 +275,7 @@ class ProxyServer:
             return self._from_store(request, adapter, target.key, asked, decision, now)
         if action is Action.TIMEOUT:
             self.misses += 1
-            return self._refusal(request, adapter, 504, "Nothing that is stored may answer this request.")
+            return self._replies.refusal(request, adapter, 504, "Nothing that is stored may answer this request.")
         return self._fetched(request, body, adapter, target, asked, decision)
 
     def _from_store(
@@ -299,7 +305,7 @@ class ProxyServer:
             stored.heads.add(self.hot.teach(request, hot, adapter.channel, note))
             if self.disk_hits is not None:
                 self.disk_hits.teach(request, adapter.channel, note)
-        return self._finished(request, adapter, made.status, made.headers, made.source or made.body)
+        return self._replies.made(request, adapter, made)
 
     async def _fetched(
         self,
@@ -354,7 +360,7 @@ class ProxyServer:
                 mark = forward_field(decision.forward, 304, ttl=left, stored=stored.alive)
                 marks = [(b"age", b"%d" % stored.age(now)), mark]
                 made = self._made(request, asked, stored, now, marks)
-                return self._finished(request, adapter, made.status, made.headers, made.source or made.body)
+                return self._replies.made(request, adapter, made)
             if landing is Landing.FAILED:
                 return self._without_origin(request, adapter, target, asked, decision, flight.trouble)
             waited = waited or not own
@@ -363,7 +369,7 @@ class ProxyServer:
             if decision.action in (Action.HIT, Action.STALE_HIT):
                 self.hits += 1
                 return self._from_store(request, adapter, key, asked, decision, self._seconds())
-        return self._refusal(request, adapter, 503, "The response changes faster than it can be fetched.")
+        return self._replies.refusal(request, adapter, 503, "The response changes faster than it can be fetched.")
 
     def _suffices(self, stored: StoredResponse | None, asked: Asked) -> bool:
         return stored is not None and suffices(asked, stored, self._seconds())
@@ -398,7 +404,7 @@ class ProxyServer:
         left = arrived.lifetime.seconds - int(seen.age(now))
         mark = forward_field(decision.forward, arrived.status, ttl=left, stored=flight.keeping, collapsed=collapsed)
         if own and flight.whole is not None and asked.fields.keys().isdisjoint(_SELECTIVE):
-            return self._finished(request, adapter, arrived.status, [*arrived.lines, mark], flight.whole)
+            return self._replies.finished(request, adapter, arrived.status, [*arrived.lines, mark], flight.whole)
         # who joined gets what a cache may share, which leaves out the fields that private and no-cache name
         headers = [*(arrived.lines if own else seen.fields), mark]
         content: Any = flight.whole
@@ -407,7 +413,7 @@ class ProxyServer:
         if is_not_modified(request.method, asked.fields, seen, now):
             self._unread(content)
             made = self._made(request, asked, seen, now, [mark])
-            return self._finished(request, adapter, 304, made.headers, b"")
+            return self._replies.finished(request, adapter, 304, made.headers, b"")
         status = arrived.status
         if flight.length is not None:
             spans = ranges_of(request.method, asked.fields, seen, flight.length, now)
@@ -421,8 +427,8 @@ class ProxyServer:
             elif spans is not None and not spans:
                 self._unread(content)
                 headers = [(b"content-range", content_range(None, flight.length)), mark]
-                return self._finished(request, adapter, 416, headers, b"")
-        return self._finished(request, adapter, status, headers, content)
+                return self._replies.finished(request, adapter, 416, headers, b"")
+        return self._replies.finished(request, adapter, status, headers, content)
 
     def _unread(self, content: Any) -> None:
         """Nobody reads what was there to be read."""
@@ -442,7 +448,7 @@ class ProxyServer:
         )
         whole = stored.holding(Patchwork(self.fetches.slices, wish, stored, part))
         made = self._made(request, wish.asked, whole, now, [(b"age", b"%d" % age), mark])
-        return self._finished(request, adapter, made.status, made.headers, made.source or made.body)
+        return self._replies.made(request, adapter, made)
 
     def _handed(
         self, request: Request, adapter: StreamAdapter, flight: Flight, decision: Decision, collapsed: bool | None
@@ -452,7 +458,7 @@ class ProxyServer:
         self.passes += 1
         why = "" if decision.forward == "method" else arrived.unstored
         mark = forward_field(decision.forward, arrived.status, collapsed=collapsed, detail=why)
-        return self._finished(request, adapter, arrived.status, [*arrived.lines, mark], flight.body)
+        return self._replies.finished(request, adapter, arrived.status, [*arrived.lines, mark], flight.body)
 
     def _without_origin(
         self,
@@ -478,7 +484,7 @@ class ProxyServer:
                 mark = forward_field(decision.forward, failed.status, ttl=left, detail="stale-if-error")
                 marks = [(b"age", b"%d" % stored.age(now)), mark, told]
             made = self._made(request, asked, stored, now, marks)
-            return self._finished(request, adapter, made.status, made.headers, made.source or made.body)
+            return self._replies.made(request, adapter, made)
         self.troubles += 1
         if stored is not None and failed.status == 502:
             # RFC 9111 section 5.2.2.2: what may not be used without validation, and cannot be validated, is a 504
@@ -486,49 +492,9 @@ class ProxyServer:
         # where a reverse proxy fetches from is nobody's business on the network; a forward proxy's client said it
         known = "" if self._reverse is not None and self._on_network else target.next_hop
         headers = [proxy_status(failed, next_hop=known)]
-        return self._page(
+        return self._replies.page(
             request, adapter, failed.status, f"The origin's answer cannot be had: {failed.detail}.", headers
         )
-
-    def _refusal(
-        self,
-        request: Request,
-        adapter: StreamAdapter,
-        status: int,
-        detail: str,
-        error: str = "",
-        headers: Sequence[Field] = (),
-    ) -> Response:
-        self.refusals += 1
-        told = [proxy_status(Trouble(status, error, detail))] if error else []
-        return self._page(request, adapter, status, detail, [*headers, *told])
-
-    def _page(
-        self, request: Request, adapter: StreamAdapter, status: int, detail: str, headers: Sequence[Field]
-    ) -> Response:
-        title = f"{status} {REASONS.get(status, b'').decode()}"
-        text = (
-            f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{title}</title>\n'
-            f"<h1>{title}</h1>\n<p>{escape(detail)}</p>\n</html>\n"
-        )
-        stamped = [(b"date", format_date(self._seconds())), (b"content-type", b"text/html; charset=utf-8"), *headers]
-        return self._finished(request, adapter, status, stamped, text.encode())
-
-    def _finished(
-        self, request: Request, adapter: StreamAdapter, status: int, headers: list[Field], content: Any
-    ) -> Response:
-        """The response, noted in the log."""
-        line, referer, agent = said(request)
-        client, record = adapter.channel.peer[0], self._record
-        if isinstance(content, bytes):
-            record(client, line, status, len(content), referer, agent)
-            return Response(status, headers, content, stream=request.stream)
-        if request.method == b"HEAD" or status in (204, 304):
-            record(client, line, status, 0, referer, agent)
-            run(content.aclose(), lambda _: None, self.factory.broke)
-            return Response(status, headers, stream=request.stream)
-        source = Counted(content, lambda size: record(client, line, status, size, referer, agent))
-        return Response(status, headers, source=source, stream=request.stream)
 
     def _hot_answered(self, note: tuple[str, str, str], prepared: Any, channel: Channel) -> None:
         self._uses.count(prepared)
@@ -538,12 +504,17 @@ class ProxyServer:
         channel = adapter.channel
         status, headers, text = await door.answer(request, key, channel.peer[0], secure=channel.tls is not None)
         headers.append((b"date", format_date(self._seconds())))
-        return self._finished(request, adapter, status, headers, text)
+        return self._replies.finished(request, adapter, status, headers, text)
 
     def _shortcut(self, data: bytes, channel: Channel) -> bytes | tuple[bytes, ...] | None:
         assert self.disk_hits is not None
         found = self.hot.shortcut(data, channel)
         return self.disk_hits.shortcut(data, channel) if found is None else found
+
+    @property
+    def refusals(self) -> int:
+        """Requests that were refused."""
+        return self._replies.refusals
 
     @property
     def quick_hits(self) -> int:
@@ -561,22 +532,8 @@ class ProxyServer:
             if failed is None:
                 raise
             self.troubles += 1
-            return self._page(request, adapter, failed.status, failed.detail, [proxy_status(failed)])
+            return self._replies.page(request, adapter, failed.status, failed.detail, [proxy_status(failed)])
         if isinstance(found, Refused):
             error = "http_request_denied" if found.status == 403 else ""
-            return self._refusal(request, adapter, found.status, found.detail, error)
-        return self._finished(request, adapter, found.status, found.headers, found.source)
-
-
-def _until_left(response: Response, admitted: Admitted) -> Response:
-    """The response, whose end is the end of the client's use of the proxy."""
-    if response.source is None and response.body and admitted.paces:
-        body, response.body = response.body, b""
-        if not any(name == b"content-length" for name, _ in response.headers):
-            response.headers = [*response.headers, (b"content-length", b"%d" % len(body))]
-        response.source = Joined([body[at : at + _PACED] for at in range(0, len(body), _PACED)])
-    if response.source is None:
-        admitted.leave()
-    else:
-        response.source = Counted(admitted.paced(response.source), lambda _: admitted.leave())
-    return response
+            return self._replies.refusal(request, adapter, found.status, found.detail, error)
+        return self._replies.finished(request, adapter, found.status, found.headers, found.source)
