@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509 import load_pem_x509_certificates
 
 from netsuite.common.certificates import Leaf
-from netsuite.common.quiclibrary import Credentials, open_windows
+from netsuite.common.quiclibrary import Credentials, open_windows, takes_more
 from netsuite.sansio.connection import NEED_DATA, Close, Drain, TlsFacts
 
 __all__ = ["QuicLimits", "QuicMachine", "configuration", "credentials"]
@@ -182,8 +182,7 @@ class QuicMachine:
 
     def room(self, stream: int = 0) -> int:
         """How much of a body the transport takes: what it has is sent first."""
-        found = self.quic._streams.get(stream)
-        return _SENDING if found is None or found.sender.buffer_is_empty else 0
+        return _SENDING if takes_more(self.quic, stream) else 0
 
     def consumed(self, count: int, stream: int = 0) -> None:
         """The application took bytes of a body."""

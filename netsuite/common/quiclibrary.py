@@ -1,6 +1,6 @@
-"""What aioquic has no door for: the certificate of the name that is asked for, and windows that open as bytes are used.
+"""What aioquic has no door for: certificates by name, windows that open as bytes are used, and what is still unsent.
 
-Both reach into its private parts, which is done here and nowhere else; the tests of DNS over QUIC and HTTP/3 fail
+All reach into its private parts, which is done here and nowhere else; the tests of DNS over QUIC and HTTP/3 fail
 loudly should they change.
 
 Implements: RFC 9000 sections 4.1 and 4.2; RFC 6066 section 3
@@ -15,7 +15,7 @@ from aioquic.quic.connection import MAX_STREAM_DATA_FRAME_CAPACITY, Limit, QuicC
 from aioquic.quic.packet import QuicFrameType
 from aioquic.tls import pull_client_hello
 
-__all__ = ["choose_certificate", "open_windows"]
+__all__ = ["choose_certificate", "open_windows", "takes_more", "unacknowledged"]
 
 Credentials = tuple[Any, list[Any], Any]
 """A certificate, the rest of its chain, and its key."""
@@ -69,6 +69,18 @@ def open_windows(quic: QuicConnection, unread: Callable[[int], int], all_unread:
             stream.max_stream_data_local_sent = stream.max_stream_data_local
 
     quic._write_stream_limits = write  # type: ignore[method-assign]
+
+
+def takes_more(quic: QuicConnection, stream: int) -> bool:
+    """Whether all that was to be sent on a stream has been sent."""
+    found = quic._streams.get(stream)
+    return found is None or found.sender.buffer_is_empty
+
+
+def unacknowledged(quic: QuicConnection, stream: int) -> int:
+    """Bytes of a stream that the peer has not acknowledged, sent or not."""
+    found = quic._streams.get(stream)
+    return 0 if found is None else found.sender._buffer_stop - found.sender._buffer_start
 
 
 class _Window(Limit):

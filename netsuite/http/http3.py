@@ -19,6 +19,7 @@ from aioquic.quic import events
 from aioquic.quic.connection import QuicConnection
 
 from netsuite.common.quic import QuicLimits, QuicMachine
+from netsuite.common.quiclibrary import unacknowledged
 from netsuite.http.wire.framing import OWN_FIELDS, Http1Limits
 from netsuite.http.wire.heads import Refused
 from netsuite.http.wire.http2frames import Allowance
@@ -55,11 +56,13 @@ class _Exchange:
         "arrived",
         "continues",
         "expected",
+        "moved",
         "open",
         "request",
         "since",
         "tunnel",
         "unsent",
+        "waiting",
         "whole",
     )
 
@@ -74,6 +77,8 @@ class _Exchange:
         self.unsent: int | None = None
         self.whole = False
         self.since = now
+        self.moved = 0  # bytes that came since
+        self.waiting = 0  # bytes that the client had not taken then
 
 
 class _Frames(H3Connection):
@@ -213,7 +218,9 @@ class Http3Connection(QuicMachine):
         known = self._exchanges.get(stream)
         if known is None:
             return
-        known.since = self._seconds()
+        known.moved += len(data)
+        if known.moved >= self._limits.body_progress or ended:
+            self._moved(stream, known)
         if data:
             known.arrived += len(data)
             if known.expected != NO_LENGTH and known.arrived > known.expected and not known.tunnel:
@@ -315,8 +322,8 @@ class Http3Connection(QuicMachine):
             if len(data) > known.unsent:
                 raise StateError("the body is longer than its Content-Length")
             known.unsent -= len(data)
-        known.since = self._seconds()
         self._write(stream, data, False)
+        self._moved(stream, known)
 
     def _finish(self, stream: int, known: _Exchange, trailers: tuple[tuple[bytes, bytes], ...]) -> None:
         if known.whole or not known.answered:
@@ -356,7 +363,8 @@ class Http3Connection(QuicMachine):
             known.continues = False
             if not known.arrived and not known.answered:
                 self._headers(stream, [(b":status", b"100")], False)
-        known.since = self._seconds()
+        if not self._unread.get(stream):
+            self._moved(stream, known)  # only now is it the client who is waited for
         super().consumed(count, stream)
 
     def room(self, stream: int = 0) -> int:
@@ -427,10 +435,19 @@ class Http3Connection(QuicMachine):
             if now < known.since + self._patience(known):
                 continue
             sending = known.answered and not known.whole and super().room(stream) == 0
+            if sending and unacknowledged(self.quic, stream) <= known.waiting - self._limits.body_progress:
+                self._moved(stream, known)
+                continue
             if known.tunnel or sending or (known.open and not self._unread.get(stream)):
                 self._give_up(stream, known, 408, Code.REQUEST_CANCELLED, "the client was waited for too long")
             else:
-                known.since = now  # it is not the client who is waited for
+                self._moved(stream, known)  # it is not the client who is waited for
+
+    def _moved(self, stream: int, known: _Exchange) -> None:
+        """From now on the client has its time anew."""
+        known.since = self._seconds()
+        known.moved = 0
+        known.waiting = unacknowledged(self.quic, stream)
 
     def _patience(self, known: _Exchange) -> float:
         return self._limits.tunnel_time if known.tunnel else self._limits.body_time
