@@ -105,8 +105,11 @@ class _Table(HeaderTable):
         self.changed = False
 
     def add(self, name: bytes, value: bytes) -> None:
-        self.changed = True
+        empty = not self.dynamic_entries
         super().add(name, value)
+        # a table without room takes nothing, whatever its peer asks
+        if not empty or self.dynamic_entries:
+            self.changed = True
 
 
 class BlockReader:
@@ -115,15 +118,17 @@ class BlockReader:
     :meth:`known` answers what a caller remembered for the same bytes, while they still mean the same.
     """
 
-    __slots__ = ("_decoder", "_known", "_table")
+    __slots__ = ("_decoder", "_held", "_known", "_table")
 
-    _MOST_KNOWN: Final = 64
+    _MOST_KNOWN: Final = 64 * 1024
+    """Bytes of blocks that are remembered."""
     _LONGEST_KNOWN: Final = 2048
 
     def __init__(self, longest: int) -> None:
         self._decoder = Decoder(longest)
         self._table = self._decoder.header_table = _Table()
         self._known: dict[bytes, tuple[Fields, bytes]] = {}
+        self._held = 0
 
     def read(self, block: bytes) -> Fields:
         """The fields of a block; raises BadBlock or ListTooLong."""
@@ -139,6 +144,7 @@ class BlockReader:
             raise BadBlock(f"the field block cannot be read: {error}"[:200]) from None
         if table.changed:
             self._known.clear()
+            self._held = 0
         return [(bytes(name), bytes(value)) for name, value in found]
 
     def known(self, block: bytes) -> tuple[Fields, bytes] | None:
@@ -149,6 +155,8 @@ class BlockReader:
         """Keep what a block meant that was just read, unless it changed the table."""
         if self._table.changed or len(block) > self._LONGEST_KNOWN:
             return
-        if len(self._known) >= self._MOST_KNOWN:
+        self._held += len(block)
+        if self._held > self._MOST_KNOWN:
             self._known.clear()
+            self._held = len(block)
         self._known[block] = (fields, head)

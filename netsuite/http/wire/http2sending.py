@@ -155,6 +155,8 @@ class Http2Sending:
         self._out: list[bytes] = [
             settings(
                 [
+                    # without a table a field block means the same each time, and is read once
+                    (Setting.HEADER_TABLE_SIZE, 0),
                     (Setting.MAX_CONCURRENT_STREAMS, own.streams),
                     (Setting.INITIAL_WINDOW_SIZE, own.stream_window),
                     (Setting.MAX_HEADER_LIST_SIZE, limits.head),
