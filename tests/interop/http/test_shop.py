@@ -20,6 +20,8 @@ const socket = new WebSocket(`ws://${location.host}/echo`);
 socket.onopen = () => socket.send("h\\u00e4llo ".repeat(1000));
 socket.onmessage = event => { document.getElementById("out").textContent =
   "echo " + event.data.length + " " + event.data.slice(0, 5) + " " + socket.extensions; };
+// the browser's virtual time stands still while something is fetched, not while a WebSocket is waited for
+(async () => { for (let n = 0; n < 2000 && out.textContent == "waiting"; n++) await fetch("/page.html?" + n); })();
 </script>"""
 
 

@@ -19,6 +19,8 @@ const talk = new WebSocket(location.origin.replace("http", "ws") + "/chat", "upp
 talk.onopen = () => talk.send("hello");
 talk.onmessage = event => { document.title = event.data + " by " + talk.protocol; talk.close(); };
 talk.onerror = () => document.title = "failed";
+// the browser's virtual time stands still while something is fetched, not while a WebSocket is waited for
+(async () => { for (let n = 0; n < 2000 && document.title == "waiting"; n++) await fetch("/?" + n); })();
 </script>"""
 
 
