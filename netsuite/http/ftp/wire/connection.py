@@ -8,20 +8,17 @@ Implements: RFC 959 sections 4.2, 5.3; RFC 2389 section 3.2; RFC 2640 section 3;
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import attrs
 
-from netsuite.sansio.buffer import NO_LINE_YET, TOO_LONG, ReceiveBuffer
+from netsuite.sansio.buffer import NO_LINE_YET, TOO_LONG
 from netsuite.sansio.connection import (
     NEED_DATA,
     PAUSED,
-    UNLIMITED,
     Abandon,
     Channel,
-    Close,
     Connection,
     Drain,
     Event,
@@ -29,6 +26,7 @@ from netsuite.sansio.connection import (
     StateError,
     Upgrade,
 )
+from netsuite.sansio.machine import Machine
 
 __all__ = ["Command", "FtpConnection", "FtpLimits", "Reply"]
 
@@ -67,7 +65,7 @@ class Reply(NamedTuple):
     source: None = None
 
 
-class FtpConnection:
+class FtpConnection(Machine):
     """One client's control connection; ``fresh`` makes the machine that follows AUTH TLS."""
 
     def __init__(
@@ -78,71 +76,62 @@ class FtpConnection:
         limits: FtpLimits = FtpLimits(),
         greeting: str | None = "netsuite FTP",
     ) -> None:
+        super().__init__(now)
         self._fresh = fresh
         self._limits = limits
-        self._buffer = ReceiveBuffer(LONGEST)
-        self._events: deque[Event] = deque()
-        self._out: list[bytes] = []
         self._owed = 0
         self._errors = 0
-        self._heard = now
-        self._ended = False
-        self._draining = False
-        self._over = False
         if greeting is not None:
             self._say(Reply(220, greeting))
 
     @property
     def idle(self) -> bool:
         """Nothing is buffered, owed or half read."""
-        return not (self._buffer or self._events or self._owed or self._over)
+        return super().idle and not self._owed
 
-    def receive(self, data: bytes, now: float) -> None:
-        """Take bytes; ``b""`` ends the input."""
-        if self._over:
-            return
-        if not self._buffer:
-            # a command that comes byte by byte has no more time than one that never comes
-            self._heard = now
-        self._ended = self._ended or not data
-        self._buffer.append(data)
+    def step(self) -> Event | None:
+        """A Command, NEED_DATA or PAUSED."""
+        if self._draining and not self._owed:
+            self._say(Reply(421, "the server stops"))
+            return self.close("draining")
+        size = self._buffer.line(LONGEST)
+        if size == TOO_LONG:
+            self._say(Reply(500, f"a command has {LONGEST} bytes at most"))
+            return self.close("a line is too long")
+        if size == NO_LINE_YET:
+            if self._ended:
+                return self.close("the client closed")
+            return PAUSED if self._owed else NEED_DATA
+        command = _command(self._buffer.peek(size))
+        if self._owed and (command is None or command.verb != "ABOR" or self._owed > 1):
+            return PAUSED
+        self._buffer.take(size)
+        if command is not None:
+            self._owed += 1
+            return command
+        self._say(Reply(500, "that is no command"))
+        self._errors += 1
+        return self.close("too many errors") if self._errors >= self._limits.errors else None
 
-    def next_event(self) -> Event:
-        """A Command, Close, Upgrade, NEED_DATA or PAUSED."""
-        while True:
-            if self._events:
-                return self._events.popleft()
-            if self._over:
-                return NEED_DATA
-            if self._draining and not self._owed:
-                self._say(Reply(421, "the server stops"))
-                return self._close("draining")
-            size = self._buffer.line(LONGEST)
-            if size == TOO_LONG:
-                self._say(Reply(500, f"a command has {LONGEST} bytes at most"))
-                return self._close("a line is too long")
-            if size == NO_LINE_YET:
-                if self._ended:
-                    return self._close("the client closed")
-                return PAUSED if self._owed else NEED_DATA
-            command = _command(self._buffer.peek(size))
-            if self._owed and (command is None or command.verb != "ABOR" or self._owed > 1):
-                return PAUSED
-            self._buffer.take(size)
-            if command is not None:
-                self._owed += 1
-                return command
-            self._say(Reply(500, "that is no command"))
-            self._errors += 1
-            if self._errors >= self._limits.errors:
-                return self._close("too many errors")
+    def patience(self) -> float | None:
+        """A silent client is told to go; while a reply is owed it is the client that waits."""
+        return None if self._owed else self._limits.idle
+
+    def silent(self) -> None:
+        """Say why it ends."""
+        self._say(Reply(421, "nothing was said for too long"))
+        self.close("the client is silent")
+
+    def close(self, reason: str, *, linger: bool = True) -> Event | None:
+        """A client that is still there may read what was said last."""
+        return super().close(reason, linger=linger and not self._ended)
 
     def send(self, item: Item, now: float) -> None:
         """A Reply that is owed, Abandon, or Drain."""
         if isinstance(item, Drain):
             self._draining = True
             return
-        if self._over:
+        if self.over:
             raise StateError("the connection is over")
         if not self._owed:
             raise StateError("no reply is owed")
@@ -158,40 +147,10 @@ class FtpConnection:
             self._errors += 1
         if reply.then == "tls":
             self._buffer.clear()
-            self._over = True
+            self.over = True
             self._events.append(Upgrade("tls", self._fresh))
         elif reply.then == "close" or self._errors >= self._limits.errors:
-            self._events.append(self._close(reply.text))
-
-    def room(self, stream: int = 0) -> int:
-        """There is no window here."""
-        return UNLIMITED
-
-    def consumed(self, count: int, stream: int = 0) -> None:
-        """Commands have no bodies."""
-
-    def backlog(self) -> int:
-        """What has come and is not yet read."""
-        return len(self._buffer)
-
-    def outgoing(self) -> list[bytes]:
-        """What is to be written."""
-        out, self._out = self._out, []
-        return out
-
-    def deadline(self) -> float | None:
-        """When a silent client is told to go; none while a reply is owed."""
-        return None if self._owed or self._over else self._heard + self._limits.idle
-
-    def tick(self, now: float) -> None:
-        """Give up a client that has been silent too long."""
-        deadline = self.deadline()
-        if deadline is not None and deadline <= now:
-            self._say(Reply(421, "nothing was said for too long"))
-            self._events.append(self._close("the client is silent"))
-
-    def touched(self, now: float) -> None:
-        """FTP has no shortcut."""
+            self.close(reply.text)
 
     def _say(self, reply: Reply) -> None:
         code = b"%d" % reply.code
@@ -201,11 +160,6 @@ class FtpConnection:
             self._out.extend(b" " + line + b"\r\n" for line in reply.lines)
             text = b"end"
         self._out.append(code + b" " + text + b"\r\n")
-
-    def _close(self, reason: str) -> Close:
-        self._over = True
-        self._buffer.clear()
-        return Close(reason, linger=not self._ended)
 
 
 def _command(line: bytes) -> Command | None:
