@@ -8,7 +8,7 @@ framed, and what is refused before any application sees it, is the business of
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from html import escape
 from typing import Any, Final, NamedTuple
 
@@ -17,6 +17,7 @@ from zope.interface import classImplements
 from netsuite.common.access import ConcurrencyLimit, Rule
 from netsuite.common.body import Body
 from netsuite.common.commons import Commons
+from netsuite.common.passing import Counted
 from netsuite.common.stream import StreamAdapter, StreamFactory, StreamLimits
 from netsuite.http.accesslog import LOGGED, combined, said
 from netsuite.http.doorstep import Doorstep
@@ -57,39 +58,6 @@ def error_page(status: int, detail: str = "") -> HttpAnswer:
         f"<h1>{title}</h1>\n<p>{escape(detail) if detail else 'That is all there is to say.'}</p>\n</html>\n"
     )
     return status, [(b"content-type", b"text/html; charset=utf-8")], text.encode()
-
-
-class _Logged:
-    """A source that counts what it gives and logs when it is closed."""
-
-    __slots__ = ("_done", "_size", "_source")
-
-    def __init__(self, source: AsyncIterator[bytes], done: Callable[[int], None]) -> None:
-        self._source = source
-        self._done: Callable[[int], None] | None = done
-        self._size = 0
-
-    def __aiter__(self) -> _Logged:
-        return self
-
-    async def __anext__(self) -> bytes:
-        chunk = await self._source.__anext__()
-        self._size += len(chunk)
-        return chunk
-
-    @property
-    def trailers(self) -> tuple[tuple[bytes, bytes], ...]:
-        """The source's trailers, if it has any."""
-        return getattr(self._source, "trailers", ())
-
-    async def aclose(self) -> None:
-        """Close the source and log how much was sent."""
-        done, self._done = self._done, None
-        if done is not None:
-            done(self._size)
-        close = getattr(self._source, "aclose", None)
-        if close is not None:
-            await close()
 
 
 class HttpServer:
@@ -199,12 +167,12 @@ class HttpServer:
                 prepared = StandingAnswer(status, [SERVER, *headers], content[:size], length, answer.valid)
                 self.hot.teach(request, prepared, adapter.channel, (line, referer, agent))
             return Response(status, stamped, content, stream=request.stream)
-        source = _Logged(content, lambda size: record(client, line, status, size, referer, agent))
+        source = Counted(content, lambda size: record(client, line, status, size, referer, agent))
         if request.method == b"HEAD":
             return self._headless(Response(status, stamped, stream=request.stream), source)
         return Response(status, stamped, source=source, stream=request.stream)
 
-    async def _headless(self, response: Response, source: _Logged) -> Response:
+    async def _headless(self, response: Response, source: Counted) -> Response:
         """The answer to HEAD: what would have been sent is closed unread."""
         await source.aclose()
         return response

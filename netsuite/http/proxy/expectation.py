@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from netsuite.common.body import Body
+from netsuite.common.passing import Passing
 
 __all__ = ["Expectation"]
 
@@ -21,20 +22,17 @@ _PATIENCE: Final = 1.0
 """Seconds that an origin has to say 100."""
 
 
-class Expectation:
+class Expectation(Passing):
     """A client's body as a source that gives nothing before :meth:`met`, or some patience."""
 
-    __slots__ = ("_body", "_clock", "_met", "_timer", "_waiter")
+    __slots__ = ("_clock", "_met", "_timer", "_waiter")
 
     def __init__(self, body: Body, clock: IReactorTime) -> None:
-        self._body = body
+        super().__init__(body)
         self._clock = clock
         self._met = False
         self._timer: Any = None
         self._waiter: Deferred[None] | None = None
-
-    def __aiter__(self) -> Expectation:
-        return self
 
     async def __anext__(self) -> bytes:
         if not self._met:
@@ -44,12 +42,7 @@ class Expectation:
                 await self._waiter
             finally:
                 self._stop_timer()
-        return await self._body.__anext__()
-
-    @property
-    def trailers(self) -> tuple[tuple[bytes, bytes], ...]:
-        """What followed the body."""
-        return self._body.trailers
+        return await super().__anext__()
 
     def met(self) -> None:
         """The origin wants the body."""
@@ -65,7 +58,7 @@ class Expectation:
     async def aclose(self) -> None:
         """Nobody sends the rest."""
         self._stop_timer()
-        await self._body.aclose()
+        await super().aclose()
 
     def _stop_timer(self) -> None:
         timer, self._timer = self._timer, None

@@ -32,9 +32,9 @@ from netsuite.http.client import ClientLimits, Fetched, HttpClient
 from netsuite.http.disk.spool import Spool
 from netsuite.http.proxy.expectation import Expectation
 from netsuite.http.proxy.flight import Flight, Landing
-from netsuite.http.proxy.held import held
 from netsuite.http.proxy.hierarchy import Hierarchy
 from netsuite.http.proxy.hosts import canonical, literal
+from netsuite.http.proxy.memoryfile import kept
 from netsuite.http.proxy.passage import Arrival, asks_for_part, interim_passage, upstream_request
 from netsuite.http.proxy.settings import ProxySettings, targets_of
 from netsuite.http.proxy.slices import Slice, Slices, Wish
@@ -408,7 +408,7 @@ class Fetches:
         """The whole body, if it was kept."""
         if not flight.keeping:
             return None
-        return held(flight.content()) if spool is None else await spool.finish()
+        return kept(flight.content()) if spool is None else await spool.finish()
 
     def fell(self, flight: Flight, problem: BaseException) -> None:
         """A fetch ended in an exception."""

@@ -14,9 +14,7 @@ Implements: RFC 9110 sections 11.7.1, 11.7.2 and 15.5.8; RFC 7617; RFC 6585 sect
 
 from __future__ import annotations
 
-import binascii
 import math
-from base64 import b64decode
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, tzinfo
@@ -27,15 +25,16 @@ from netsuite.common.access import is_loopback
 from netsuite.common.commons import Commons
 from netsuite.common.errors import Unavailable
 from netsuite.common.identity.errors import Throttled
+from netsuite.common.passing import Counted
 from netsuite.http.cache.content import Joined
 from netsuite.http.cache.stored import Field
 from netsuite.http.proxy.hosts import canonical
 from netsuite.http.proxy.limits import Limits, counted_as
-from netsuite.http.proxy.passage import Counted
 from netsuite.http.proxy.rules import Action, Asked, RuleBook, RuleText, Verdict
 from netsuite.http.proxy.settings import ProxySettings
 from netsuite.http.proxy.targets import split_authority
 from netsuite.http.proxy.troubles import Forbidden
+from netsuite.http.wire.credentials import basic_challenge, read_basic
 from netsuite.http.wire.messages import Request, Response
 from netsuite.interfaces import LookupFailed
 from netsuite.sansio.connection import Channel
@@ -45,7 +44,7 @@ __all__ = ["Admitted", "Gate", "TurnedAway"]
 _PORTS: Final = {"http": 80, "https": 443}
 _REMEMBERED: Final = 30.0
 _MOST: Final = 8192
-_CHALLENGE: Final = (b"proxy-authenticate", b'Basic realm="netsuite", charset="UTF-8"')
+_CHALLENGE: Final = (b"proxy-authenticate", basic_challenge("netsuite"))
 
 
 class TurnedAway(NamedTuple):
@@ -237,7 +236,7 @@ class Gate:
         known = self._right.get(mark)
         if known is not None and now < known[1]:
             return known[0]
-        credentials = _basic(given)
+        credentials = read_basic(given)
         if credentials is None:
             return self._challenge(channel)
         try:
@@ -279,19 +278,6 @@ class Gate:
 def _private(channel: Channel) -> bool:
     """Whether nobody on the way can hear a password."""
     return channel.tls is not None or is_loopback(channel.peer[0])
-
-
-def _basic(given: bytes) -> tuple[str, str] | None:
-    """Name and password of a Basic credential; None if it is none."""
-    scheme, _, token = given.partition(b" ")
-    if scheme.lower() != b"basic":
-        return None
-    try:
-        text = b64decode(token.strip(), validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
-        return None
-    name, colon, password = text.partition(":")
-    return (name, password) if colon else None
 
 
 def _unknown(why: str) -> TurnedAway:

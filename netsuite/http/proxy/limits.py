@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from netsuite.common.access import ConcurrencyLimit, RateLimit
+from netsuite.common.passing import Passing
 
 __all__ = ["Limits", "Paced", "counted_as"]
 
@@ -81,18 +82,15 @@ class Limits:
         return free - now - _AHEAD
 
 
-class Paced:
+class Paced(Passing):
     """A source whose chunks are held for as long as ``wait(size)`` says."""
 
-    __slots__ = ("_clock", "_source", "_wait")
+    __slots__ = ("_clock", "_wait")
 
     def __init__(self, source: Any, wait: Callable[[int], float], clock: IReactorTime) -> None:
-        self._source = source
+        super().__init__(source)
         self._wait = wait
         self._clock = clock
-
-    def __aiter__(self) -> Paced:
-        return self
 
     async def __anext__(self) -> bytes:
         chunk: bytes = await self._source.__anext__()
@@ -106,13 +104,3 @@ class Paced:
                 if later.active():
                     later.cancel()
         return chunk
-
-    @property
-    def trailers(self) -> tuple[tuple[bytes, bytes], ...]:
-        """The source's trailers."""
-        found: tuple[tuple[bytes, bytes], ...] = getattr(self._source, "trailers", ())
-        return found
-
-    async def aclose(self) -> None:
-        """Close the source."""
-        await self._source.aclose()

@@ -6,7 +6,7 @@ Implements: RFC 9110 sections 6.6.1, 7.6 and 15.2; RFC 7239; RFC 8586 section 2
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from netsuite.common.body import Body
 from netsuite.common.stream import StreamAdapter
@@ -27,7 +27,6 @@ __all__ = [
     "TOLD_BY_US",
     "TRACING",
     "Arrival",
-    "Counted",
     "asks_for_part",
     "interim_passage",
     "upstream_request",
@@ -145,38 +144,6 @@ class Arrival(Arrived):
     def vary_fits(self, asked: Asked) -> bool:
         """Whether another request would have selected it."""
         return secondary_key(self.vary, asked.fields) == self.selection
-
-
-class Counted:
-    """A source that counts what it gives, and tells when it is closed."""
-
-    __slots__ = ("_done", "_size", "_source")
-
-    def __init__(self, source: Any, done: Callable[[int], None]) -> None:
-        self._source = source
-        self._done: Callable[[int], None] | None = done
-        self._size = 0
-
-    def __aiter__(self) -> Counted:
-        return self
-
-    async def __anext__(self) -> bytes:
-        chunk: bytes = await self._source.__anext__()
-        self._size += len(chunk)
-        return chunk
-
-    @property
-    def trailers(self) -> tuple[tuple[bytes, bytes], ...]:
-        """The source's trailers."""
-        found: tuple[tuple[bytes, bytes], ...] = getattr(self._source, "trailers", ())
-        return found
-
-    async def aclose(self) -> None:
-        """Close the source, and tell how much it gave."""
-        done, self._done = self._done, None
-        if done is not None:
-            done(self._size)
-        await self._source.aclose()
 
 
 def wants_trailers(request: Request) -> bool:

@@ -10,10 +10,10 @@ from html import escape
 from typing import Any
 
 from netsuite.common.job import run
+from netsuite.common.passing import Counted
 from netsuite.common.stream import StreamAdapter
 from netsuite.http.accesslog import said
 from netsuite.http.cache.stored import Field
-from netsuite.http.proxy.passage import Counted
 from netsuite.http.proxy.troubles import Trouble, proxy_status
 from netsuite.http.wire.messages import REASONS, Request, Response
 from netsuite.sansio.dates import format_date

@@ -159,10 +159,6 @@ class ProxyServer:
         self.requests = self.hits = self.stale_hits = self.misses = self.validations = self.passes = 0
         self.collapsed = self.troubles = 0
 
-    def purge(self, key: Key) -> int:
-        """Forget every variant of a target; how many there were."""
-        return self.cache.purge(key)
-
     def explained(self, request: Request) -> dict[str, Any] | Refused:
         """What would be done with a request, and why; nothing is done (see :mod:`netsuite.http.cache.explain`)."""
         target = self.target(request)

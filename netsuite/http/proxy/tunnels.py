@@ -18,13 +18,14 @@ from hashlib import sha1
 from random import Random
 from typing import Any, Final, NamedTuple
 
+from netsuite.common.passing import Counted
 from netsuite.common.stream import StreamAdapter
 from netsuite.http.cache.decision import Action, Decision
 from netsuite.http.cache.stored import Field
 from netsuite.http.client import Fetched
 from netsuite.http.proxy.fetching import Fetches
 from netsuite.http.proxy.hops import end_to_end, via_element
-from netsuite.http.proxy.passage import Counted, interim_passage, upstream_request
+from netsuite.http.proxy.passage import interim_passage, upstream_request
 from netsuite.http.proxy.targets import Refused, Target, tunnel_target
 from netsuite.http.wire.messages import Request
 

@@ -9,10 +9,11 @@ Implements: RFC 9110 section 9.2.2; RFC 9112 section 9.3.1
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
+from netsuite.common.passing import Passing
 from netsuite.http.client import Fetched, FetchFailed, HttpClient, Interim, Origin, idempotent
 from netsuite.http.upstream.origins import OriginPool, Place
 from netsuite.http.upstream.pool import Server
@@ -136,30 +137,20 @@ class _Passed:
         self._pass(response)
 
 
-class _Held:
+class _Held(Passing):
     """A source that outlives an attempt in which nothing of it was read."""
 
-    __slots__ = ("_closing", "_last", "_source", "begun")
+    __slots__ = ("_closed", "_last", "begun")
 
     def __init__(self, source: Any) -> None:
-        self._source = source
-        self._closing: Callable[[], Awaitable[None]] | None = getattr(source, "aclose", None)
-        self._last = False
+        super().__init__(source)
+        self._last = self._closed = False
         self.begun = False
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
 
     async def __anext__(self) -> bytes:
         self.begun = True
         chunk: bytes = await self._source.__anext__()
         return chunk
-
-    @property
-    def trailers(self) -> tuple[tuple[bytes, bytes], ...]:
-        """The source's trailers."""
-        found: tuple[tuple[bytes, bytes], ...] = getattr(self._source, "trailers", ())
-        return found
 
     async def aclose(self) -> None:
         """An attempt is over: so is the source, if it was read from or this was the last attempt."""
@@ -173,6 +164,6 @@ class _Held:
             await self._close()
 
     async def _close(self) -> None:
-        close, self._closing = self._closing, None
-        if close is not None:
-            await close()
+        if not self._closed:
+            self._closed = True
+            await super().aclose()

@@ -55,7 +55,7 @@ class Restart(OnDisk):
     async def test_what_was_purged_stays_away(self):
         await self.ask("/one")
         await self.settled()
-        self.assertEqual(self.server.purge(b"http://origin.test/one"), 1)
+        self.assertEqual(self.server.cache.purge(b"http://origin.test/one"), 1)
         await self.begin()
         self.assertFalse(self.hits(await self.ask("/one")))
 
@@ -243,7 +243,7 @@ class Shortcut(OnDisk):
         await self.fill()
         self.empty_memory()
         self.version = 2
-        self.server.purge(b"http://origin.test/1")
+        self.server.cache.purge(b"http://origin.test/1")
         await self.ask("/2", method="PUT", body=b"x")
         for n in (1, 2):
             (answer,) = await self.kept_asking(f"/{n}")

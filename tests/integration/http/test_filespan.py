@@ -20,7 +20,7 @@ from zope.interface import implementer
 from netsuite.common.filespan import FileSpan, HeldFile, memory_file
 from netsuite.http.origin.service import build
 from netsuite.http.origin.settings import HttpSettings
-from netsuite.http.proxy.held import FileSource
+from netsuite.http.proxy.memoryfile import FileSource
 from netsuite.interfaces import IHttpApplication
 from netsuite.testing.commons import make_commons
 

@@ -216,7 +216,7 @@ class Endings(PartialCase):
         asking = Deferred.fromCoroutine(self.ask("/file"))
         while not held:
             await sleep(self.reactor, 0.01)
-        self.assertEqual(self.server.purge(b"http://origin.test/file"), 1)
+        self.assertEqual(self.server.cache.purge(b"http://origin.test/file"), 1)
         self.honest(*held[0], b"")
         self.assertEqual((await asking).body, b"0123456789")
         self.assertEqual(len(self.server.cache.store), 0)
@@ -233,7 +233,7 @@ class Endings(PartialCase):
             ("ignored", reply(self.whole, FRESH, TAG), 200, self.whole),
         ]:
             with self.subTest(name):
-                self.server.purge(b"http://origin.test/file")
+                self.server.cache.purge(b"http://origin.test/file")
                 self.script = self.honest
                 await self.range("0-4")
 
@@ -257,7 +257,7 @@ class Endings(PartialCase):
             ("not modified", reply(b"", TAG, status="304 Not Modified", length=False)),
         ]:
             with self.subTest(name):
-                self.server.purge(b"http://origin.test/file")
+                self.server.cache.purge(b"http://origin.test/file")
                 self.script = self.honest
                 await self.range("0-4")
 
@@ -277,7 +277,7 @@ class Endings(PartialCase):
         self.whole = WHOLE[:1000]
         for name, cut in [("the first byte", 1), ("the middle", 300), ("all but one", 499)]:
             with self.subTest(name):
-                self.server.purge(b"http://origin.test/file")
+                self.server.cache.purge(b"http://origin.test/file")
                 self.script = self.honest
                 await self.range("0-499")
 
@@ -309,7 +309,7 @@ class Endings(PartialCase):
             ("chunked, short", chunked + b"3\r\n234\r\n0\r\n\r\n", False, b""),
         ]:
             with self.subTest(name):
-                self.server.purge(b"http://origin.test/file")
+                self.server.cache.purge(b"http://origin.test/file")
 
                 def script(side, head, body, sent=sent):
                     side.say(sent)

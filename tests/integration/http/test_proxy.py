@@ -203,7 +203,7 @@ class Invalidation(ProxyCase):
 
     async def test_purge(self):
         await self.ask("/a", host="a")
-        self.assertEqual(self.server.purge(b"http://a/a"), 1)
+        self.assertEqual(self.server.cache.purge(b"http://a/a"), 1)
         await self.ask("/a", host="a")
         self.assertEqual(len(self.origin.seen), 2)
 

@@ -242,7 +242,7 @@ def test_every_byte_is_of_one_version_and_in_its_place(control, limits, steps):
             elif what == "moods":
                 site.ranger.moods = list(value)
             elif what == "purge":
-                site.server.purge(KEY)
+                site.server.cache.purge(KEY)
             elif what == "change":
                 site.ranger.version += 1
             else:

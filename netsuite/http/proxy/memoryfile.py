@@ -10,7 +10,7 @@ from netsuite.http.cache.content import Content, InMemory
 from netsuite.http.wire.ranges import Span
 from netsuite.sansio.connection import Source
 
-__all__ = ["FileSource", "InMemoryFile", "held"]
+__all__ = ["FileSource", "InMemoryFile", "kept"]
 
 _LARGE: Final = 512 * 1024
 _PIECE: Final = 16 << 20
@@ -59,6 +59,6 @@ class InMemoryFile:
         return FileSource(self._file, first, stop)
 
 
-def held(body: bytes) -> Content:
+def kept(body: bytes) -> Content:
     """A complete body, as it is best kept."""
     return InMemory(body) if len(body) < _LARGE else InMemoryFile(body)
