@@ -1,8 +1,8 @@
 """What leaves a connection: to the socket at once where nothing is queued, else through the transport.
 
 The immediate send looks into the queue that Twisted's TCP transports keep private
-(``_tempDataBuffer`` and ``dataBuffer``), and the immediate half-close tells them of it (``_writeDisconnected``); that
-is done only here, and a test fails loudly should they change.
+(``_tempDataBuffer`` and ``dataBuffer``), the immediate half-close tells them of it (``_writeDisconnected``), and while
+a file is sent the transport's ``doWrite`` is ours. That is done only here, and a test fails loudly should they change.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _BYTES_ACKED: Final = 120
 class Outlet:
     """The writing side of one transport, and what the kernel knows of its peer."""
 
-    __slots__ = ("_progress", "_rest", "_socket", "_tcp_info", "_transport")
+    __slots__ = ("_progress", "_rest", "_shadow", "_socket", "_tcp_info", "_transport")
 
     def __init__(self, transport: Any, read_size: int, *, unix: bool) -> None:
         self._transport = transport
@@ -43,6 +43,7 @@ class Outlet:
                 self._tcp_info = hasattr(socket, "TCP_INFO")
         self._progress = -1
         self._rest: deque[bytes | FileSpan] = deque()  # what the kernel did not take, from a span of a file on
+        self._shadow: Any = None  # what stands in for the transport's doWrite, while it does
 
     def write(self, chunks: Sequence[bytes]) -> int:
         """Send chunks in order; answers how many bytes they are. A reset is left for the reactor to report.
@@ -85,11 +86,39 @@ class Outlet:
     def resume(self) -> bool:
         """Send what waits since a span of a file was not taken whole; False if the kernel has still not taken all.
 
-        Then the transport's producer is told to stop, and to go on when the socket takes more.
+        Then the transport's producer is told to stop, and to go on when all has been taken.
         """
-        rest, sock, transport = self._rest, self._socket, self._transport
-        if not rest:
+        if not self._rest or self._all_sent():
             return True
+        transport = self._transport
+        if not transport.producerPaused:
+            transport.producer.pauseProducing()
+        # as after a write that the transport could not finish; its queue is empty, and it need not look there
+        transport.producerPaused = True
+        self._shadow = transport.doWrite = self._go_on
+        transport.startWriting()
+        return False
+
+    def _go_on(self) -> None:
+        """The reactor, in place of the transport's doWrite: the socket takes more."""
+        if self._all_sent():
+            transport = self._transport
+            self._step_aside()
+            transport.stopWriting()
+            transport.producerPaused = False
+            transport.producer.resumeProducing()
+
+    def _step_aside(self) -> None:
+        """What is written from now on goes through the transport's queue again."""
+        shadow, self._shadow = self._shadow, None
+        own = vars(self._transport)
+        # who aborts a transport takes doWrite from it as well, for good
+        if shadow is not None and own.get("doWrite") is shadow:
+            del own["doWrite"]
+
+    def _all_sent(self) -> bool:
+        """Send what waits; whether nothing waits any more."""
+        rest, sock = self._rest, self._socket
         assert sock is not None
         try:
             while rest:
@@ -101,24 +130,22 @@ class Outlet:
                         raise OSError("the file is shorter than it was")
                 else:
                     sent = sock.send(chunk, socket.MSG_MORE if len(rest) > 1 else 0)
-                if sent == len(chunk):
-                    rest.popleft()
-                else:
+                if sent < len(chunk):
+                    # to ask again now would cost as much as to be told
                     rest[0] = chunk[sent:]
+                    return False
+                rest.popleft()
         except BlockingIOError:
-            if not transport.producerPaused:
-                transport.producer.pauseProducing()
-            # as after a write that the transport could not finish
-            transport.producerPaused = True
-            transport.startWriting()
             return False
         except OSError:
             rest.clear()
-            transport.abortConnection()
+            self._step_aside()
+            self._transport.abortConnection()
         return True
 
     def settle(self) -> None:
         """Leave all that waits to the transport: nobody will be there to send it."""
+        self._step_aside()
         rest, self._rest = self._rest, deque()
         if rest:
             self._transport.writeSequence(materialised(rest))

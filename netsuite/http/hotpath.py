@@ -33,11 +33,12 @@ _ONE_PIECE: Final = 16 * 1024
 class Prepared(Protocol):
     """An answer that can be given again; ``status`` and ``size`` (of its body) are for the log.
 
-    It is not given from ``until`` on (clock time).
+    ``cost`` is the bytes that are kept for nothing else. It is not given from ``until`` on (clock time).
     """
 
     status: int
     size: int
+    cost: int
     until: float
 
     def render(self, now: float) -> bytes | tuple[bytes, ...] | None:
@@ -54,7 +55,7 @@ class StandingAnswer:
     is not None; ``body`` is what is sent, nothing for HEAD and 304. One answer is for one version of HTTP.
     """
 
-    __slots__ = ("_after", "_before", "_body", "_headers", "_length", "_valid", "size", "status")
+    __slots__ = ("_after", "_before", "_body", "_headers", "_length", "_valid", "cost", "size", "status")
 
     until: float = math.inf
 
@@ -62,7 +63,7 @@ class StandingAnswer:
         self, status: int, headers: Fields, body: bytes, length: int | None, valid: Callable[[], bool]
     ) -> None:
         self.status = status
-        self.size = len(body)
+        self.size = self.cost = len(body)
         self._headers: Fields | None = headers
         self._body = body
         self._length = length
@@ -192,7 +193,7 @@ class HotPath:
         """
         key = request.head if channel.tls is None else b"s" + request.head
         known = self._known if request.version < (2, 0) else self._framed
-        known.put(key, _Hot(prepared, note), len(key) + prepared.size + _ENTRY_COST)
+        known.put(key, _Hot(prepared, note), len(key) + prepared.cost + _ENTRY_COST)
         return key
 
     def forget(self, key: bytes | None = None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from netsuite.http.wire.ranges import Span
 from netsuite.sansio.connection import Source
@@ -28,6 +28,9 @@ class Content(Protocol):
     def piece(self, first: int, stop: int) -> bytes | Source:
         """Bytes of a span that is there; a source where they must be read first."""
 
+    def at_hand(self) -> Any | None:
+        """All of it as it can be sent now without waiting: bytes, or what the kernel sends from a file; else None."""
+
 
 class InMemory:
     """A complete body."""
@@ -46,6 +49,10 @@ class InMemory:
         """Some of it."""
         assert self.body is not None
         return self.body[first:stop]
+
+    def at_hand(self) -> bytes | None:
+        """All of it."""
+        return self.body
 
 
 class Joined:

@@ -38,31 +38,33 @@ def is_plain(request: Request) -> bool:
 class StoredAnswer:
     """A :class:`netsuite.http.hotpath.Prepared`: a fresh stored response, for requests that are :func:`is_plain`.
 
-    ``body`` is the whole. ``uses`` is for :class:`netsuite.http.cache.uses.Uses` to count in.
+    What its content has at hand is sent; a span of a file goes as it is, so never over TLS. ``uses`` is for
+    :class:`netsuite.http.cache.uses.Uses` to count in.
     """
 
-    __slots__ = ("_block", "_head", "_whole", "size", "status", "stored", "until", "uses")
+    __slots__ = ("_block", "_head", "cost", "size", "status", "stored", "until", "uses")
 
-    def __init__(self, stored: StoredResponse, body: bytes) -> None:
+    def __init__(self, stored: StoredResponse) -> None:
         self.status = stored.status
-        self.size = len(body)
+        self.size = stored.content.size
+        self.cost = self.size if self.size <= _ONE_PIECE else 0
         self.stored = stored
         self.uses = 0
-        self._whole = body
         self.until = fresh_until(stored)
         self._head = self._block = b""
 
     def frames(self, now: float) -> Framed | None:
         """The same for HTTP/2."""
         stored = self.stored
-        if not stored.alive or now >= self.until:
+        body = stored.content.body
+        if body is None or not stored.alive or now >= self.until:
             return None
         if not self._block:
             fields = [field for field in stored.fields if field[0] != b"content-length"]
             if stored.status != 204:
                 fields.append((b"content-length", b"%d" % self.size))
             self._block = status_field(stored.status) + field_lines(fields)
-        return answer_frames(self._block + field_lines(hit_marks(stored, now)), self._whole)
+        return answer_frames(self._block + field_lines(hit_marks(stored, now)), body)
 
     def _compose(self) -> None:
         stored = self.stored
@@ -72,13 +74,16 @@ class StoredAnswer:
         self._head = status_line(stored.status) + b"\r\n".join(lines)
 
     def render(self, now: float) -> bytes | tuple[bytes, ...] | None:
-        """The response with this second's Age; None once it is stale, replaced or purged."""
+        """The response with this second's Age; None once it is stale, replaced, purged or not at hand."""
         stored = self.stored
         if not stored.alive or now >= self.until:
+            return None
+        body = stored.content.at_hand()
+        if body is None:
             return None
         if not self._head:
             self._compose()
         age = int(stored.age(now))
         whole = self.size <= _ONE_PIECE
-        head = _WHOLE % (self._head, age, stored.lifetime.seconds - age, self._whole if whole else b"")
-        return head if whole else (head, self._whole)
+        head = _WHOLE % (self._head, age, stored.lifetime.seconds - age, body if whole else b"")
+        return head if whole else (head, body)

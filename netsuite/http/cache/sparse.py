@@ -62,6 +62,9 @@ class Sparse:
             return found[0]
         return b"".join(found) if size <= _COPIED_AT_MOST else Joined(found)
 
+    def at_hand(self) -> None:
+        """Never all of it."""
+
     def run(self, first: int, stop: int) -> bytes:
         """What one piece holds from ``first`` on, up to ``stop``; empty if that byte is not there."""
         at = bisect_right(self._firsts, first) - 1

@@ -70,6 +70,11 @@ class OnDisk:
         """A source of some of it."""
         return Pieces(self, first, stop)
 
+    def at_hand(self) -> FileSpan | None:
+        """All of it, if it was found whole before and lies in the kernel's memory."""
+        found = self.unread(0, self.size) if self.size else None
+        return found if found is not None and len(found) == self.size else None
+
     def ready(self, number: int) -> bytes | None:
         """A piece, if it need not be waited for; raises BodyFailed if it is not whole."""
         start = self.offset + number * PIECE

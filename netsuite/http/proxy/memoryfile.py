@@ -58,6 +58,10 @@ class InMemoryFile:
         """Some of it."""
         return FileSource(self._file, first, stop)
 
+    def at_hand(self) -> FileSpan:
+        """All of it."""
+        return FileSpan(self._file, 0, self.size)
+
 
 def kept(body: bytes) -> Content:
     """A complete body, as it is best kept."""

@@ -49,6 +49,9 @@ class Patchwork:
             self._part = None  # what is not kept can be read once
         return Walk(self._slices, self._wish, self._stored, first, stop, part)
 
+    def at_hand(self) -> None:
+        """Some of it must be waited for."""
+
 
 class Walk:
     """A source that goes through a span from part to part: stored ones, slices under way, slices of its own."""

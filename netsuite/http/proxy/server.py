@@ -21,7 +21,7 @@ from netsuite.common.stream import StreamAdapter, StreamFactory
 from netsuite.http.accesslog import LOGGED, combined, said
 from netsuite.http.cache.answers import answer, is_not_modified, ranges_of
 from netsuite.http.cache.cache import Cache
-from netsuite.http.cache.content import InMemory
+from netsuite.http.cache.content import Content, InMemory
 from netsuite.http.cache.decision import Action, Decision, Failure, fresh_until, may_serve_stale
 from netsuite.http.cache.explain import explain
 from netsuite.http.cache.hits import StoredAnswer, hit_marks, is_plain
@@ -283,7 +283,6 @@ class ProxyServer:
         made = self._made(request, asked, stored, now, hit_marks(stored, now))
         if (
             made.status == stored.status
-            and stored.content.body is not None
             and not stored.trailers
             # what stands in for this very target and request gives way to their own response when that comes
             and stored.key == key
@@ -294,8 +293,9 @@ class ProxyServer:
             and (self.gate is None or self.gate.by_message_alone)
             and teachable(request)
             and (stored.heads is None or len(stored.heads) < _HEADS_AT_MOST)
+            and _goes_at_once(stored.content, request, adapter)
         ):
-            hot, note = StoredAnswer(stored, stored.content.body), said(request)
+            hot, note = StoredAnswer(stored), said(request)
             if stored.heads is None:
                 stored.heads = set()
             stored.heads.add(self.hot.teach(request, hot, adapter.channel, note))
@@ -533,3 +533,10 @@ class ProxyServer:
             error = "http_request_denied" if found.status == 403 else ""
             return self._replies.refusal(request, adapter, found.status, found.detail, error)
         return self._replies.finished(request, adapter, found.status, found.headers, found.source)
+
+
+def _goes_at_once(content: Content, request: Request, adapter: StreamAdapter) -> bool:
+    """Whether a stored body can be sent without waiting: what lies in a file by the kernel alone, as it is."""
+    if content.body is not None:
+        return True
+    return request.version < (2, 0) and not adapter.encrypted and content.at_hand() is not None

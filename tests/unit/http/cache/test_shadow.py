@@ -85,7 +85,7 @@ def test_figures_and_metrics():
 def test_hits_are_told_in_batches_and_none_is_lost():
     told = []
     uses = Uses(lambda stored, times: told.append((stored.key, times)))
-    answers = [StoredAnswer(stored(), b"") for _ in range(3)]
+    answers = [StoredAnswer(stored()) for _ in range(3)]
     for number, answer in enumerate(answers):
         answer.stored.key = b"%d" % number
     for number in (0, 1, 0, 0, 2, 1):
@@ -104,7 +104,7 @@ def test_batches_are_bounded():
     told = []
     uses = Uses(lambda stored, times: told.append(times))
     for _ in range(3000):
-        uses.count(StoredAnswer(stored(), b""))
+        uses.count(StoredAnswer(stored()))
     assert len(told) == 2048
 
 
@@ -114,7 +114,7 @@ def test_the_store_asks_for_them_before_it_evicts():
     store.before_put = uses.settle
     kept = stored()
     store.put(b"http://a/", kept, 0)
-    answer = StoredAnswer(kept, b"")
+    answer = StoredAnswer(kept)
     uses.count(answer)
     uses.count(answer)
     for number in range(300):
