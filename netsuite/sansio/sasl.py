@@ -1,7 +1,7 @@
 """SASL as pure machines: PLAIN, LOGIN and SCRAM-SHA-256, server and client.
 
 A server machine is driven by :meth:`SaslServer.respond`, which takes what the client said (None if it said
-nothing yet; the transfer encoding, base64 or other, is the protocol's business) and answers what comes next:
+nothing yet; the transfer encoding is the protocol's business, :func:`decoded` helps) and answers what comes next:
 
 * :class:`Challenge`: send this and come back with what the client says to it;
 * :class:`CheckPassword`: the owner checks a password and calls :meth:`SaslServer.checked`;
@@ -10,6 +10,8 @@ nothing yet; the transfer encoding, base64 or other, is the protocol's business)
 
 No machine can tell a client whether a name exists: a name without a verifier gets a made-up one,
 always the same for the same name, and fails at the end like a wrong password.
+
+:class:`Auth` and :class:`AuthResponse` are how the machines of protocols with an AUTH command tell what was said.
 
 Implements: RFC 4422 section 3; RFC 4616; RFC 5802 sections 3, 5 and 7; RFC 7677.
 """
@@ -26,6 +28,8 @@ from typing import Final, NamedTuple
 __all__ = [
     "MECHANISMS",
     "PLAIN_TEXT",
+    "Auth",
+    "AuthResponse",
     "Challenge",
     "CheckPassword",
     "Failure",
@@ -34,6 +38,7 @@ __all__ = [
     "ScramClient",
     "ScramVerifier",
     "Success",
+    "decoded",
     "login_responses",
     "plain_response",
     "prepared",
@@ -51,6 +56,23 @@ ITERATIONS: Final = 4096
 """RFC 7677 section 4: at least 4096."""
 
 _LONGEST: Final = 1024
+
+
+class Auth(NamedTuple):
+    """AUTH with a mechanism and what the client said at once, or None."""
+
+    mechanism: str
+    initial: bytes | None
+    stream: int = 0
+    has_body: bool = False
+
+
+class AuthResponse(NamedTuple):
+    """What the client says to a challenge; None if it gave up, where that is for the owner to answer."""
+
+    data: bytes | None
+    stream: int = 0
+    has_body: bool = False
 
 
 class Challenge(NamedTuple):
@@ -291,6 +313,14 @@ class _ScramSha256(SaslServer):
 
 
 _SERVERS: Final[dict[str, type[SaslServer]]] = {"SCRAM-SHA-256": _ScramSha256, "PLAIN": _Plain, "LOGIN": _Login}
+
+
+def decoded(text: bytes) -> bytes | None:
+    """What base64 stands for, or None if it is none."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error:
+        return None
 
 
 def plain_response(name: str, password: str) -> bytes:

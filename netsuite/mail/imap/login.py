@@ -6,7 +6,6 @@ RFC 3501 sections 6.1 and 6.2; RFC 4959; RFC 2971; RFC 2595 section 3.2.
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import Final
 
 from netsuite.common.body import Body
@@ -16,6 +15,7 @@ from netsuite.mail.imap.session import Outcome, Session
 from netsuite.mail.imap.wire.commands import Command
 from netsuite.mail.imap.wire.connection import Answer, Prompt
 from netsuite.sansio.connection import Channel
+from netsuite.sansio.sasl import decoded
 
 __all__ = [
     "authenticate",
@@ -111,9 +111,8 @@ async def proceed(session: Session, command: Command, text: bytes) -> Outcome:
     if text == b"*":
         session.authentication = None
         return session.no(command, "as you wish", word=b"BAD")
-    try:
-        data = binascii.a2b_base64(text, strict_mode=True)
-    except (binascii.Error, ValueError):
+    data = decoded(text)
+    if data is None:
         session.authentication = None
         return session.no(command, "base64 expected", word=b"BAD")
     return await _step(session, command, data)

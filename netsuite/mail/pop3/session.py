@@ -15,8 +15,6 @@ from netsuite.common.identity import Accepted, Authentication, Identity, Throttl
 from netsuite.common.identity import Challenge as SaslChallenge
 from netsuite.mail.pop3.top import Top
 from netsuite.mail.pop3.wire.exchange import (
-    Auth,
-    AuthResponse,
     Challenge,
     Done,
     Login,
@@ -28,6 +26,7 @@ from netsuite.mail.pop3.wire.exchange import (
 )
 from netsuite.mail.store import Entry, JournalBroken, Mailbox, MailStore, NoSuchMessage, Refused, StorageFull
 from netsuite.sansio.connection import Channel
+from netsuite.sansio.sasl import Auth, AuthResponse
 
 __all__ = ["Maildrops", "Session"]
 

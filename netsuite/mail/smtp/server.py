@@ -25,10 +25,11 @@ from netsuite.interfaces import IMailDelivery
 from netsuite.mail.smtp.queue import MailQueue
 from netsuite.mail.smtp.spool import Draft
 from netsuite.mail.smtp.trace import MOST_HOPS, header_of, hops, missing_fields, received
-from netsuite.mail.smtp.wire.commands import Auth, AuthResponse, Content, Data, Envelope, Mail, Rcpt
+from netsuite.mail.smtp.wire.commands import Content, Data, Envelope, Mail, Rcpt
 from netsuite.mail.smtp.wire.replies import Reply
 from netsuite.mail.smtp.wire.server import SmtpLimits, SmtpServerConnection
 from netsuite.sansio.connection import Channel
+from netsuite.sansio.sasl import Auth, AuthResponse
 
 __all__ = ["SmtpPolicy", "SmtpServer"]
 

@@ -16,6 +16,7 @@ from netsuite.sansio.sasl import (
     FetchVerifier,
     ScramClient,
     Success,
+    decoded,
     login_responses,
     plain_response,
     prepared,
@@ -35,6 +36,18 @@ def conversation(password="pencil", verifier="pencil"):
     assert machine.respond(client.first()) == FetchVerifier("user")
     challenge = machine.fetched(scram_verifier(verifier, SALT) if verifier else None)
     return client, machine, challenge
+
+
+@pytest.mark.parametrize(
+    ("text", "data"),
+    [
+        (b"", b""),
+        (b"AGEAYg==", b"\0a\0b"),
+        *((text, None) for text in (b"=", b"*", b"AGEAYg", b"AGEAYg=", b"AGEAYg===", b"AGEA Yg==", b"AG=A", b"\xff")),
+    ],
+)
+def test_responses_are_strict_base64(text, data):
+    assert decoded(text) == data
 
 
 def test_the_example_of_rfc_7677():

@@ -16,15 +16,12 @@ Implements: RFC 1939; RFC 2449 sections 3 to 6 and 8; RFC 2595 section 4; RFC 32
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import attrs
 
 from netsuite.mail.pop3.wire.exchange import (
-    Auth,
-    AuthResponse,
     Challenge,
     Done,
     Login,
@@ -48,6 +45,7 @@ from netsuite.sansio.connection import (
     Upgrade,
 )
 from netsuite.sansio.machine import Machine
+from netsuite.sansio.sasl import Auth, AuthResponse, decoded
 from netsuite.sansio.state import StateTable
 
 __all__ = ["Pop3Connection", "Pop3Limits"]
@@ -254,7 +252,7 @@ class Pop3Connection(Machine):
         self._name = None
         if mechanism.upper() not in self._mechanisms:
             return self._wrong("that mechanism is not offered here")
-        data = None if not initial else b"" if initial == "=" else _decoded(initial.encode())
+        data = None if not initial else b"" if initial == "=" else decoded(initial.encode())
         if initial and data is None:
             return self._wrong("that is not base64")
         return self._owe(Auth(mechanism.upper(), data))
@@ -262,7 +260,7 @@ class Pop3Connection(Machine):
     def _response(self, line: bytes) -> Event | None:
         self._responding = False
         welcome, self._welcome = self._welcome, None
-        data = None if line == b"*" else _decoded(line)
+        data = None if line == b"*" else decoded(line)
         if data is None or (welcome is not None and data):
             self._no("given up" if line == b"*" else "that is not the response")
             # who was let in and will not be holds the maildrop
@@ -430,10 +428,3 @@ _COMMANDS: Final[dict[str, tuple[str, Callable[[Pop3Connection, str], Event | No
 
 def _number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
-
-
-def _decoded(text: bytes) -> bytes | None:
-    try:
-        return base64.b64decode(text, validate=True)
-    except binascii.Error:
-        return None

@@ -8,8 +8,6 @@ from typing import NamedTuple
 from netsuite.sansio.connection import Source
 
 __all__ = [
-    "Auth",
-    "AuthResponse",
     "Challenge",
     "Done",
     "Login",
@@ -26,23 +24,6 @@ class Login(NamedTuple):
 
     name: str
     password: str
-    stream: int = 0
-    has_body: bool = False
-
-
-class Auth(NamedTuple):
-    """AUTH, and what the client said with it."""
-
-    mechanism: str
-    initial: bytes | None
-    stream: int = 0
-    has_body: bool = False
-
-
-class AuthResponse(NamedTuple):
-    """What the client says to a Challenge."""
-
-    data: bytes
     stream: int = 0
     has_body: bool = False
 

@@ -2,8 +2,7 @@
 
 Addresses are text. A non-ASCII one needs SMTPUTF8; quoted local parts keep their quotes, source routes are dropped.
 
-Implements: RFC 5321 sections 4.1.1, 4.1.2 and 4.5.3.1; RFC 1870 section 3; RFC 6152 section 2; RFC 6531 section 3;
-RFC 4954 section 4.
+Implements: RFC 5321 sections 4.1.1, 4.1.2 and 4.5.3.1; RFC 1870 section 3; RFC 6152 section 2; RFC 6531 section 3.
 """
 
 from __future__ import annotations
@@ -12,8 +11,6 @@ import re
 from typing import Any, Final, NamedTuple
 
 __all__ = [
-    "Auth",
-    "AuthResponse",
     "BadCommand",
     "Content",
     "Data",
@@ -95,23 +92,6 @@ class Content(NamedTuple):
     stream: int = 0
     has_body: bool = True
     data: bytes | None = None
-
-
-class Auth(NamedTuple):
-    """AUTH with a mechanism and what the client said at once, or None."""
-
-    mechanism: str
-    initial: bytes | None
-    stream: int = 0
-    has_body: bool = False
-
-
-class AuthResponse(NamedTuple):
-    """The client's answer to a 334; None if it gave up."""
-
-    data: bytes | None
-    stream: int = 0
-    has_body: bool = False
 
 
 class Reset(NamedTuple):

@@ -19,16 +19,10 @@ import base64
 from collections.abc import Callable
 from typing import Any, Final
 
-from netsuite.mail.smtp.wire.commands import (
-    Auth,
-    AuthResponse,
-    BadCommand,
-    Content,
-    Data,
-)
+from netsuite.mail.smtp.wire.commands import BadCommand, Content, Data
 from netsuite.mail.smtp.wire.content import ContentReader
 from netsuite.mail.smtp.wire.replies import Reply
-from netsuite.mail.smtp.wire.session import SmtpLimits, SmtpSession, decoded
+from netsuite.mail.smtp.wire.session import SmtpLimits, SmtpSession
 from netsuite.sansio.connection import (
     NEED_DATA,
     PAUSED,
@@ -44,6 +38,7 @@ from netsuite.sansio.connection import (
 )
 from netsuite.sansio.connection import Data as BodyData
 from netsuite.sansio.machine import Machine
+from netsuite.sansio.sasl import Auth, AuthResponse, decoded
 
 __all__ = ["SmtpLimits", "SmtpServerConnection"]
 

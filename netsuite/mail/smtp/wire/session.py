@@ -10,8 +10,6 @@ RFC 6531 section 3.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import enum
 from collections.abc import Callable
 from typing import Any, Final
@@ -19,8 +17,6 @@ from typing import Any, Final
 import attrs
 
 from netsuite.mail.smtp.wire.commands import (
-    Auth,
-    AuthResponse,
     Data,
     Envelope,
     Hello,
@@ -33,8 +29,9 @@ from netsuite.mail.smtp.wire.commands import (
 )
 from netsuite.mail.smtp.wire.replies import Reply
 from netsuite.sansio.connection import Channel, Connection, Event, Upgrade
+from netsuite.sansio.sasl import Auth, AuthResponse, decoded
 
-__all__ = ["SmtpLimits", "SmtpSession", "decoded"]
+__all__ = ["SmtpLimits", "SmtpSession"]
 
 _MAIL_PARAMETERS: Final = frozenset({"SIZE", "BODY", "SMTPUTF8", "AUTH"})
 
@@ -251,11 +248,3 @@ _COMMANDS: Final[dict[str, Callable[[SmtpSession, str], Step]]] = {
     "STARTTLS": SmtpSession._starttls,
     "AUTH": SmtpSession._auth,
 }
-
-
-def decoded(text: bytes) -> bytes | None:
-    """What base64 stands for, or None if it is none."""
-    try:
-        return base64.b64decode(text, validate=True)
-    except binascii.Error:
-        return None

@@ -8,8 +8,6 @@ import pytest
 
 from netsuite.mail.pop3.wire.connection import AUTH_LINE, COMMAND_LINE, Pop3Connection, Pop3Limits
 from netsuite.mail.pop3.wire.exchange import (
-    Auth,
-    AuthResponse,
     Challenge,
     Done,
     Login,
@@ -32,6 +30,7 @@ from netsuite.sansio.connection import (
     TlsFacts,
     Upgrade,
 )
+from netsuite.sansio.sasl import Auth, AuthResponse
 from netsuite.testing.connection_case import START, ConnectionCase, Owner
 
 CHANNEL = Channel(("192.0.2.1", 110), ("192.0.2.2", 5000))

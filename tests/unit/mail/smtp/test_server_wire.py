@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from netsuite.mail.smtp.wire.commands import Auth, AuthResponse, Content, Data, Mail, Rcpt, Reset
+from netsuite.mail.smtp.wire.commands import Content, Data, Mail, Rcpt, Reset
 from netsuite.mail.smtp.wire.replies import Reply
 from netsuite.mail.smtp.wire.server import SmtpLimits, SmtpServerConnection
 from netsuite.sansio.connection import NEED_DATA, PAUSED, Channel, Close, Drain, End, Failed, StateError, Upgrade
 from netsuite.sansio.connection import Data as BodyData
+from netsuite.sansio.sasl import Auth, AuthResponse
 from netsuite.testing.connection_case import START, ConnectionCase
 
 CHANNEL = Channel(("127.0.0.1", 25), ("127.0.0.1", 4000))
