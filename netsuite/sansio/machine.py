@@ -7,6 +7,7 @@ speak of are those of a protocol without bodies and windows.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from typing import Final
 
@@ -19,10 +20,10 @@ MOST_WAITING: Final = 1 << 20
 """Bytes that may wait unread; who drives a connection stops reading long before."""
 
 
-class Machine:
+class Machine(ABC):
     """One connection. ``over`` is true once nothing more is read; ``most`` bytes may wait to be read.
 
-    Protocols implement :meth:`step`, :meth:`patience`, :meth:`silent` and ``send``, and may override the rest.
+    Protocols implement :meth:`step`, :meth:`patience` and :meth:`send`, and may override the rest.
     """
 
     def __init__(self, now: float, most: int = MOST_WAITING) -> None:
@@ -36,13 +37,13 @@ class Machine:
 
     # -- what a protocol says
 
+    @abstractmethod
     def step(self) -> Event | None:
         """Read on: an event, NEED_DATA, PAUSED, or None where there is more to do (or an event is queued)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def patience(self) -> float | None:
         """Seconds of silence that are borne now; None while it is not the peer that is waited for."""
-        raise NotImplementedError
 
     def silent(self) -> None:
         """The peer was silent for that long."""
@@ -103,15 +104,15 @@ class Machine:
                 return event
         return events.popleft()
 
+    @abstractmethod
     def send(self, item: Item, now: float) -> None:
         """Queue an item; StateError if the state forbids it."""
-        raise NotImplementedError
 
     def room(self, stream: int = 0) -> int:
         """There is no window here."""
         return UNLIMITED
 
-    def consumed(self, count: int, stream: int = 0) -> None:
+    def consumed(self, count: int, stream: int = 0) -> None:  # noqa: B027 - to do nothing is right for most
         """There are no bodies here."""
 
     def backlog(self) -> int:
