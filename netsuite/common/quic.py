@@ -2,7 +2,7 @@
 
 :class:`QuicMachine` is a :class:`~netsuite.sansio.connection.Connection` whose chunks are datagrams, in and out. QUIC
 itself (packets, TLS 1.3, loss recovery, congestion control) is aioquic's, which does no I/O either; a protocol says
-what its streams mean by four methods. :mod:`netsuite.common.quicport` brings the datagrams.
+what its streams mean by three methods. :mod:`netsuite.common.quicport` brings the datagrams.
 
 Implements: RFC 9000 sections 4.1, 5, 8.1 and 10; RFC 9001 sections 4.1 and 8.1
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import re
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
@@ -72,12 +73,12 @@ def credentials(leaf: Leaf) -> Credentials:
     return chain[0], chain[1:], load_pem_private_key(found[0], password=None)
 
 
-class QuicMachine:
+class QuicMachine(ABC):
     """The server's end of a connection; see the module's docstring.
 
     ``peer`` is set by the owner before :meth:`receive`, and is where :meth:`outgoing` goes. ``identified(cid, here)``
     is told which connection ids are this connection's, ``secured`` what the handshake settled. Protocols implement
-    :meth:`stream_data`, :meth:`stream_reset`, :meth:`stop_sending`, :meth:`send_item` and :meth:`at_rest`.
+    :meth:`transport_event`, :meth:`send_item` and :meth:`at_rest`.
     """
 
     no_error = 0
@@ -102,37 +103,17 @@ class QuicMachine:
 
     # -- for protocols
 
-    def stream_data(self, stream: int, data: bytes, ended: bool) -> None:
-        """Some of a stream has come."""
-        raise NotImplementedError
+    @abstractmethod
+    def transport_event(self, event: events.QuicEvent) -> None:
+        """An event of QUIC's streams, or of what ALPN settled."""
 
-    def stream_reset(self, stream: int, code: int) -> None:
-        """The rest of a stream will not come."""
-        raise NotImplementedError
-
-    def stop_sending(self, stream: int, code: int) -> None:
-        """The client does not want the rest of an answer."""
-        raise NotImplementedError
-
+    @abstractmethod
     def send_item(self, item: Any, now: float) -> None:
         """Queue an item."""
-        raise NotImplementedError
 
+    @abstractmethod
     def at_rest(self) -> bool:
         """Whether nothing is owed or half read."""
-        raise NotImplementedError
-
-    def begin(self) -> None:
-        """The handshake is complete."""
-
-    def transport_event(self, event: events.QuicEvent) -> None:
-        """An event of QUIC's streams; for protocols whose library wants the whole event."""
-        if isinstance(event, events.StreamDataReceived):
-            self.stream_data(event.stream_id, event.data, event.end_stream)
-        elif isinstance(event, events.StreamReset):
-            self.stream_reset(event.stream_id, event.error_code)
-        elif isinstance(event, events.StopSendingReceived):
-            self.stop_sending(event.stream_id, event.error_code)
 
     def hand(self, stream: int, data: bytes, event: Any) -> None:
         """Give body bytes to the application, and count them until it took them."""
@@ -224,7 +205,7 @@ class QuicMachine:
             self.quic.handle_timer(now)
             self._take()
 
-    def touched(self, now: float) -> None:
+    def touched(self, now: float) -> None:  # noqa: B027 - to do nothing is right for all
         """There is no shortcut here."""
 
     def _take(self) -> None:
@@ -237,7 +218,6 @@ class QuicMachine:
             elif isinstance(event, events.HandshakeCompleted):
                 self.established = True
                 self.secured(TlsFacts("TLSv1.3", _cipher(self.quic), None, event.alpn_protocol))
-                self.begin()
             elif isinstance(event, events.ConnectionTerminated):
                 self.closing = True
                 self.events.append(Close(event.reason_phrase or f"QUIC error {event.error_code:#x}"))

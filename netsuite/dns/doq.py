@@ -13,6 +13,7 @@ import enum
 from collections.abc import Callable
 from typing import Any, Final
 
+from aioquic.quic import events
 from aioquic.quic.connection import QuicConnection
 
 from netsuite.common.quic import QuicLimits, QuicMachine
@@ -61,8 +62,17 @@ class DoqConnection(QuicMachine):
         """Whether nothing is owed or half read."""
         return not self._owed and not self._arriving
 
-    def stream_data(self, stream: int, data: bytes, ended: bool) -> None:
-        """A piece of a query, or all of it."""
+    def transport_event(self, event: events.QuicEvent) -> None:
+        """A piece of a query, or all of it; or the client takes it back, or does not want the answer."""
+        if isinstance(event, events.StreamDataReceived):
+            self._piece(event.stream_id, event.data, event.end_stream)
+        elif isinstance(event, events.StreamReset):
+            self._forget(event.stream_id)
+            self._give_up(event.stream_id)
+        elif isinstance(event, events.StopSendingReceived):
+            self._give_up(event.stream_id)
+
+    def _piece(self, stream: int, data: bytes, ended: bool) -> None:
         if stream & 3:
             self._break(DoqError.PROTOCOL_ERROR, "queries come on bidirectional streams of the client")
             return
@@ -93,15 +103,6 @@ class DoqConnection(QuicMachine):
             return
         self._owed[stream] = message
         self.events.append(Message(stream, message))
-
-    def stream_reset(self, stream: int, code: int) -> None:
-        """The client takes its query back."""
-        self._forget(stream)
-        self._give_up(stream, DoqError.REQUEST_CANCELLED)
-
-    def stop_sending(self, stream: int, code: int) -> None:
-        """The client does not want the answer."""
-        self._give_up(stream, DoqError.REQUEST_CANCELLED)
 
     def send_item(self, item: Any, now: float) -> None:
         """A Message (with a source: the first of several), Part, Finish or Abandon."""
@@ -136,10 +137,10 @@ class DoqConnection(QuicMachine):
     def _forget(self, stream: int) -> None:
         self._arrived -= len(self._arriving.pop(stream, b""))
 
-    def _give_up(self, stream: int, code: DoqError) -> None:
+    def _give_up(self, stream: int) -> None:
         if self._owed.pop(stream, None) is not None:
             self._pouring.discard(stream)
-            self.quic.reset_stream(stream, code)
+            self.quic.reset_stream(stream, DoqError.REQUEST_CANCELLED)
             self.events.append(Failed(stream, "the client does not want the answer", over=True))
 
     def _break(self, code: DoqError, reason: str) -> None:
