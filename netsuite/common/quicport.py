@@ -71,7 +71,6 @@ class QuicListener:
         self._protocol = protocol
         self._machine = machine
         self._limits = limits
-        self._seconds = commons.clock.seconds
         self._connections: dict[bytes, _Transport] = {}
         self._retry = QuicRetryTokenHandler()
         self._known: dict[bytes, Credentials] = {}
