@@ -4,6 +4,10 @@ A :class:`QuicListener` has the face of a StreamListener. It finds a datagram's 
 was given, makes one for a first packet, and says which versions it speaks to those who speak none of them. While many
 handshakes are under way, newcomers must first prove their address (Retry), so that forged ones cost no memory.
 
+Known weakness: on a wildcard address the datagrams of a connection leave from the address that the kernel picks, which
+need not be the one that was asked; clients drop what comes from any other. Only Retry and the list of versions leave
+from the address that was asked. A host with several addresses had better listen on each.
+
 Implements: RFC 9000 sections 5.1, 5.2, 6.1, 8.1.2 and 14.1; RFC 8999
 """
 
