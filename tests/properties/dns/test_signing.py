@@ -9,9 +9,6 @@ import tempfile
 from pathlib import Path
 
 import dns.dnssec
-import dns.name
-import dns.rdata
-import dns.rrset
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,7 +16,6 @@ from hypothesis import strategies as st
 from netsuite.common.datadir import DataDirectory
 from netsuite.dns.authoritative import zone as zones
 from netsuite.dns.authoritative.assembly import Assembly
-from netsuite.dns.authoritative.node import bundles
 from netsuite.dns.authoritative.signed import KEY_TYPES, ZoneSigning
 from netsuite.dns.authoritative.signing import MADE, bitmap, due
 from netsuite.dns.authoritative.update import Refused, Update, execute
@@ -27,6 +23,7 @@ from netsuite.dns.authoritative.zone import ZoneError
 from netsuite.dns.wire import codes
 from netsuite.dns.wire.name import from_text
 from netsuite.dns.wire.records import Message, Record
+from tests.dnssignatures import check_signatures, rdata
 
 NAME = from_text("example.test.")
 NOW = 1_795_000_000
@@ -72,25 +69,6 @@ def first(records=()):
 def signed(signing, zone):
     change = signing.toward(zone, list(zone.records()), "increment", NOW, "signing")
     return change.applied(zone)
-
-
-def check(zone, signing):
-    """Every signature holds, and all is signed that must be."""
-    origin = dns.name.from_text("example.test.")
-    keys = dns.rrset.from_rdata_list(origin, 60, [rdata(codes.DNSKEY, key.dnskey) for key in signing.keys])
-    for owner, packed in zone.nodes():
-        by_type = {rdtype: (ttl, rdatas) for rdtype, ttl, rdatas in bundles(packed)}
-        name = dns.name.from_wire(owner, 0)[0]
-        for each in by_type.get(codes.RRSIG, (0, []))[1]:
-            covered = int.from_bytes(each[:2], "big")
-            assert covered in by_type, (name, covered)
-            ttl = int.from_bytes(each[4:8], "big")
-            rrset = dns.rrset.from_rdata_list(name, ttl, [rdata(covered, data) for data in by_type[covered][1]])
-            dns.dnssec.validate_rrsig(rrset, rdata(codes.RRSIG, each), {origin: keys}, origin, NOW)
-
-
-def rdata(rdtype, data):
-    return dns.rdata.from_wire(1, rdtype, data, 0, len(data))
 
 
 changes = st.lists(
@@ -155,7 +133,7 @@ def change_by_change(chain, steps, between):
     assert chain_of(zone) == chain_of(fresh)
     covered = {(owner, data[:2]) for owner, rdtype, _, data in zone.records() if rdtype == codes.RRSIG}
     assert covered == {(owner, data[:2]) for owner, rdtype, _, data in fresh.records() if rdtype == codes.RRSIG}
-    check(zone, signing)
+    check_signatures(zone, [key.dnskey for key in signing.keys], NOW)
 
 
 def first_of(zone):
