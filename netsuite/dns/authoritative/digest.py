@@ -70,9 +70,11 @@ def _records(zone: Zone) -> Iterator[bytes]:
                     continue
                 if rdtype == codes.RRSIG:
                     rdatas = [rdata for rdata in rdatas if rdata[:2] != codes.ZONEMD.to_bytes(2, "big")]
-            head = name + rdtype.to_bytes(2, "big") + b"\0\1" + ttl.to_bytes(4, "big")
+            head, common = name + rdtype.to_bytes(2, "big") + b"\0\1", ttl.to_bytes(4, "big")
             for rdata in sorted({_canonical(rdtype, rdata) for rdata in rdatas}):
-                yield head + len(rdata).to_bytes(2, "big") + rdata
+                # nodes keep one TTL for all signatures of a name; each has that of what it signs (RFC 4034 section 3)
+                own = rdata[4:8] if rdtype == codes.RRSIG else common
+                yield head + own + len(rdata).to_bytes(2, "big") + rdata
 
 
 def _canonical(rdtype: int, rdata: bytes) -> bytes:

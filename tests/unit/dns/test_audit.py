@@ -12,8 +12,10 @@ from netsuite.cli import main
 from netsuite.dns.authoritative.audit import audit
 from netsuite.dns.authoritative.digest import SHA512, complaint, digest, zonemd
 from netsuite.dns.wire import codes
+from tests.dnssignatures import check_signatures
 from tests.dnszones import zone_texts
 from tests.properties.dns.test_answers import loaded
+from tests.unit.dns.uriarpa import SIGNED_AT, URI_ARPA
 from tests.unit.dns.zones import make_zone
 
 TODAY = datetime.date(2026, 11, 21)
@@ -146,7 +148,13 @@ def test_warnings(tmp_path, text, warning):
 
 @pytest.mark.parametrize(
     ("text", "name"),
-    [(EXAMPLE, "example."), (COMPLEX, "example."), (SEVERAL, "example."), (ROOT_SERVERS, "root-servers.net.")],
+    [
+        (EXAMPLE, "example."),
+        (COMPLEX, "example."),
+        (SEVERAL, "example."),
+        (URI_ARPA, "uri.arpa."),
+        (ROOT_SERVERS, "root-servers.net."),
+    ],
 )
 def test_the_digests_of_the_rfc(tmp_path, text, name):
     zone = make_zone(tmp_path, text, name)
@@ -159,6 +167,11 @@ def test_the_digests_of_the_rfc(tmp_path, text, name):
         assert not any("ZONEMD" in line for line in map(str, audit(zone, TODAY)))
     changed = zone.changed([], [(zone.name, codes.TXT, 60, b"\1x")])
     assert "not that of these records" in complaint(changed)
+
+
+def test_the_signatures_of_the_rfc(tmp_path):
+    zone = make_zone(tmp_path, URI_ARPA, "uri.arpa.")
+    assert check_signatures(zone, zone.apex.rrset(codes.DNSKEY).rdatas, SIGNED_AT) == 15
 
 
 @settings(max_examples=40, deadline=None)
