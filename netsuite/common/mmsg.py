@@ -23,6 +23,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import mmap
+import os
 import socket
 import struct
 import sys
@@ -92,6 +93,7 @@ class BatchPort(DatagramPort):
         self._laid_out = False
         self._no_answers = [None] * BATCH
         # How many chances to gather datagrams are to be passed over, and how many were the last time.
+        self._crowded = False
         self._wait = self._patience = 0
 
     def bind(self) -> None:
@@ -178,6 +180,10 @@ class BatchPort(DatagramPort):
         assert _CALLS is not None
         receive = _CALLS[0]
         few = False
+        if self._crowded:
+            # whoever else waits for this processor may as well go first: more is here afterwards
+            os.sched_yield()
+            self._crowded = False
         for _ in range(self.limits.turn // BATCH):
             if self._socket is None or not self._reading:
                 return
@@ -196,6 +202,7 @@ class BatchPort(DatagramPort):
             self.received += count
             self._answer_batch(count)
             few = _ALONE < count < _ENOUGH
+            self._crowded = self._crowded or count > _ALONE
 
     def _gather(self) -> bool:
         """Let a few more datagrams arrive, unless that was of no use of late; whether we waited."""
