@@ -14,7 +14,7 @@ from benchmarks.hit_ratio import HitRatio
 from benchmarks.idle import Idle
 from benchmarks.load import LoadFailed
 from benchmarks.mailboxes import ImapAppend, ImapFetch
-from benchmarks.name_servers import DnsAuth, DnsCache, DnsMillion
+from benchmarks.name_servers import DnsAuth, DnsCache, DnsMillion, DnsWorkers
 from benchmarks.process import ServerFailed
 from benchmarks.proxies import HttpHit, HttpHit2, HttpHitPython, HttpMiss
 from benchmarks.relays import SmtpAccept
@@ -30,9 +30,10 @@ FEWEST = 5
 def main() -> int:
     """Run what is named on the command line."""
     runs = (
-        DnsAuth(), DnsSigned(), DnsOptions(), DnsTls(), DnsMillion(), DnsLoad(), DnsCache(), HttpHit(),
-        HttpHit(tls=True), HttpHit2(), HttpHitPython(), HttpHitDisk(), HttpMiss(), CacheIndex(), HitRatio(), Idle(),
-        Idle(proxied=True), SmtpAccept(), ImapAppend(), ImapFetch(), PeerLoopback(), TrackerUdp(), TrackerHttp(),
+        DnsAuth(), DnsSigned(), DnsOptions(), DnsTls(), DnsMillion(), DnsWorkers(), DnsLoad(), DnsCache(),
+        HttpHit(), HttpHit(tls=True), HttpHit2(), HttpHitPython(), HttpHitDisk(), HttpMiss(), CacheIndex(), HitRatio(),
+        Idle(), Idle(proxied=True), SmtpAccept(), ImapAppend(), ImapFetch(), PeerLoopback(), TrackerUdp(),
+        TrackerHttp(),
     )  # fmt: skip
     known = {run.name: run for run in runs}
     parser = argparse.ArgumentParser(

@@ -19,7 +19,7 @@ from benchmarks.load import Load, dnsperf, missing
 from benchmarks.ours import ours
 from benchmarks.process import GENERATOR_CORE, free_port, running
 
-__all__ = ["DnsAuth", "DnsCache", "DnsMillion", "answer", "authoritative", "make_zone", "nsd"]
+__all__ = ["DnsAuth", "DnsCache", "DnsMillion", "DnsWorkers", "answer", "authoritative", "make_zone", "nsd"]
 
 DOMAIN = "bench.test"
 QUESTIONS = 100_000
@@ -201,6 +201,27 @@ class DnsMillion(DnsAuth):
     size = 1_000_000
     sizes = (10_000, 100_000, 1_000_000)
     cases = (UDP,)
+
+
+class DnsWorkers(DnsAuth):
+    """What several processes cost: two workers beside one, the same questions."""
+
+    name = "dns-workers"
+    title = "Two workers beside one"
+    cases = (UDP,)
+    notes = (
+        "netsuite with two worker processes, and as the peer netsuite with one, all on one core: what a second "
+        "process costs for an answer, not what it gains."
+    )
+
+    def contenders(self) -> Sequence[Contender[Zone]]:
+        """Ours twice."""
+        one = authoritative()[0]
+
+        def two(zone: Zone, folder: Path, port: int) -> Sequence[str | Path]:
+            return [*one.command(zone, folder, port), "--set", "common.workers=2"]
+
+        return attrs.evolve(one, command=two), attrs.evolve(one, name="one worker")
 
 
 class DnsCache(Benchmark[Zone]):
