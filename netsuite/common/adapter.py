@@ -118,6 +118,7 @@ class StreamAdapter:
         "closed",
         "connection",
         "data",
+        "due",
         "factory",
         "full",
         "pumping",
@@ -149,6 +150,7 @@ class StreamAdapter:
         self._reading = True
         self.pumping = False
         self.again = False
+        self.due = False  # to be pumped at the end of this turn
         self.closed = False
         self._ended = False
         self._lingering = False
@@ -166,8 +168,11 @@ class StreamAdapter:
 
     # -- for applications
 
-    def send(self, item: Any) -> None:
-        """Send an item now; its source, if it has one, is poured behind it. Raises ConnectFailed once closed."""
+    def send(self, item: Any, *, soon: bool = False) -> None:
+        """Send an item; its source, if it has one, is poured behind it. Raises ConnectFailed once closed.
+
+        It leaves now, or with all else that this turn of the reactor has to say that may leave ``soon``.
+        """
         connection = self.connection
         if connection is None or self.closed:
             self._exchanges.dispose(item)
@@ -176,7 +181,10 @@ class StreamAdapter:
             self._exchanges.pour(item)
         else:
             connection.send(item, self.seconds())
-        self.pump()
+        if soon:
+            self.factory.pump_soon(self)
+        else:
+            self.pump()
 
     def close(self, reason: str) -> None:
         """Write what is outgoing, then close."""
@@ -274,7 +282,7 @@ class StreamAdapter:
             if connection is None:
                 return
             shortcut = self._shortcut
-            if shortcut is not None and connection.idle and not self.full:
+            if shortcut is not None and connection.idle and not self.full and not self.due:
                 hit = shortcut(data, self.channel)
                 if hit is not None:
                     connection.touched(self.seconds())
@@ -369,6 +377,7 @@ class StreamAdapter:
             self.again = True
             return
         self.pumping = True
+        self.due = False
         try:
             burst = _BURST
             exchanges = self._exchanges
@@ -553,7 +562,7 @@ class StreamAdapter:
             connection = self.connection
             if connection is None or self.closed:
                 return
-            if self._shortcut is not None and connection.idle and not self.full:
+            if self._shortcut is not None and connection.idle and not self.full and not self.due:
                 hit = self._shortcut(chunk, self.channel)
                 if hit is not None:
                     connection.touched(self.seconds())

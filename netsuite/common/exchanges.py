@@ -144,7 +144,7 @@ class Exchanges:
             if item is not None:
                 self._answer(item, stream, body)
             if job is not None:
-                adapter.pump()
+                adapter.factory.pump_soon(adapter)
 
         def broken(problem: BaseException) -> None:
             if job is not None:
@@ -153,7 +153,7 @@ class Exchanges:
                     return
             self._abandon(stream, body, problem)
             if job is not None:
-                adapter.pump()
+                adapter.factory.pump_soon(adapter)
 
         started = run(coroutine, done, broken)
         if not started.finished:

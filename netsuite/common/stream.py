@@ -91,6 +91,7 @@ class StreamFactory(_Quiet):
         self.accepted = self.refused = self.timed_out = self.tls_failed = self.errors = self.shortcuts = 0
         self.bytes_in = self.bytes_out = 0
         self._young: list[StreamAdapter] = []
+        self._due: list[StreamAdapter] = []
         self._watching: Any = None
         self._drained: Deferred[None] | None = None
 
@@ -130,6 +131,24 @@ class StreamFactory(_Quiet):
     def opened(self, adapter: StreamAdapter) -> None:
         """An adapter's transport stands."""
         self.adapters.add(adapter)
+
+    def pump_soon(self, adapter: StreamAdapter) -> None:
+        """Have an adapter pumped at the end of this turn of the reactor.
+
+        What a turn has to say on many connections then leaves together: to wake its reader anew for each
+        message costs more than to send it.
+        """
+        if not adapter.due:
+            adapter.due = True
+            if not self._due:
+                self.commons.clock.callLater(0, self._pump_due)
+            self._due.append(adapter)
+
+    def _pump_due(self) -> None:
+        due, self._due = self._due, []
+        for adapter in due:
+            if adapter.due:
+                adapter.pump()
 
     def watch(self, adapter: StreamAdapter) -> None:
         """An adapter needs its timer if it is still there a little later."""

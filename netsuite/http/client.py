@@ -419,7 +419,7 @@ class HttpClient:
             use.exchange.over()
         exchange = use.exchange = _Exchange(interim)
         try:
-            adapter.send(request)
+            adapter.send(request, soon=True)
             answer = await exchange.final
         except ConnectFailed as failed:
             raise FetchFailed("closed", str(failed), unsent=True) from failed

@@ -75,10 +75,13 @@ def storability(
     return Storability(True, "storable", "RFC 9111 3")
 
 
-def stored_fields(fields: Sequence[tuple[bytes, bytes]], control: CacheControl) -> tuple[tuple[bytes, bytes], ...]:
+_TOLD_ANEW: Final = frozenset((b"age",))
+
+
+def stored_fields(fields: Sequence[tuple[bytes, bytes]], control: CacheControl) -> list[tuple[bytes, bytes]]:
     """What is kept of a response's end-to-end fields; Age is told anew each time.
 
     The fields that ``private`` or ``no-cache`` name are left out: so they are never reused without validation.
     """
-    left_out = {b"age"} | control.private_fields | control.no_cache_fields
-    return tuple(field for field in fields if field[0] not in left_out)
+    left_out = _TOLD_ANEW | control.private_fields | control.no_cache_fields
+    return [field for field in fields if field[0] not in left_out]

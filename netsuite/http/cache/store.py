@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 from netsuite.http.cache.purges import Purge, PurgeLog
 from netsuite.http.cache.stored import StoredResponse
-from netsuite.http.cache.tags import TagIndex, tags_of
+from netsuite.http.cache.tags import TagIndex
 from netsuite.sansio.budgeted import BudgetedMap
 from netsuite.sansio.s3fifo import S3Fifo
 
@@ -180,7 +180,6 @@ class Store:
 
         That is if it is too large, or if a purge since ``generation`` covers it.
         """
-        stored.tags = tags_of(stored.fields)
         if self._log.covered(key, stored.tags, generation):
             return False
         if stored.content.cost > self.object_limit:
@@ -310,10 +309,8 @@ class Store:
         """Hold a response in memory; False if it is too large."""
         self.before_put()
         key = stored.key
-        stored.tags = tags_of(stored.fields)
         stored.survived = self._log.number
-        fields = sum(len(name) + len(value) + 2 for name, value in stored.fields)
-        stored.cost = _COST_OF_ONE + len(key) + stored.content.cost + fields + self._tags.cost(stored.tags)
+        stored.cost = _COST_OF_ONE + len(key) + stored.content.cost + stored.field_bytes + self._tags.cost(stored.tags)
         if not self._entries.put(_variant(key, stored), stored, stored.cost):
             return False
         self._targets[key] = (*self._targets.get(key, ()), stored)

@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import copy
 from functools import lru_cache
+from itertools import repeat
 from typing import Final
 
-from netsuite.http.cache.cachecontrol import CacheControl, parse_cache_control
+from netsuite.http.cache.cachecontrol import NO_DIRECTIVES, CacheControl, parse_cache_control
 from netsuite.http.cache.content import Content
 from netsuite.http.cache.freshness import Lifetime, initial_age, lenient_date, lifetime
 from netsuite.http.cache.groups import groups_of
 from netsuite.http.cache.search import Variance, variance_of
 from netsuite.http.cache.storability import Storability, storability, stored_fields
+from netsuite.http.cache.tags import NAMING, tags_of
 from netsuite.http.cache.targeted import targeted_control
 from netsuite.http.cache.variants import secondary_key, vary_names
 from netsuite.sansio.dates import format_date
@@ -28,9 +30,16 @@ _KEPT_ON_304: Final = frozenset({b"content-encoding", b"content-length", b"conte
 """What the stored body depends upon; a 304 does not change it (RFC 9111 section 3.2)."""
 
 
+_parted: Final = bytes.partition
+_COLONS: Final = repeat(b":")
+
+
 def by_name(fields: Sequence[Field]) -> dict[bytes, list[bytes]]:
     """Fields by lower-case name, each with its lines in order."""
-    found: dict[bytes, list[bytes]] = {}
+    found = {name: [value] for name, value in fields}
+    if len(found) == len(fields):
+        return found
+    found = {}
     for name, value in fields:
         found.setdefault(name, []).append(value)
     return found
@@ -47,10 +56,10 @@ class Request:
         lines = self.fields.get(b"cache-control")
         if lines is not None:
             self.control = parse_cache_control(b", ".join(lines))
-        elif any(line.strip().lower() == b"no-cache" for line in self.fields.get(b"pragma", ())):
+        elif b"pragma" in self.fields and b"no-cache" in [line.strip().lower() for line in self.fields[b"pragma"]]:
             self.control = CacheControl(no_cache=True)
         else:
-            self.control = parse_cache_control(b"")
+            self.control = NO_DIRECTIVES
 
     @property
     def authorized(self) -> bool:
@@ -140,8 +149,9 @@ class StoredResponse:
 
     ``alive`` turns false when it is evicted, replaced or invalidated; whoever kept it must not use it any more.
     ``heads`` are the requests that the hot path answers from it, None if there are none. ``groups`` are those of
-    Cache-Groups, ``search`` is what No-Vary-Search says. ``key``, ``tags``, ``cost`` (bytes of the budget) and
-    ``survived`` (the number of the last purge that it is known to have survived) are the store's to set. ``filed`` is
+    Cache-Groups, ``tags`` all names that its origin gave it, ``search`` is what No-Vary-Search says. ``key``, ``cost``
+    (bytes of the budget) and ``survived`` (the number of the last purge that it is known to have survived) are the
+    store's to set. ``filed`` is
     its name in the tier below, if any.
     """
 
@@ -178,7 +188,6 @@ class StoredResponse:
         self.alive = True
         self.key = b""
         self.filed = b""
-        self.tags: tuple[bytes, ...] = ()
         self.cost = 0
         self.survived = 0
         self.heads: set[bytes] | None = None
@@ -199,8 +208,9 @@ class StoredResponse:
         self.search: Variance | None = variance_of(response.fields.get(b"no-vary-search", ()))
         fields = stored_fields(response.lines, response.control)
         if b"date" not in response.fields:
-            fields += ((b"date", format_date(response.response_time)),)
+            fields.append((b"date", format_date(response.response_time)))
         self.fields = fields
+        self.tags = () if NAMING.isdisjoint(response.fields) else tags_of(fields)
         etags = response.fields.get(b"etag", ())
         self.etag: bytes | None = etags[0] if etags else None
         modified = response.fields.get(b"last-modified", ())
@@ -210,12 +220,17 @@ class StoredResponse:
     @property
     def fields(self) -> tuple[Field, ...]:
         """What is kept of its header fields, by lower-case name, in order; unpacked anew each time."""
-        return tuple((name, value) for name, _, value in (line.partition(b":") for line in self._packed.split(b"\n")))
+        return tuple([(name, value) for name, _, value in map(_parted, self._packed.split(b"\n"), _COLONS)])
 
     @fields.setter
     def fields(self, fields: Sequence[Field]) -> None:
         # a kilobyte of small objects otherwise; no value holds a line break
         self._packed = b"\n".join([name + b":" + value for name, value in fields])
+
+    @property
+    def field_bytes(self) -> int:
+        """Bytes that its header fields take."""
+        return len(self._packed)
 
     def age(self, now: float) -> float:
         """Seconds since its origin made it or last validated it (RFC 9111 section 4.2.3)."""
@@ -241,7 +256,6 @@ class StoredResponse:
         made.content = content
         made.alive = True
         made.key = made.filed = b""
-        made.tags = ()
         made.cost = made.survived = 0
         made.heads = None
         return made

@@ -15,7 +15,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from netsuite.http.cache.groups import groups_of
 
-__all__ = ["EVERY_TAG", "TAGS_AT_MOST", "TagIndex", "Tagged", "origin_of", "tags_of"]
+__all__ = ["EVERY_TAG", "NAMING", "TAGS_AT_MOST", "TagIndex", "Tagged", "origin_of", "tags_of"]
 
 TAGS_AT_MOST: Final = 256
 LONGEST_TAG: Final = 1024
@@ -26,7 +26,8 @@ EVERY_TAG: Final = b""
 LINK_COST: Final = 320
 """Bytes that one name of one response costs here, beside the name's own length."""
 
-_NAMING: Final = (b"surrogate-key", b"cache-tag", b"cache-groups")
+NAMING: Final = frozenset((b"surrogate-key", b"cache-tag", b"cache-groups"))
+"""The fields that name groups."""
 
 
 def origin_of(key: bytes) -> bytes:
@@ -42,7 +43,7 @@ def tags_of(lines: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, ...]:
     found: dict[bytes, None] = {}
     groups: list[bytes] = []
     for name, value in lines:
-        if name not in _NAMING:
+        if name not in NAMING:
             continue
         if name == b"cache-groups":
             groups.append(value)

@@ -63,13 +63,20 @@ _NEVER_NAMED: Final = frozenset(
 _NODE: Final = re.compile(rb"[A-Za-z0-9._:\[\]-]+")
 
 
+@lru_cache(maxsize=256)
+def _named(value: bytes) -> frozenset[bytes]:
+    """The fields that a Connection field names, as far as it may."""
+    return frozenset(option.lower() for option in split_list(value)) - _NEVER_NAMED
+
+
 def end_to_end(fields: Sequence[Field]) -> list[Field]:
     """The fields that are meant for the other end (RFC 9110 section 7.6.1)."""
-    removed: frozenset[bytes] | set[bytes] = _HOP_BY_HOP
+    removed: frozenset[bytes] = _HOP_BY_HOP
     for name, value in fields:
         if name == b"connection":
-            named = {option.lower() for option in split_list(value)} - _NEVER_NAMED
-            removed = removed | named
+            named = _named(value)
+            if named:
+                removed = removed | named
     return [field for field in fields if field[0] not in removed]
 
 

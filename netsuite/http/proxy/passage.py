@@ -128,7 +128,7 @@ class Arrival(Arrived):
     ) -> None:
         response = fetched.response
         lines = readable(end_to_end(response.headers))
-        if not any(name == b"date" for name, _ in lines):
+        if b"date" not in dict(lines):
             lines.append((b"date", format_date(response_time)))
         lines.append((b"via", via_element(response.version, pseudonym)))
         super().__init__(response.status, lines, request_time, response_time, targets)
