@@ -141,7 +141,7 @@ class StreamFactory(_Quiet):
         if not adapter.due:
             adapter.due = True
             if not self._due:
-                self.commons.clock.callLater(0, self._pump_due)
+                self.commons.reactor.callLater(0, self._pump_due)
             self._due.append(adapter)
 
     def _pump_due(self) -> None:

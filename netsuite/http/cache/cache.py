@@ -9,6 +9,7 @@ Implements: RFC 9111 sections 3, 4.3.3, 4.3.4, 4.3.5, 4.4; RFC 9875 section 2.2.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
@@ -34,9 +35,14 @@ _DEFAULT_PORTS: Final = {"http": b":80", "https": b":443"}
 
 def target_key(scheme: str, authority: bytes, path: bytes, query: bytes | None) -> Key:
     """What a target is stored under; percent-encodings are left as they came, lest two targets become one."""
+    where = _origin(scheme, authority) + (path or b"/")
+    return where if query is None else b"%b?%b" % (where, query)
+
+
+@lru_cache(maxsize=1024)
+def _origin(scheme: str, authority: bytes) -> bytes:
     host = authority.lower().removesuffix(b":").removesuffix(_DEFAULT_PORTS.get(scheme, b":"))
-    tail = b"" if query is None else b"?" + query
-    return b"%b://%b%b%b" % (scheme.encode(), host, path or b"/", tail)
+    return b"%b://%b" % (scheme.encode(), host)
 
 
 def related_key(base: Key, reference: bytes) -> Key | None:

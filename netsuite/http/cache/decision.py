@@ -73,7 +73,7 @@ def decide(request: Request, stored: Sequence[StoredResponse], now: float) -> De
         if name in request.fields:
             return Decision(Action.FORWARD, "bypass", "only the origin can judge this precondition", "RFC 9111 4.3.2")
     control = request.control
-    chosen = select(stored, request)
+    chosen = select(stored, request) if stored else None
     if chosen is None:
         if control.only_if_cached:
             return Decision(Action.TIMEOUT, "", "only-if-cached, and nothing stored fits", "RFC 9111 5.2.1.7")

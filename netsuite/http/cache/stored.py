@@ -116,7 +116,7 @@ class Response:
             self.ruled_by, self.control = targeted
             self.ruling = {name: values for name, values in self.fields.items() if name != b"expires"}
         self.lifetime: Lifetime = lifetime(status, self.ruling, self.control, self.date, response_time)
-        self.vary = vary_names(self.fields.get(b"vary", ()))
+        self.vary = vary_names(self.fields[b"vary"]) if b"vary" in self.fields else ()
 
     @property
     def fresh(self) -> bool:

@@ -175,7 +175,7 @@ class Fetches:
         ``ended`` is told when it is over, however that came.
         """
         lane = _lane(target.key, asked, decision)
-        flight = Flight(self._clock, _WINDOW)
+        flight = Flight(self._clock, _WINDOW, lane)
         flight.joinable = shared and lane not in self._flights and not self.uncacheable.knows(lane, self._seconds())
         if flight.joinable:
             self._flights[lane] = flight
@@ -232,9 +232,8 @@ class Fetches:
                 validators = ()
             await self._land(flight, request, target, asked, decision, arrived, fetched, generation)
         finally:
-            lane = _lane(target.key, asked, decision)
-            if self._flights.get(lane) is flight:
-                del self._flights[lane]
+            if self._flights.get(flight.lane) is flight:
+                del self._flights[flight.lane]
 
     async def _exchange(
         self,
@@ -318,8 +317,8 @@ class Fetches:
             return
         if asked.method == b"HEAD":
             self.cache.head_seen(key, asked, arrived)
-        self.cache.invalidate(key, asked.method, arrived.status, target.relative(arrived.lines))
         if asked.method not in (b"GET", b"HEAD"):
+            self.cache.invalidate(key, asked.method, arrived.status, target.relative(arrived.lines))
             generation = self.cache.store.generation(key)
         if arrived.status == 206 and asked.method == b"GET" and decision.action is not Action.FORWARD:
             # an answer to the client's own If-Range lacks fields that the client has, so nothing new begins with it
@@ -328,7 +327,7 @@ class Fetches:
                 flight, wish, arrived, fetched
             ):
                 return
-        lane = _lane(key, asked, decision)
+        lane = flight.lane
         collapsing = self._flights.get(lane) is flight
         whole = fetched.body.at_hand()
         length = arrived.length

@@ -52,7 +52,7 @@ class Flight:
 
     ``response`` is whatever the owner sets with :meth:`share` or :meth:`hand_over`; ``length`` the announced size of
     its body or None; ``trouble`` why it failed. ``joinable`` is true while newcomers may wait or read, ``keeping``
-    while everything that arrives is kept.
+    while everything that arrives is kept. ``lane`` is under what others find it.
     """
 
     __slots__ = (
@@ -75,6 +75,7 @@ class Flight:
         "joinable",
         "keeping",
         "landing",
+        "lane",
         "length",
         "response",
         "retained",
@@ -83,8 +84,9 @@ class Flight:
         "waiters",
     )
 
-    def __init__(self, clock: IReactorTime, window: int) -> None:
+    def __init__(self, clock: IReactorTime, window: int, lane: bytes) -> None:
         self._clock = clock
+        self.lane = lane
         self._window = window
         self._chunks: deque[bytes] = deque()
         self._content: bytes | None = None

@@ -100,7 +100,6 @@ def loops(fields: Sequence[Field], pseudonym: bytes) -> bool:
     return False
 
 
-@lru_cache(maxsize=4096)
 def forwarded_element(peer: str, host: bytes, scheme: str) -> bytes:
     """What this hop adds to Forwarded (RFC 7239): for whom, which host was asked, and how."""
     node = f"[{peer}]".encode() if ":" in peer else peer.encode("ascii", "replace")

@@ -6,6 +6,7 @@ Implements: RFC 9110 sections 6.6.1, 7.6 and 15.2; RFC 7239; RFC 8586 section 2
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Final
 
 from netsuite.common.body import Body
@@ -57,6 +58,12 @@ TOLD_BY_US: Final = frozenset(
 """What a reverse proxy says itself, or leaves unsaid: nobody keys on what a client makes up here."""
 _OURS: Final = frozenset({b"host", b"expect"})
 _OURS_IN_REVERSE: Final = _OURS | TOLD_BY_US
+_DROPPED: Final = {
+    (reverse, whole): (_OURS_IN_REVERSE if reverse else _OURS) | (_CONDITIONAL if whole else frozenset())
+    for reverse in (False, True)
+    for whole in (False, True)
+}
+"""What is not passed on, in a reverse proxy or not, where the whole response is wanted or not."""
 
 
 def upstream_request(
@@ -73,20 +80,15 @@ def upstream_request(
 
     A client's conditions are left out where the whole response may be stored, but for a range of what is not stored.
     """
-    dropped = _OURS_IN_REVERSE if reverse else _OURS
-    if decision.action is not Action.FORWARD:
-        part = decision.stored is None and not validators and request.header(b"range") is not None
-        if not part:
-            dropped |= _CONDITIONAL
+    part = decision.action is Action.FORWARD or (
+        decision.stored is None and not validators and request.header(b"range") is not None
+    )
+    dropped = _DROPPED[reverse, not part]
     headers = [(b"host", target.authority)]
     headers += [field for field in end_to_end(request.headers) if field[0] not in dropped]
     headers.append((b"via", via_element(request.version, pseudonym)))
     if reverse:
-        peer, host = request.peer[0], request.authority
-        headers.append((b"x-forwarded-for", peer.encode("ascii", "replace")))
-        headers.append((b"x-forwarded-proto", request.scheme.encode()))
-        headers.append((b"x-forwarded-host", host))
-        headers.append((b"forwarded", forwarded_element(peer, host, request.scheme)))
+        headers += _told(request.peer[0], request.authority, request.scheme)
         headers.append((b"cdn-loop", pseudonym))
     hops = request.header(b"max-forwards") if request.method in TRACING else None
     if hops is not None and hops.isdigit():
@@ -97,6 +99,17 @@ def upstream_request(
         headers.append((b"te", b"trailers"))
     source = body if body is not None and request.has_body else None
     return Request(request.method, target.path, headers, authority=target.authority, source=source)
+
+
+@lru_cache(maxsize=4096)
+def _told(peer: str, host: bytes, scheme: str) -> tuple[Field, ...]:
+    """For whom, for which host and how a reverse proxy asks."""
+    return (
+        (b"x-forwarded-for", peer.encode("ascii", "replace")),
+        (b"x-forwarded-proto", scheme.encode()),
+        (b"x-forwarded-host", host),
+        (b"forwarded", forwarded_element(peer, host, scheme)),
+    )
 
 
 def asks_for_part(asked: Asked, decision: Decision) -> bool:
@@ -127,8 +140,11 @@ class Arrival(Arrived):
         targets: Sequence[bytes] = (),
     ) -> None:
         response = fetched.response
-        lines = readable(end_to_end(response.headers))
-        if b"date" not in dict(lines):
+        lines = end_to_end(response.headers)
+        names = dict(lines)
+        if b"cache-status" in names or b"proxy-status" in names:
+            lines = readable(lines)
+        if b"date" not in names:
             lines.append((b"date", format_date(response_time)))
         lines.append((b"via", via_element(response.version, pseudonym)))
         super().__init__(response.status, lines, request_time, response_time, targets)

@@ -167,7 +167,7 @@ class Slices:
 
         ``answers`` says that a client still waits for its answer, whatever that will be.
         """
-        flight = Flight(self._clock, self._window)
+        flight = Flight(self._clock, self._window, wish.target.key)
         name = _name(wish, stored)
         made = Slice(name, first, self._end(wish, stored, first, stop), flight, stored)
         flight.joinable = shared and self._current(wish)

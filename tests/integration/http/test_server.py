@@ -97,6 +97,25 @@ class Server(TestCase):
         self.assertEqual(self.server.hot.hits, 4)
         self.assertEqual(self.app.asked, 1)
 
+    async def test_a_hit_never_overtakes_a_late_answer(self):
+        """What came late leaves at the end of a turn, in which the next request may be read."""
+        self.serve()
+        kept = GET % b"kept"
+        self.assertIn(b"200 OK", await self.talk(kept))
+        client = self.connect()
+        client.sendall(GET % b"slow")
+        await self.until(lambda: self.app.waiting)
+        (adapter,) = self.server.factory.adapters
+        self.app.waiting[0].callback(None)
+        adapter.dataReceived(kept)
+        adapter.dataReceived(kept)
+        client.shutdown(socket.SHUT_WR)
+        bodies = [
+            part.split(b"\r\n\r\n")[1] for part in (await deferToThread(receive_all, client)).split(b"HTTP/1.1 ")[1:]
+        ]
+        self.assertEqual(bodies, [b"slow", b"kept", b"kept"])
+        self.assertEqual(self.server.hot.hits, 1)
+
     async def test_a_handler_that_raises(self):
         self.serve()
         got = await self.talk(GET % b"raises" + GET % b"splits" + GET % b"")

@@ -31,7 +31,7 @@ def clock():
 
 @pytest.fixture
 def flight(clock):
-    return Flight(clock, 10)
+    return Flight(clock, 10, b"lane")
 
 
 def test_all_who_wait_are_told_and_read_everything(flight):
