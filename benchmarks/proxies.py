@@ -315,8 +315,8 @@ class HttpMiss(Benchmark[Origin]):
     cases = ("stored", "passed")
     notes = (
         "One worker each; access logs off; nginx as the origin, asked over kept connections. Every URL is asked once. "
-        "What is stored goes to our memory, and to nginx's files on a file system in memory where there is one, so that "
-        "no disk is waited for; what is passed may not be stored."
+        "What is stored goes to our memory, and to nginx's files on a file system in memory where there is one: no "
+        "disk is waited for. What is passed may not be stored."
     )
 
     def missing(self) -> str | None:
