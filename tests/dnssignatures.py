@@ -1,4 +1,4 @@
-"""Whether the signatures of a zone hold, by dnspython's judgement."""
+"""Whether the signatures of a zone hold, by dnspython's judgement, and live as long as what they cover."""
 
 from __future__ import annotations
 
@@ -7,28 +7,37 @@ import dns.name
 import dns.rdata
 import dns.rrset
 
-from netsuite.dns.authoritative.node import bundles
+from netsuite.dns.authoritative.node import unpack
 from netsuite.dns.wire import codes
 
-__all__ = ["check_signatures", "rdata"]
+__all__ = ["check_signatures", "check_ttls", "rdata"]
 
 
 def check_signatures(zone, dnskeys, now):
-    """Every signature holds by one of these keys, and what it signs is there; how many there are."""
+    """Every signature holds by one of these keys, and what it signs is there with its TTL; how many there are."""
     origin = dns.name.from_wire(zone.name, 0)[0]
     keys = dns.rrset.from_rdata_list(origin, 60, [rdata(codes.DNSKEY, data) for data in dnskeys])
-    count = 0
     for owner, packed in zone.nodes():
-        by_type = {rdtype: (ttl, rdatas) for rdtype, ttl, rdatas in bundles(packed)}
+        by_type = unpack(packed)
         name = dns.name.from_wire(owner, 0)[0]
-        for each in by_type.get(codes.RRSIG, (0, []))[1]:
+        for each in by_type.get(codes.RRSIG, (0, {}))[1]:
             covered = int.from_bytes(each[:2], "big")
             assert covered in by_type, (name, covered)
-            ttl = int.from_bytes(each[4:8], "big")
-            rrset = dns.rrset.from_rdata_list(name, ttl, [rdata(covered, data) for data in by_type[covered][1]])
+            ttl, datas = by_type[covered]
+            assert ttl == int.from_bytes(each[4:8], "big"), (name, covered)
+            rrset = dns.rrset.from_rdata_list(name, ttl, [rdata(covered, data) for data in datas])
             dns.dnssec.validate_rrsig(rrset, rdata(codes.RRSIG, each), {origin: keys}, origin, now)
-            count += 1
-    return count
+    return check_ttls(zone.records())
+
+
+def check_ttls(records):
+    """Every signature has the TTL of what it covers (RFC 4034 section 3); how many there are."""
+    records = list(records)
+    ttls = {(owner, rdtype): ttl for owner, rdtype, ttl, _ in records if rdtype != codes.RRSIG}
+    signatures = [record for record in records if record[1] == codes.RRSIG]
+    for owner, _, ttl, data in signatures:
+        assert ttl == ttls[owner, int.from_bytes(data[:2], "big")], (owner, data[:2])
+    return len(signatures)
 
 
 def rdata(rdtype, data):

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from netsuite.dns.authoritative.master import Entry, Sources, ZoneError, read
-from netsuite.dns.authoritative.node import CUT, EMPTY, RENAMED, Packed, bundles, pack
-from netsuite.dns.authoritative.zone import Base, RRsets, Zone, objection
+from netsuite.dns.authoritative.node import CUT, EMPTY, RENAMED, Packed, RRsets, pack, unpack
+from netsuite.dns.authoritative.zone import Base, Zone, objection
 from netsuite.dns.wire import codes
 from netsuite.dns.wire.name import to_text
 
@@ -45,6 +45,10 @@ class Assembly:
             key = (rdtype, ttl, len(rdata))
             lead = leads.get(key)
             if lead is None:
+                if rdtype == codes.RRSIG:
+                    # None is packed by itself: its TTL is that of what it covers.
+                    self._join(owner, rdtype, ttl, rdata, f"{where}:{line}" if line else str(where))
+                    continue
                 if why := objection(tail, tail, codes.A, rdata, {}):
                     raise ZoneError(f"{where}:{line}: {to_text(owner)} {why}")
                 lead = self._lead(key)
@@ -87,7 +91,7 @@ class Assembly:
         rdtype, ttl, size = key
         if len(self._leads) >= _OPEN:
             self._leads.clear()
-        lead = self._leads[key] = pack([(rdtype, ttl, [bytes(size)])], False)[: 3 + 12]
+        lead = self._leads[key] = pack({rdtype: (ttl, (bytes(size),))}, False)[: 3 + 12]
         return lead
 
     def _join(self, owner: bytes, rdtype: int, ttl: int, rdata: bytes, where: str) -> None:
@@ -96,8 +100,7 @@ class Assembly:
         if there is None:
             if len(self._open) >= _OPEN:
                 self._close()
-            packed = self._nodes.get(owner, EMPTY)
-            there = {kind: (old, dict.fromkeys(datas)) for kind, old, datas in bundles(packed)}
+            there = unpack(self._nodes.get(owner, EMPTY))
         known = there.get(rdtype)
         if known is None or rdata not in known[1]:
             if why := objection(self.name, owner, rdtype, rdata, there):
@@ -109,15 +112,14 @@ class Assembly:
             there[rdtype] = (ttl, {rdata: None})
             return
         known[1][rdata] = None
-        if ttl != known[0]:
+        if ttl != known[0] and rdtype != codes.RRSIG:
             self.lowered.append(f"{where}: {to_text(owner)}: TTL {ttl} beside {known[0]} in one RRset")
             there[rdtype] = (min(ttl, known[0]), known[1])
 
     def _close(self) -> None:
         """Pack the names that are open."""
         for owner, there in self._open.items():
-            rrsets = ((rdtype, ttl, rdatas) for rdtype, (ttl, rdatas) in there.items())
-            self._nodes[owner] = pack(rrsets, owner == self.name)
+            self._nodes[owner] = pack(there, owner == self.name)
         self._open.clear()
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from netsuite.dns.authoritative.node import ONE, Packed, bundles
+from netsuite.dns.authoritative.node import ONE, Packed, bundles, types
 from netsuite.dns.authoritative.zone import Zone
 from netsuite.dns.wire import codes
 from netsuite.dns.wire.name import to_text
@@ -26,9 +26,8 @@ def crowd(zone: Zone, most: int, names: Iterable[bytes] | None = None) -> str | 
         # No node of so few bytes has so many records.
         if packed is None or packed[0] & ONE or len(packed) < 12 * most:
             continue
-        kinds = 0
+        kinds = len(types(packed))
         for rdtype, _, rdatas in bundles(packed):
-            kinds += 1
             # Signatures are of many types.
             if len(rdatas) > most and rdtype != codes.RRSIG:
                 return f"{to_text(name)} has {len(rdatas)} records of type {rdtype}, more than {most}"

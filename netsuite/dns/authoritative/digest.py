@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import struct
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ __all__ = ["SHA384", "SHA512", "complaint", "digest", "zonemd"]
 SHA384: Final = 1
 SHA512: Final = 2
 _SIMPLE: Final = 1
+_ZONEMD: Final = codes.ZONEMD.to_bytes(2, "big")
 _HASHES: Final = {SHA384: hashlib.sha384, SHA512: hashlib.sha512}
 # RFC 4034 section 6.2: names in these are lower case. By type, how many bytes come before the name that ends the data.
 _NAMES_LAST: Final = {codes.NS: 0, codes.CNAME: 0, codes.PTR: 0, codes.DNAME: 0, codes.MX: 2, codes.SRV: 6}
@@ -64,17 +66,13 @@ def _records(zone: Zone) -> Iterator[bytes]:
     for name in zone.names():
         packed = zone.packed(name)
         assert packed is not None
-        for rdtype, ttl, rdatas in sorted(bundles(packed)):
-            if name == zone.name:
-                if rdtype == codes.ZONEMD:
-                    continue
-                if rdtype == codes.RRSIG:
-                    rdatas = [rdata for rdata in rdatas if rdata[:2] != codes.ZONEMD.to_bytes(2, "big")]
-            head, common = name + rdtype.to_bytes(2, "big") + b"\0\1", ttl.to_bytes(4, "big")
-            for rdata in sorted({_canonical(rdtype, rdata) for rdata in rdatas}):
-                # nodes keep one TTL for all signatures of a name; each has that of what it signs (RFC 4034 section 3)
-                own = rdata[4:8] if rdtype == codes.RRSIG else common
-                yield head + own + len(rdata).to_bytes(2, "big") + rdata
+        found = {
+            (rdtype, _canonical(rdtype, rdata), ttl) for rdtype, ttl, rdatas in bundles(packed) for rdata in rdatas
+        }
+        for rdtype, rdata, ttl in sorted(found):
+            if name == zone.name and (rdtype == codes.ZONEMD or (rdtype == codes.RRSIG and rdata[:2] == _ZONEMD)):
+                continue
+            yield name + struct.pack("!HHIH", rdtype, codes.CLASS_IN, ttl, len(rdata)) + rdata
 
 
 def _canonical(rdtype: int, rdata: bytes) -> bytes:

@@ -5,11 +5,15 @@ The first byte says of what kind the node is. A lone record (ONE) follows as ``t
 A record is written as an answer has it to a question for this very name: a pointer to the question, type, class, TTL,
 length, data (names uncompressed); so such an answer takes no more than a slice of the node. A count stops at 65535, for
 no message holds more.
+
+The RRSIGs of a name lie together, though they are no RRset (RFC 4035 section 2.2): each has the TTL of what it covers
+(RFC 4034 section 3), which :func:`pack` sees to, whatever was said of them; one that covers nothing has its Original
+TTL.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from netsuite.dns.wire import codes
@@ -25,10 +29,12 @@ __all__ = [
     "SEVERAL",
     "Node",
     "Packed",
+    "RRsets",
     "bundles",
     "pack",
     "stretch",
     "types",
+    "unpack",
 ]
 
 SEVERAL: Final = 1
@@ -47,20 +53,30 @@ GONE: Final = b"\xff"
 """In a zone's overlay: the name is no longer there."""
 
 Packed = bytes
+RRsets = dict[int, tuple[int, dict[bytes, None]]]
+"""A node in the making: by type, the TTL and the data of its records in order. That of RRSIGs says nothing."""
 
-_KINDS: Final = {codes.NS: CUT, codes.DNAME: RENAMED, codes.CNAME: ALIAS}
+# Seen in the making only; no node is marked so.
+_SIGNED: Final = 32
+_KINDS: Final = {codes.NS: CUT, codes.DNAME: RENAMED, codes.CNAME: ALIAS, codes.RRSIG: _SIGNED}
+_RRSIG: Final = codes.RRSIG.to_bytes(2, "big")
 _FIXED: Final = 12
+_LEAST: Final = 18
+"""No RRSIG has less data before the name of who signed (RFC 4034 section 3.1)."""
 
 
-def pack(bundles: Iterable[tuple[int, int, Iterable[bytes]]], apex: bool) -> Packed:
-    """A node from its RRsets, each type, TTL and data of its records; ``apex`` for the zone's own name."""
+def pack(rrsets: Mapping[int, tuple[int, Iterable[bytes]]], apex: bool) -> Packed:
+    """A node from its RRsets, by type the TTL and the data of its records; ``apex`` for the zone's own name."""
     found = []
     kind = 0
-    for rdtype, ttl, rdatas in bundles:
+    for rdtype, (ttl, rdatas) in rrsets.items():
         lead = b"\xc0\x0c%c%c\0\1" % (rdtype >> 8, rdtype & 255) + ttl.to_bytes(4, "big")
         tails = [lead + len(rdata).to_bytes(2, "big") + rdata for rdata in rdatas]
         found.append((lead[2:4] + min(len(tails), 65535).to_bytes(2, "big"), b"".join(tails)))
         kind |= _KINDS.get(rdtype, 0)
+    if kind & _SIGNED:
+        kind &= ~_SIGNED
+        found = _timed(found)
     if apex:
         kind &= ~CUT
     if not found:
@@ -73,6 +89,26 @@ def pack(bundles: Iterable[tuple[int, int, Iterable[bytes]]], apex: bool) -> Pac
     for head, tail in found:
         out += (head, len(tail).to_bytes(4, "big"), tail)
     return b"".join(out)
+
+
+def _timed(found: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """RRsets in the making, each RRSIG with the TTL of what it covers."""
+    ttls = {head[:2]: records[6:10] for head, records in found if head[:2] != _RRSIG}
+    out = []
+    for head, records in found:
+        if head[:2] == _RRSIG:
+            tails: list[bytes] = []
+            at = 0
+            while at < len(records):
+                begin = at + _FIXED
+                after = begin + (records[at + 10] << 8 | records[at + 11])
+                given = records[begin + 4 : begin + 8] if after - begin > _LEAST else records[at + 6 : at + 10]
+                ttl = ttls.get(records[begin : begin + 2], given)
+                tails += (records[at : at + 6], ttl, records[at + 10 : after])
+                at = after
+            records = b"".join(tails)
+        out.append((head, records))
+    return out
 
 
 def _slices(packed: Packed) -> Iterator[tuple[int, int, int]]:
@@ -111,9 +147,21 @@ def types(packed: Packed) -> list[int]:
 
 
 def bundles(packed: Packed) -> Iterator[tuple[int, int, list[bytes]]]:
-    """The RRsets of a node: type, TTL, data of each record. What :func:`pack` takes."""
+    """The RRsets of a node: type, TTL, data of each record. RRSIGs come in as many parts as they have TTLs."""
     for rdtype, at, end in _slices(packed):
-        yield rdtype, int.from_bytes(packed[at + 6 : at + 10], "big"), _rdatas(packed, at, end)
+        if rdtype == codes.RRSIG:
+            for ttl, rdatas in _signatures(packed, at, end).items():
+                yield rdtype, ttl, rdatas
+        else:
+            yield rdtype, int.from_bytes(packed[at + 6 : at + 10], "big"), _rdatas(packed, at, end)
+
+
+def unpack(packed: Packed) -> RRsets:
+    """What a node was packed from, to be changed and packed again."""
+    return {
+        rdtype: (int.from_bytes(packed[at + 6 : at + 10], "big"), dict.fromkeys(_rdatas(packed, at, end)))
+        for rdtype, at, end in _slices(packed)
+    }
 
 
 def _rdatas(packed: Packed, at: int, end: int) -> list[bytes]:
@@ -124,6 +172,16 @@ def _rdatas(packed: Packed, at: int, end: int) -> list[bytes]:
         rdatas.append(packed[at + _FIXED : after])
         at = after
     return rdatas
+
+
+def _signatures(packed: Packed, at: int, end: int) -> dict[int, list[bytes]]:
+    """The data of the RRSIGs that lie in a stretch of a node, by their TTLs."""
+    found: dict[int, list[bytes]] = {}
+    while at < end:
+        after = at + _FIXED + (packed[at + 10] << 8 | packed[at + 11])
+        found.setdefault(int.from_bytes(packed[at + 6 : at + 10], "big"), []).append(packed[at + _FIXED : after])
+        at = after
+    return found
 
 
 class Node:
@@ -144,9 +202,18 @@ class Node:
         return types(self.packed)
 
     def rrset(self, rdtype: int) -> RRset | None:
-        """Its records of a type."""
+        """Its records of a type; for RRSIGs, which are no RRset, see :meth:`rrsets`."""
         packed = self.packed
         for found, at, end in _slices(packed):
             if found == rdtype:
                 return RRset(rdtype, int.from_bytes(packed[at + 6 : at + 10], "big"), _rdatas(packed, at, end))
         return None
+
+    def rrsets(self, rdtype: int) -> list[RRset]:
+        """Its records of a type in one, or none; of RRSIGs, those of each TTL by themselves."""
+        if rdtype != codes.RRSIG:
+            rrset = self.rrset(rdtype)
+            return [] if rrset is None else [rrset]
+        place = stretch(self.packed, _RRSIG)
+        parts = {} if place is None else _signatures(self.packed, *place[1:])
+        return [RRset(rdtype, ttl, rdatas) for ttl, rdatas in parts.items()]

@@ -159,14 +159,15 @@ class Search:
         wanted = [rdtype]
         if rdtype == codes.ANY:
             wanted = node.types() if self._stream else node.types()[:1]
-        given = [rrset for each in wanted if (rrset := node.rrset(each)) is not None]
+        given = [rrset for each in wanted for rrset in node.rrsets(each)]
         if rdtype == codes.RRSIG and given and not self._stream:
             # RFC 8482 section 7: signatures of all types are as good to a forger as all records.
-            (every,) = given
-            some = [each for each in every.rdatas if each[:2] == every.rdatas[0][:2]]
+            every = given[0]
+            some = [rdata for rdata in every.rdatas if rdata[:2] == every.rdatas[0][:2]]
             given = [RRset(rdtype, every.ttl, some)]
         if self._note is not None:
-            self._note("given" if given else "nodata", zone, node.name, [each.type for each in given])
+            found = list(dict.fromkeys(each.type for each in given))
+            self._note("given" if given else "nodata", zone, node.name, found)
         if not given:
             if zone.denier is None and (not node.name.startswith(b"\x01*") or not self._proofs):
                 self._prove(zone, proof_of_no_type, node.name)
@@ -301,11 +302,8 @@ class Search:
 
 def signatures_of(node: Node, rrset: RRset) -> RRset | None:
     """The signatures over an RRset of a node, with its TTL (RFC 4034 section 3)."""
-    signatures = node.rrset(codes.RRSIG)
-    if signatures is None:
-        return None
     covered = rrset.type.to_bytes(2, "big")
-    found = [rdata for rdata in signatures.rdatas if rdata.startswith(covered)]
+    found = [rdata for part in node.rrsets(codes.RRSIG) for rdata in part.rdatas if rdata.startswith(covered)]
     return RRset(codes.RRSIG, rrset.ttl, found) if found else None
 
 

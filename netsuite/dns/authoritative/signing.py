@@ -313,15 +313,13 @@ def due(zone: Zone, signer: Signer, now: int, most: int) -> tuple[list[bytes], i
     for name, packed in zone.nodes():
         if packed[0] & 0x80 or codes.RRSIG not in types(packed):
             continue
-        for rdtype, _, rdatas in bundles(packed):
-            if rdtype != codes.RRSIG:
-                continue
-            ends = min(int.from_bytes(rdata[8:12], "big") for rdata in rdatas)
-            stale = {rdata[16] << 8 | rdata[17] for rdata in rdatas} != signer.tags
-            if stale or ends <= now + REFRESH:
-                found.append(name)
-            else:
-                following = min(following, ends - REFRESH)
+        signatures = [rdata for rdtype, _, rdatas in bundles(packed) if rdtype == codes.RRSIG for rdata in rdatas]
+        ends = min(int.from_bytes(rdata[8:12], "big") for rdata in signatures)
+        stale = {rdata[16] << 8 | rdata[17] for rdata in signatures} != signer.tags
+        if stale or ends <= now + REFRESH:
+            found.append(name)
+        else:
+            following = min(following, ends - REFRESH)
         if len(found) >= most:
             return found, now
     return found, following

@@ -15,7 +15,7 @@ import dns.rdataclass
 import dns.rdatatype
 
 from netsuite.dns.authoritative.change import Change, SerialRule, folded, later, next_serial, with_serial
-from netsuite.dns.authoritative.node import bundles, types
+from netsuite.dns.authoritative.node import EMPTY, bundles, pack, types, unpack
 from netsuite.dns.authoritative.zone import Addition, Zone
 from netsuite.dns.wire import codes
 from netsuite.dns.wire.name import within
@@ -62,7 +62,7 @@ def execute(zone: Zone, update: Update, rule: SerialRule, now: float, *, signed:
         _prescan(zone, record, signed)
         if not update.permits(record.owner, record.type):
             raise Refused(codes.REFUSED, f"{update.source} has no grant for what it changes")
-    return _Work(zone, updates).change(rule, now, update.source)
+    return _Work(zone, updates, _OF_SIGNING if signed else frozenset()).change(rule, now, update.source)
 
 
 def _prerequisites(zone: Zone, records: list[Record]) -> None:
@@ -128,10 +128,11 @@ def _checked(rdtype: int, rdata: bytes) -> None:
 
 
 class _Work:
-    """RFC 2136 section 3.4.2: record after record, on copies of the names that are touched."""
+    """RFC 2136 section 3.4.2: record after record, on copies of the names that are touched; types ``apart`` stay."""
 
-    def __init__(self, zone: Zone, updates: list[Record]) -> None:
+    def __init__(self, zone: Zone, updates: list[Record], apart: Collection[int]) -> None:
         self._zone = zone
+        self._apart = apart
         self._names: dict[bytes, Held] = {}
         for record in updates:
             if record.rdclass == codes.CLASS_IN:
@@ -146,8 +147,16 @@ class _Work:
     def _held(self, owner: bytes) -> Held:
         held = self._names.get(owner)
         if held is None:
-            held = self._names[owner] = _copied(self._zone, owner)
+            held = self._names[owner] = self._copied(owner)
         return held
+
+    def _copied(self, owner: bytes) -> Held:
+        there = unpack(self._zone.packed(owner) or EMPTY)
+        return {
+            rdtype: (ttl, {folded(rdtype, rdata): rdata for rdata in rdatas})
+            for rdtype, (ttl, rdatas) in there.items()
+            if rdtype not in self._apart
+        }
 
     def _add(self, record: Record) -> None:
         owner, rdtype, _, ttl, rdata = record
@@ -196,7 +205,7 @@ class _Work:
         soa = (zone.name, codes.SOA, zone.soa.ttl, zone.soa.rdatas[0])
         fresh: Addition | None = None
         for owner, held in self._names.items():
-            before = set(_records(owner, _copied(zone, owner)))
+            before = set(_records(owner, self._copied(owner)))
             after = set(_records(owner, held))
             fresh = next((record for record in after - before if record[1] == codes.SOA), fresh)
             removals += sorted(record for record in before - after if record[1] != codes.SOA)
@@ -209,16 +218,9 @@ class _Work:
         return Change(zone.serial, serial, [soa, *removals], [fresh, *additions], int(now), source)
 
 
-def _copied(zone: Zone, owner: bytes) -> Held:
-    packed = zone.packed(owner)
-    if packed is None:
-        return {}
-    return {
-        rdtype: (ttl, {folded(rdtype, rdata): rdata for rdata in rdatas}) for rdtype, ttl, rdatas in bundles(packed)
-    }
-
-
 def _records(owner: bytes, held: Held) -> Iterator[Addition]:
-    for rdtype, (ttl, present) in held.items():
-        for rdata in present.values():
+    """What a node of these records would have: when an RRset's TTL changes, so does that of its signatures."""
+    packed = pack({rdtype: (ttl, present.values()) for rdtype, (ttl, present) in held.items()}, False)
+    for rdtype, ttl, rdatas in bundles(packed):
+        for rdata in rdatas:
             yield owner, rdtype, ttl, rdata

@@ -17,19 +17,18 @@ from typing import Any, Final
 
 from netsuite.dns.authoritative.base import Base, is_hash
 from netsuite.dns.authoritative.master import Sources, ZoneError, is_current
-from netsuite.dns.authoritative.node import CUT, EMPTY, GONE, RENAMED, Node, Packed, bundles, pack
+from netsuite.dns.authoritative.node import CUT, EMPTY, GONE, RENAMED, Node, Packed, RRsets, bundles, pack, unpack
 from netsuite.dns.wire import codes
 from netsuite.dns.wire.name import canonical, to_text, within
 from netsuite.dns.wire.writer import RRset
 
-__all__ = ["Addition", "Base", "RRsets", "Removal", "Zone", "ZoneError", "objection"]
+__all__ = ["Addition", "Base", "Removal", "Zone", "ZoneError", "objection"]
 
 Removal = tuple[bytes, int, bytes]
 """A record that goes: owner, type, data."""
 Addition = tuple[bytes, int, int, bytes]
-"""A record that comes: owner, type, TTL, data. The TTL becomes that of the whole RRset (RFC 2181 section 5.2)."""
-RRsets = dict[int, tuple[int, dict[bytes, None]]]
-"""A node in the making: by type, the TTL and the data of its records in order."""
+"""A record that comes: owner, type, TTL, data. The TTL becomes that of the whole RRset (RFC 2181 section 5.2), and of
+the RRSIGs that cover it; that of an RRSIG says nothing."""
 
 # What may stand beside a CNAME (RFC 4034 section 3, RFC 4035 section 2.5).
 _BESIDE_CNAME: Final = frozenset({codes.CNAME, codes.RRSIG, codes.NSEC})
@@ -230,8 +229,7 @@ class Zone:
         def rrsets(owner: bytes) -> RRsets:
             found = touched.get(owner)
             if found is None:
-                packed = self.packed(owner) or EMPTY
-                found = touched[owner] = {kind: (ttl, dict.fromkeys(datas)) for kind, ttl, datas in bundles(packed)}
+                found = touched[owner] = unpack(self.packed(owner) or EMPTY)
             return found
 
         count = self.count
@@ -256,7 +254,7 @@ class Zone:
             there[rdtype] = (ttl, known)
         work = _Change(self)
         for owner, there in touched.items():
-            work.put(owner, pack(((kind, ttl, datas) for kind, (ttl, datas) in there.items()), owner == self.name))
+            work.put(owner, pack(there, owner == self.name))
         base, overlay, children = self._base, work.overlay, work.children
         if len(overlay) > max(_FOLD, len(base.nodes) // 8):
             base, overlay, children = work.folded(base)

@@ -115,7 +115,7 @@ def change_by_change(chain, steps, between):
                 updates.append(Record(owner, rdtype, codes.CLASS_IN, 60, DATA[rdtype]))
             elif act == "delete":
                 updates.append(Record(owner, rdtype, codes.CLASS_ANY, 0, b""))
-            elif owner != NAME:
+            else:
                 updates.append(Record(owner, codes.ANY, codes.CLASS_ANY, 0, b""))
         message = Message((NAME, codes.SOA, 1), [], updates, [])
         try:
