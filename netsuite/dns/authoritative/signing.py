@@ -42,6 +42,8 @@ Chain = Literal["nsec", "nsec3", "nsec3-opt-out", "compact"]
 """How a zone denies: by a chain of names, of hashed names (also without the unsigned delegations), or on demand."""
 
 Bundles = dict[int, tuple[int, list[bytes]]]
+Made = dict[tuple[int, bytes], int]
+"""What signing makes, or has made, at a name: by type and data, the TTL."""
 
 
 def bitmap(present: Iterable[int]) -> bytes:
@@ -146,11 +148,11 @@ def completed(zone: Zone, change: Change, signer: Signer, now: int, *, renew: Co
     for owner in sorted(names):
         if _is_hash(plain, owner):
             continue  # a link of the chain, not a name of the zone
-        old = _made_at(plain, owner)
+        old = _made_at(zone, owner)
         fresh = owner in renew
         new = dict(_made(plain, owner, old, touched.get(owner, set()), signer, now, fresh=fresh))
-        removals += [(owner, rdtype, ttl, rdata) for (rdtype, rdata), ttl in old.items() if (rdtype, rdata) not in new]
-        additions += [(owner, rdtype, ttl, rdata) for (rdtype, rdata), ttl in new.items() if (rdtype, rdata) not in old]
+        removals += _without(owner, old, new)
+        additions += _without(owner, new, old)
     if signer.chain in ("nsec3", "nsec3-opt-out"):
         gone, come = hashed_links(plain, names, signer, now, frozenset(renew))
         removals += gone
@@ -198,7 +200,7 @@ def hashed_links(
     head = b"\x01" + bytes((opt_out,)) + b"\0\0\0"
     for owner in sorted({*affected, *wanted}):
         old = _made_at(zone, owner)
-        new: dict[tuple[int, bytes], int] = {}
+        new: Made = {}
         shown = wanted.get(owner)
         if owner in affected:
             if shown is None:
@@ -206,14 +208,14 @@ def hashed_links(
                 shown = kept[6 + kept[5] :]
             following = order[bisect_right(order, owner) % len(order)]
             link = head + b"\x14" + _raw(following) + shown
-            fresh = (codes.NSEC3, link) not in old or owner in renew
+            fresh = old.get((codes.NSEC3, link)) != ttl or owner in renew
             new[codes.NSEC3, link] = ttl
             signatures = [] if fresh else [rdata for rdtype, rdata in old if rdtype == codes.RRSIG]
             if {rdata[16] << 8 | rdata[17] for rdata in signatures} != signer.tags:
                 signatures = signer.signatures(owner, codes.NSEC3, ttl, [link], now)
             new.update({(codes.RRSIG, rdata): ttl for rdata in signatures})
-        gone += [(owner, rdtype, was, rdata) for (rdtype, rdata), was in old.items() if (rdtype, rdata) not in new]
-        come += [(owner, rdtype, is_, rdata) for (rdtype, rdata), is_ in new.items() if (rdtype, rdata) not in old]
+        gone += _without(owner, old, new)
+        come += _without(owner, new, old)
     return gone, come
 
 
@@ -223,7 +225,12 @@ def _is_hash(zone: Zone, name: bytes) -> bool:
     return packed is not None and name[0] == 32 and codes.NSEC3 in types(packed)
 
 
-def _made_at(zone: Zone, owner: bytes) -> dict[tuple[int, bytes], int]:
+def _without(owner: bytes, one: Made, other: Made) -> list[Addition]:
+    """What a name has by one account that it has not, or with another TTL, by another."""
+    return [(owner, rdtype, ttl, rdata) for (rdtype, rdata), ttl in one.items() if other.get((rdtype, rdata)) != ttl]
+
+
+def _made_at(zone: Zone, owner: bytes) -> Made:
     packed = zone.packed(owner)
     if packed is None:
         return {}
@@ -271,7 +278,7 @@ def _below(zone: Zone, name: bytes) -> Iterator[bytes]:
 def _made(
     zone: Zone,
     owner: bytes,
-    old: dict[tuple[int, bytes], int],
+    old: Made,
     touched: set[int],
     signer: Signer,
     now: int,
@@ -293,7 +300,7 @@ def _made(
         ttl = negative_ttl(zone)
         yield (codes.NSEC, link), ttl
         signed[codes.NSEC] = (ttl, [link])
-        if (codes.NSEC, link) not in old:
+        if old.get((codes.NSEC, link)) != ttl:
             touched = {*touched, codes.NSEC}
     for rdtype, (ttl, rdatas) in signed.items():
         kept = []

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from netsuite.common.datadir import DataDirectory
 from netsuite.dns.authoritative import zone as zones
 from netsuite.dns.authoritative.assembly import Assembly
+from netsuite.dns.authoritative.change import with_serial
 from netsuite.dns.authoritative.signed import KEY_TYPES, ZoneSigning
 from netsuite.dns.authoritative.signing import MADE, bitmap, due
 from netsuite.dns.authoritative.update import Refused, Update, execute
@@ -73,7 +74,12 @@ def signed(signing, zone):
 
 changes = st.lists(
     st.lists(
-        st.tuples(st.sampled_from(OWNERS), st.sampled_from(sorted(DATA)), st.sampled_from(["add", "delete", "clear"])),
+        st.tuples(
+            st.sampled_from(OWNERS),
+            st.sampled_from(sorted(DATA)),
+            st.sampled_from(["add", "delete", "clear"]),
+            st.sampled_from([5, 60, 600]),
+        ),
         min_size=1,
         max_size=3,
     ),
@@ -110,9 +116,9 @@ def change_by_change(chain, steps, between):
     for step in steps:
         zone = between(zone)
         updates = []
-        for owner, rdtype, act in step:
+        for owner, rdtype, act, ttl in step:
             if act == "add":
-                updates.append(Record(owner, rdtype, codes.CLASS_IN, 60, DATA[rdtype]))
+                updates.append(Record(owner, rdtype, codes.CLASS_IN, ttl, DATA[rdtype]))
             elif act == "delete":
                 updates.append(Record(owner, rdtype, codes.CLASS_ANY, 0, b""))
             else:
@@ -127,13 +133,21 @@ def change_by_change(chain, steps, between):
             continue
         change = signing.complete(zone, change, NOW)
         made = change.applied(zone)
-        assert sorted(change.undone(made).records()) == sorted(zone.records())
+        check_exact(zone, change, made)
         zone = made
     fresh = signed(signing, first_of(zone))
     assert chain_of(zone) == chain_of(fresh)
     covered = {(owner, data[:2]) for owner, rdtype, _, data in zone.records() if rdtype == codes.RRSIG}
     assert covered == {(owner, data[:2]) for owner, rdtype, _, data in fresh.records() if rdtype == codes.RRSIG}
     check_signatures(zone, [key.dnskey for key in signing.keys], NOW)
+
+
+def check_exact(zone, change, made):
+    """A version is what the change says and no other; so is the way back."""
+    gone, come = set(change.removals), set(change.additions)
+    assert gone <= set(zone.records())
+    assert set(made.records()) == set(zone.records()) - gone | come
+    assert sorted(change.undone(made).records()) == sorted(zone.records())
 
 
 def first_of(zone):
@@ -157,6 +171,25 @@ def test_signatures_are_renewed_a_week_before_their_end(chain):
     later = NOW + 13 * 86400
     change = signing.renewed(zone, names, "increment", later, "signing: renewed")
     assert due(change.applied(zone), signing.signer, later, 100)[0] == []
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+@pytest.mark.parametrize("minimum", [5, 600])
+def test_links_that_are_signed_anew_have_the_ttl_of_negative_answers(chain, minimum):
+    signing = signing_with(chain)
+    zone = signed(signing, first([(owner, codes.A, 300, DATA[codes.A]) for owner in OWNERS[1:]]))
+    soa = with_serial(SOA, 7)[:-4] + minimum.to_bytes(4, "big")
+    message = Message((NAME, codes.SOA, 1), [], [Record(NAME, codes.SOA, codes.CLASS_IN, 600, soa)], [])
+    change = execute(zone, Update(message, lambda *_: True, "a test"), "increment", NOW, signed=True)
+    change = signing.complete(zone, change, NOW)
+    made = change.applied(zone)
+    check_exact(zone, change, made)
+    check_signatures(made, [key.dnskey for key in signing.keys], NOW)
+    change = signing.renewed(made, list(made.names()), "increment", NOW + 1, "signing: renewed")
+    anew = change.applied(made)
+    check_exact(made, change, anew)
+    check_signatures(anew, [key.dnskey for key in signing.keys], NOW + 1)
+    assert {record[2] for record in chain_of(anew)} <= {minimum, 0}
 
 
 @pytest.mark.parametrize("chain", CHAINS)
