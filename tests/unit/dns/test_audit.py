@@ -199,3 +199,10 @@ def test_the_command(tmp_path, capsys):
     path.write_text("$ORIGIN other.test.\n" + EXAMPLE)
     assert main(["zone", "digest", str(path)]) == 0
     assert capsys.readouterr().out.startswith("other.test. 86400 IN ZONEMD 2018031900 1 1 ")
+
+
+def test_a_signed_zone_with_several_ttls_at_a_name_is_sound(tmp_path, capsys):
+    path = tmp_path / "uri.arpa"
+    path.write_text(URI_ARPA)
+    assert main(["zone", "check", "--strict", str(path)]) == 0
+    assert capsys.readouterr().out == "uri.arpa. serial 2018100702: records 35, names 5, delegations 0, warnings 0\n"
