@@ -130,12 +130,12 @@ class PeerCase(TestCase):
         self.addCleanup(lambda: service.drain(reactor.seconds() + 0.2))
         return service
 
-    def start(self, program, configure, ours, role):
+    def start(self, program, configure, ours, role, port=None):
         if shutil.which(program) is None:
             raise SkipTest(f"{program} is not installed")
-        port = free_port()
+        port = port or free_port()
         command = [str(word) for word in configure(self.folder, ours, port, role)]
-        with (self.folder / "log").open("wb") as log:
+        with (self.folder / "log").open("ab") as log:
             self.process = process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
 
         def stop():
