@@ -32,6 +32,7 @@ __all__ = [
     "RRsets",
     "bundles",
     "pack",
+    "rrsigs",
     "stretch",
     "types",
     "unpack",
@@ -162,6 +163,12 @@ def unpack(packed: Packed) -> RRsets:
         rdtype: (int.from_bytes(packed[at + 6 : at + 10], "big"), dict.fromkeys(_rdatas(packed, at, end)))
         for rdtype, at, end in _slices(packed)
     }
+
+
+def rrsigs(packed: Packed) -> list[bytes]:
+    """The data of a node's RRSIGs, whatever their TTLs."""
+    place = stretch(packed, _RRSIG)
+    return [] if place is None else _rdatas(packed, place[1], place[2])
 
 
 def _rdatas(packed: Packed, at: int, end: int) -> list[bytes]:

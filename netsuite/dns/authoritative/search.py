@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Final
 
 from netsuite.dns.authoritative.denial import proof_of_no_name, proof_of_no_type, proof_of_wildcard
-from netsuite.dns.authoritative.node import CUT, RENAMED, Node
+from netsuite.dns.authoritative.node import CUT, RENAMED, Node, rrsigs
 from netsuite.dns.authoritative.spread import Spread
 from netsuite.dns.authoritative.zone import Zone
 from netsuite.dns.wire import codes
@@ -303,7 +303,7 @@ class Search:
 def signatures_of(node: Node, rrset: RRset) -> RRset | None:
     """The signatures over an RRset of a node, with its TTL (RFC 4034 section 3)."""
     covered = rrset.type.to_bytes(2, "big")
-    found = [rdata for part in node.rrsets(codes.RRSIG) for rdata in part.rdatas if rdata.startswith(covered)]
+    found = [rdata for rdata in rrsigs(node.packed) if rdata.startswith(covered)]
     return RRset(codes.RRSIG, rrset.ttl, found) if found else None
 
 

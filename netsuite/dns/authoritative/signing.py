@@ -18,7 +18,7 @@ from typing import Final, Literal
 from netsuite.dns.authoritative.change import Change, folded
 from netsuite.dns.authoritative.denial import hashed
 from netsuite.dns.authoritative.keys import ALGORITHMS, SigningKey
-from netsuite.dns.authoritative.node import CUT, RENAMED, bundles, types
+from netsuite.dns.authoritative.node import CUT, RENAMED, bundles, rrsigs, types
 from netsuite.dns.authoritative.zone import Addition, Zone
 from netsuite.dns.wire import codes
 from netsuite.dns.wire.name import labels, within
@@ -318,9 +318,9 @@ def due(zone: Zone, signer: Signer, now: int, most: int) -> tuple[list[bytes], i
     found: list[bytes] = []
     following = now + REFRESH
     for name, packed in zone.nodes():
-        if packed[0] & 0x80 or codes.RRSIG not in types(packed):
+        signatures = rrsigs(packed)
+        if not signatures:
             continue
-        signatures = [rdata for rdtype, _, rdatas in bundles(packed) if rdtype == codes.RRSIG for rdata in rdatas]
         ends = min(int.from_bytes(rdata[8:12], "big") for rdata in signatures)
         stale = {rdata[16] << 8 | rdata[17] for rdata in signatures} != signer.tags
         if stale or ends <= now + REFRESH:
