@@ -10,7 +10,20 @@ import dns.rrset
 from netsuite.dns.authoritative.node import unpack
 from netsuite.dns.wire import codes
 
-__all__ = ["check_signatures", "check_ttls", "rdata"]
+__all__ = ["MANY_TTLS", "check_signatures", "check_ttls", "rdata"]
+
+MANY_TTLS = """@ 3600 SOA ns1 host 1 3600 1 604800 30
+@ 86400 NS ns1
+@ 600 MX 10 www
+ns1 86400 A 127.0.0.1
+www 300 A 192.0.2.1
+www 60 TXT old
+*.wild 5 A 192.0.2.2
+sub 7200 NS ns.sub
+sub 900 DS 1 13 2 abababababababababababababababababababababababababababababababab
+ns.sub 1200 A 192.0.2.3
+"""
+"""A zone, to be signed, whose names have records of several TTLs."""
 
 
 def check_signatures(zone, dnskeys, now):

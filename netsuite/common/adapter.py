@@ -416,6 +416,13 @@ class StreamAdapter:
             self.pumping = False
         self._settle()
 
+    def pump_alone(self) -> None:
+        """Pump this one of many: what goes wrong with it is no matter of the others'."""
+        try:
+            self.pump()
+        except Exception as problem:
+            self._broken(problem)
+
     # -- writing, reading, time
 
     def _settle(self) -> None:

@@ -12,7 +12,8 @@ touched. Replies that are copied have 4 KiB; longer ones leave alone.
 What a batch costs beside its datagrams is worth so many of them that small batches, read as fast as they come, would
 waste a third of the CPU. So where one small batch follows another, we sleep for a moment (about a tenth of a
 millisecond, as network cards wait before they interrupt), unless no more came of it than would have come anyway: then
-we do it ever more rarely.
+we do it ever more rarely. And a port that was crowded in its last turn gives the processor to whoever else waits for it
+before it reads: where several workers share one, each would otherwise be woken for what came in the other's turn.
 
 The calls hold the interpreter's lock: they never block, and giving it up to a busy thread would
 cost far more than they take.
@@ -92,8 +93,9 @@ class BatchPort(DatagramPort):
         super().__init__(*args, **rest)
         self._laid_out = False
         self._no_answers = [None] * BATCH
-        # How many chances to gather datagrams are to be passed over, and how many were the last time.
+        # Whether more than one datagram came at once in the last turn.
         self._crowded = False
+        # How many chances to gather datagrams are to be passed over, and how many were the last time.
         self._wait = self._patience = 0
 
     def bind(self) -> None:

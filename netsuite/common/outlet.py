@@ -56,7 +56,12 @@ class Outlet:
             self._rest.extend(chunks)
             return sum(map(len, chunks))
         if sock is None or transport._tempDataBuffer or transport.dataBuffer or transport.disconnecting:
-            transport.writeSequence([bytes(chunk) for chunk in chunks])
+            if sock is None or transport.disconnecting or FileSpan not in map(type, chunks):
+                transport.writeSequence([bytes(chunk) for chunk in chunks])
+            else:
+                # behind the transport's queue, without a copy: when that is empty, its producer goes on with these
+                self._rest.extend(chunks)
+                self._stop_producer()
             return sum(map(len, chunks))
         try:
             if len(chunks) == 1:
@@ -91,13 +96,18 @@ class Outlet:
         if not self._rest or self._all_sent():
             return True
         transport = self._transport
-        if not transport.producerPaused:
-            transport.producer.pauseProducing()
-        # as after a write that the transport could not finish; its queue is empty, and it need not look there
-        transport.producerPaused = True
+        self._stop_producer()
+        # the transport's queue is empty, and it need not look there
         self._shadow = transport.doWrite = self._go_on
         transport.startWriting()
         return False
+
+    def _stop_producer(self) -> None:
+        """As after a write that the transport could not finish."""
+        transport = self._transport
+        if not transport.producerPaused:
+            transport.producer.pauseProducing()
+        transport.producerPaused = True
 
     def _go_on(self) -> None:
         """The reactor, in place of the transport's doWrite: the socket takes more."""

@@ -148,7 +148,7 @@ class StreamFactory(_Quiet):
         due, self._due = self._due, []
         for adapter in due:
             if adapter.due:
-                adapter.pump()
+                adapter.pump_alone()
 
     def watch(self, adapter: StreamAdapter) -> None:
         """An adapter needs its timer if it is still there a little later."""

@@ -151,8 +151,7 @@ class StoredResponse:
     ``heads`` are the requests that the hot path answers from it, None if there are none. ``groups`` are those of
     Cache-Groups, ``tags`` all names that its origin gave it, ``search`` is what No-Vary-Search says. ``key``, ``cost``
     (bytes of the budget) and ``survived`` (the number of the last purge that it is known to have survived) are the
-    store's to set. ``filed`` is
-    its name in the tier below, if any.
+    store's to set. ``filed`` is its name in the tier below, if any.
     """
 
     __slots__ = (

@@ -55,10 +55,6 @@ class TurnedAway(NamedTuple):
     headers: Sequence[Field] = ()
 
 
-_PACED: Final = 16 * 1024
-"""Bytes that go out at once to a client with so many bytes a second."""
-
-
 class Admitted:
     """A request that passes; :meth:`leave` is called once, when its answer is over.
 
@@ -90,7 +86,7 @@ class Admitted:
             body, response.body = response.body, b""
             if not any(name == b"content-length" for name, _ in response.headers):
                 response.headers = [*response.headers, (b"content-length", b"%d" % len(body))]
-            response.source = Joined([body[at : at + _PACED] for at in range(0, len(body), _PACED)])
+            response.source = Joined([body])
         if response.source is None:
             self.leave()
         else:

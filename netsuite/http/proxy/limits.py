@@ -22,6 +22,8 @@ _BUSY: Final = 1.0
 """Seconds after which who had too many requests at once may try again."""
 _AHEAD: Final = 0.5
 """Seconds by which bytes may be ahead of their rate."""
+_AT_ONCE: Final = 16 * 1024
+"""Bytes that pass at once where so many a second may."""
 _MOST: Final = 65536
 
 
@@ -83,17 +85,23 @@ class Limits:
 
 
 class Paced(Passing):
-    """A source whose chunks are held for as long as ``wait(size)`` says."""
+    """A source whose chunks are cut small, and held for as long as ``wait(size)`` says."""
 
-    __slots__ = ("_clock", "_wait")
+    __slots__ = ("_at", "_chunk", "_clock", "_wait")
 
     def __init__(self, source: Any, wait: Callable[[int], float], clock: IReactorTime) -> None:
         super().__init__(source)
         self._wait = wait
         self._clock = clock
+        self._chunk: Any = b""  # bytes, or a span of a file
+        self._at = 0
 
     async def __anext__(self) -> bytes:
-        chunk: bytes = await self._source.__anext__()
+        if self._at >= len(self._chunk):
+            self._chunk = await self._source.__anext__()
+            self._at = 0
+        chunk: bytes = self._chunk[self._at : self._at + _AT_ONCE]
+        self._at += _AT_ONCE
         seconds = self._wait(len(chunk))
         if seconds > 0:
             held: Deferred[None] = Deferred()

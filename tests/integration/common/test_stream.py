@@ -185,6 +185,29 @@ class Answers(StreamCase):
         self.assertEqual(peer.got, b"!late\n")
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
+    async def test_one_that_breaks_at_the_end_of_a_turn_ends_alone(self):
+        """What several connections have to say leaves together, and one of them cannot say it."""
+        waiting = []
+
+        async def handler(message, body, adapter):
+            waiting.append(Deferred())
+            await waiting[-1]
+            if message.name == b"bad":
+                adapter.connection.deadline = lambda: 1 / 0
+            return Message(message.name.upper())
+
+        self.serve(handler)
+        peers = [await self.raw() for _ in range(5)]
+        for number, peer in enumerate(peers):
+            peer.transport.write(b"bad\n0\n" if number == 2 else b"good\n0\n")
+        await eventually(lambda: len(waiting) == len(peers))
+        for each in waiting:
+            each.callback(None)
+        for number, peer in enumerate(peers):
+            await (peer.closed if number == 2 else peer.until(b"GOOD\n0\n"))
+        self.assertEqual(self.factory.errors, 1)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
     async def test_an_answer_that_the_protocol_forbids_does_not_hang(self):
         self.serve(lambda message, body, adapter: "nonsense")
         peer = await self.raw()

@@ -25,19 +25,8 @@ from twisted.trial.unittest import TestCase
 from netsuite.dns.authoritative.service import build
 from netsuite.dns.authoritative.settings import DnsSettings
 from netsuite.testing.commons import make_commons
+from tests.dnssignatures import MANY_TTLS
 from tests.unit.dns.uriarpa import URI_ARPA
-
-ZONE = """@ 3600 SOA ns1 host 1 3600 1 604800 30
-@ 86400 NS ns1
-@ 600 MX 10 www
-ns1 86400 A 127.0.0.1
-www 300 A 192.0.2.1
-www 60 TXT old
-*.wild 5 A 192.0.2.2
-sub 7200 NS ns.sub
-sub 900 DS 1 13 2 abababababababababababababababababababababababababababababababab
-ns.sub 1200 A 192.0.2.3
-"""
 
 
 class SignatureTests(TestCase):
@@ -191,7 +180,7 @@ class SignatureTests(TestCase):
         self.assertEqual(again, sorted(kept.to_text(relativize=False).splitlines()))
 
     async def signed_here(self, chain, least):
-        (self.folder / "zone").write_text(ZONE)
+        (self.folder / "zone").write_text(MANY_TTLS)
         options = {"file": "zone", "dnssec": chain, "update": [{"allow": ["loopback"]}]}
         port = self.run_site("example.test", **options)
 

@@ -12,12 +12,15 @@ import subprocess
 from pathlib import Path
 
 from twisted.internet import reactor
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.protocol import Protocol
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SkipTest, TestCase
 from zope.interface import implementer
 
 from netsuite.common.filespan import FileSpan, HeldFile, memory_file
+from netsuite.common.outlet import Outlet
 from netsuite.http.origin.service import build
 from netsuite.http.origin.settings import HttpSettings
 from netsuite.http.proxy.memoryfile import FileSource
@@ -37,6 +40,22 @@ class Spans:
     def handle(self, request, body):
         fields = [] if request.path == b"/chunked" else [(b"content-length", b"%d" % len(BODY))]
         return 200, fields, FileSource(self.file, 0, len(BODY))
+
+
+class Resumer:
+    """A transport's producer that does for an outlet what adapters do."""
+
+    def __init__(self, outlet):
+        self.outlet = outlet
+
+    def pauseProducing(self):
+        pass
+
+    def resumeProducing(self):
+        self.outlet.resume()
+
+    def stopProducing(self):
+        pass
 
 
 def fetched(port, path, *, context=None, close=False, pause=None):
@@ -125,6 +144,39 @@ class FileSpanTests(TestCase):
         while self.factory.adapters:
             await deferLater(reactor, 0.01)
         self.assertEqual(self.factory.errors, 0)
+
+    async def test_behind_what_is_queued_already(self):
+        """It goes out behind that, in order, and is not copied into the queue."""
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+        where = TCP4ClientEndpoint(reactor, "127.0.0.1", listener.getsockname()[1])
+        protocol = await connectProtocol(where, Protocol())
+        transport = protocol.transport
+        self.addCleanup(transport.abortConnection)
+        peer, _ = listener.accept()
+        peer.settimeout(20)
+        outlet = Outlet(transport, 65536, unix=False)
+        transport.registerProducer(Resumer(outlet), True)
+        before = 0
+        while not (transport.dataBuffer or transport._tempDataBuffer):
+            before += outlet.write((b"x" * 10_000,))
+        span = FileSpan(self.app.file, 0, len(BODY))
+        self.assertEqual(outlet.write((b"head", span)), 4 + len(BODY))
+        outlet.write((b"tail",))
+        self.assertLess(len(transport.dataBuffer) + sum(map(len, transport._tempDataBuffer)), 20_000)
+
+        def read():
+            digest, left = hashlib.sha256(), before + 4 + len(BODY) + 4
+            while left:
+                data = peer.recv(min(left, 200_000))
+                self.assertTrue(data)
+                digest.update(data)
+                left -= len(data)
+            peer.close()
+            return digest.hexdigest()
+
+        found = await deferToThread(read)
+        self.assertEqual(found, hashlib.sha256(b"x" * before + b"head" + BODY + b"tail").hexdigest())
 
     async def test_a_file_that_is_cut_short(self):
         """The connection ends; nothing is made up in place of what is missing."""

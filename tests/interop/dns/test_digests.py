@@ -18,21 +18,10 @@ from twisted.internet.threads import deferToThread
 
 from netsuite.dns.authoritative.digest import complaint
 from netsuite.dns.wire import codes
-from tests.dnssignatures import check_ttls
+from tests.dnssignatures import MANY_TTLS, check_ttls
 from tests.interop.dns.test_changes import KEY, SECRET, PeerCase, knotd, named, nsd
 from tests.interop.dns.test_peers import free_port
 from tests.unit.dns.uriarpa import URI_ARPA
-
-SIGNED = """@ 3600 SOA ns1 host 1 3600 1 604800 30
-@ 86400 NS ns1
-@ 600 MX 10 www
-ns1 86400 A 127.0.0.1
-www 300 A 192.0.2.1
-www 60 TXT old
-*.wild 5 A 192.0.2.2
-sub 7200 NS ns.sub
-ns.sub 1200 A 192.0.2.3
-"""
 
 
 def knot(folder, ours, port, role):
@@ -108,7 +97,7 @@ class DigestTests(PeerCase):
 
     async def test_we_pass_on_what_knot_signs(self):
         """Knot DNS signs and digests, we copy by AXFR and IXFR, Unbound copies from us and checks."""
-        (self.folder / "peer.zone").write_text(SIGNED)
+        (self.folder / "peer.zone").write_text(MANY_TTLS)
         ours = free_port()
         peer = self.start("knotd", knot, ours, "primary")
         await self.until("the signed zone", lambda: asked(peer, "example.test.", "ZONEMD").answer)
@@ -150,7 +139,7 @@ class CopyTests(PeerCase):
 
     async def they_copy(self, program, configure):
         ours, port = free_port(), free_port()
-        (self.folder / "ours.zone").write_text(SIGNED)
+        (self.folder / "ours.zone").write_text(MANY_TTLS)
         told = [f"127.0.0.1:{port} key:xfr"]
         self.serve(ours, file="ours.zone", dnssec="nsec", notify=told, update=[{"key": "xfr"}])
         tended = self.service._tended[0]
