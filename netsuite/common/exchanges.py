@@ -192,7 +192,7 @@ class Exchanges:
                 rest = chunk
                 while rest:
                     room = 0 if self._adapter.full else self._standing().room(stream)
-                    if type(rest) is FileSpan and self._adapter.encrypted:
+                    if isinstance(rest, FileSpan) and self._adapter.encrypted:
                         room = min(room, _READ_AT_ONCE)
                     if room <= 0:
                         if room < 0:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable
 from typing import Final, Protocol
 
-__all__ = ["File", "FileSpan", "HeldFile", "materialised", "memory_file"]
+__all__ = ["File", "FileSpan", "HeldFile", "materialised"]
 
 _MOST_READ: Final = 1 << 30
 
@@ -46,6 +46,11 @@ class FileSpan:
         self.start = start
         self.stop = stop
 
+    @property
+    def view(self) -> memoryview | None:
+        """The bytes where they lie, if they can be read there."""
+        return None
+
     def __len__(self) -> int:
         return self.stop - self.start
 
@@ -64,16 +69,6 @@ class FileSpan:
         return b"".join(pieces)
 
 
-def materialised(chunks: Iterable[bytes | FileSpan]) -> list[bytes]:
-    """The same as bytes."""
-    return [bytes(chunk) if type(chunk) is FileSpan else chunk for chunk in chunks]  # type: ignore[misc]
-
-
-def memory_file(body: bytes) -> HeldFile:
-    """A file that is nowhere but in memory (memfd_create)."""
-    file = HeldFile(os.memfd_create("netsuite", os.MFD_CLOEXEC))
-    at = 0
-    view = memoryview(body)
-    while at < len(body):
-        at += os.write(file.descriptor, view[at:])
-    return file
+def materialised(chunks: Iterable[bytes | FileSpan]) -> list[bytes | memoryview]:
+    """The same to be read: where they lie, or a copy."""
+    return [chunk.view or bytes(chunk) if isinstance(chunk, FileSpan) else chunk for chunk in chunks]

@@ -15,11 +15,12 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final
 
-from netsuite.common.filespan import FileSpan, materialised
+from netsuite.common.filespan import FileSpan
 
 __all__ = ["Outlet"]
 
 _IOV: Final = 64
+_SHORT: Final = 32 * 1024
 _TCP_CLOSE: Final = 7
 _BYTES_ACKED: Final = 120
 """Where ``tcp_info`` (linux/tcp.h) has tcpi_bytes_acked."""
@@ -42,10 +43,10 @@ class Outlet:
                 transport.setTcpNoDelay(True)
                 self._tcp_info = hasattr(socket, "TCP_INFO")
         self._progress = -1
-        self._rest: deque[bytes | FileSpan] = deque()  # what the kernel did not take, from a span of a file on
+        self._rest: deque[Any] = deque()  # what the kernel did not take, from a span of a file on
         self._shadow: Any = None  # what stands in for the transport's doWrite, while it does
 
-    def write(self, chunks: Sequence[bytes]) -> int:
+    def write(self, chunks: Sequence[Any]) -> int:
         """Send chunks in order; answers how many bytes they are. A reset is left for the reactor to report.
 
         A chunk may be any buffer, which is copied where it must wait, or a FileSpan, which is not.
@@ -56,13 +57,9 @@ class Outlet:
             self._rest.extend(chunks)
             return sum(map(len, chunks))
         if sock is None or transport._tempDataBuffer or transport.dataBuffer or transport.disconnecting:
-            if sock is None or transport.disconnecting or FileSpan not in map(type, chunks):
-                transport.writeSequence([bytes(chunk) for chunk in chunks])
-            else:
-                # behind the transport's queue, without a copy: when that is empty, its producer goes on with these
-                self._rest.extend(chunks)
-                self._stop_producer()
-            return sum(map(len, chunks))
+            return self._queue(chunks)
+        if isinstance(chunks[-1], FileSpan) and len(chunks) <= 2:
+            return self._send_file(sock, chunks)
         try:
             if len(chunks) == 1:
                 size = len(chunks[0])
@@ -73,10 +70,13 @@ class Outlet:
         except BlockingIOError:
             sent = 0
         except TypeError:
-            # a span of a file is among them
-            self._rest.extend(chunks)
-            self.resume()
-            return sum(map(len, chunks))
+            # a span of a file is among them: what is short is cheaper copied by the kernel
+            few = [each.view or each if isinstance(each, FileSpan) and len(each) <= _SHORT else each for each in chunks]
+            if any(isinstance(each, FileSpan) for each in few):
+                self._rest.extend(few)
+                self.resume()
+                return sum(map(len, few))
+            return self.write(few)
         except OSError:
             return 0
         if sent != size:
@@ -88,6 +88,47 @@ class Outlet:
                     sent = 0
         return size
 
+    def _queue(self, chunks: Sequence[Any]) -> int:
+        """Behind what the transport has queued, or where it sends all by itself."""
+        transport = self._transport
+        if self._socket is None or transport.disconnecting or not any(isinstance(each, FileSpan) for each in chunks):
+            transport.writeSequence([bytes(chunk) for chunk in chunks])
+        else:
+            # without a copy: when the transport's queue is empty, its producer goes on with these
+            self._rest.extend(chunks)
+            self._stop_producer()
+        return sum(map(len, chunks))
+
+    def _send_file(self, sock: socket.socket, chunks: Sequence[Any]) -> int:
+        """A span of a file, with or without something before it: nearly all that is long is sent so."""
+        span: FileSpan = chunks[-1]
+        size = span.stop - span.start
+        left = chunks
+        try:
+            if len(chunks) == 2:
+                head = chunks[0]
+                # It leaves by itself: it need not wait for the file, and congestion control that paces by packets
+                # (BBR) takes a connection of few and large ones for a slow one, which costs it a timer for each.
+                sent = sock.send(head)
+                size += len(head)
+                left = (span,) if sent == len(head) else (head[sent:], span)
+            if len(left) == 1:
+                sent = os.sendfile(sock.fileno(), span.file.descriptor, span.start, span.stop - span.start)
+                if sent == span.stop - span.start:
+                    return size
+                left = (span[sent:],)
+        except BlockingIOError:
+            pass
+        except ConnectionError:
+            return size
+        except OSError:
+            # the file cannot be read, and what was promised not be kept
+            self._transport.abortConnection()
+            return size
+        self._rest.extend(left)
+        self._wait()
+        return size
+
     def resume(self) -> bool:
         """Send what waits since a span of a file was not taken whole; False if the kernel has still not taken all.
 
@@ -95,12 +136,16 @@ class Outlet:
         """
         if not self._rest or self._all_sent():
             return True
+        self._wait()
+        return False
+
+    def _wait(self) -> None:
+        """Go on when the socket takes more."""
         transport = self._transport
         self._stop_producer()
         # the transport's queue is empty, and it need not look there
         self._shadow = transport.doWrite = self._go_on
         transport.startWriting()
-        return False
 
     def _stop_producer(self) -> None:
         """As after a write that the transport could not finish."""
@@ -133,7 +178,7 @@ class Outlet:
         try:
             while rest:
                 chunk: Any = rest[0]
-                if type(chunk) is FileSpan:
+                if isinstance(chunk, FileSpan):
                     # what came before is held back (MSG_MORE), so that it leaves with these
                     sent = os.sendfile(sock.fileno(), chunk.file.descriptor, chunk.start, len(chunk))
                     if not sent:
@@ -158,7 +203,7 @@ class Outlet:
         self._step_aside()
         rest, self._rest = self._rest, deque()
         if rest:
-            self._transport.writeSequence(materialised(rest))
+            self._transport.writeSequence([bytes(chunk) for chunk in rest])
 
     def half_close(self) -> None:
         """End our side once all is written: at once if it is. A reset is left for the reactor to report."""

@@ -60,7 +60,7 @@ class TlsFilter:
             raise TlsFailed(error.reason or str(error)) from error
         return clear
 
-    def sent(self, chunks: Iterable[bytes]) -> None:
+    def sent(self, chunks: Iterable[bytes | memoryview]) -> None:
         """Encrypt clear text; allowed once the handshake is done."""
         write = self._tls.write
         for chunk in chunks:

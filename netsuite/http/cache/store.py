@@ -182,7 +182,7 @@ class Store:
         """
         if self._log.covered(key, stored.tags, generation):
             return False
-        if stored.content.cost > self.object_limit:
+        if not self._fits(stored):
             return False
         variants = self.lookup(key)
         replaced: StoredResponse | None = None
@@ -319,8 +319,12 @@ class Store:
 
     def _adopt(self, stored: StoredResponse) -> None:
         """Hold what came from below, if there is room, and no other of its kind."""
-        if stored.content.cost <= self.object_limit and _variant(stored.key, stored) not in self._entries:
+        if self._fits(stored) and _variant(stored.key, stored) not in self._entries:
             self._enter(stored)
+
+    def _fits(self, stored: StoredResponse) -> bool:
+        """Whether it is not too large for memory: by its length, or by what of it is held there."""
+        return min(stored.content.cost, stored.content.size) <= self.object_limit
 
     def _swept(self, key: Key) -> Sequence[StoredResponse]:
         """What is left of a target's variants by the sweeps that are pending."""

@@ -12,27 +12,39 @@ from netsuite.common.body import BodyFailed
 from netsuite.common.errors import Overloaded
 from netsuite.common.filespan import FileSpan
 from netsuite.common.threads import Threads
-from netsuite.http.cache.content import InMemory
+from netsuite.http.cache.content import Content
 from netsuite.http.disk.record import PIECE
 from netsuite.http.disk.segments import Segment
 from netsuite.http.reading import in_memory, read_now, read_waiting
 from netsuite.http.wire.ranges import Span
 
-__all__ = ["Held", "OnDisk", "Pieces"]
+__all__ = ["Held", "OnDisk", "Pieces", "readable"]
 
 _COST: Final = 300
 
 
-class Held(InMemory):
+class Held:
     """A body in memory that lies on disk too: a new head for it need not write it again."""
 
-    __slots__ = ("checks", "offset", "segment")
+    __slots__ = ("at_hand", "body", "checks", "cost", "memory", "offset", "piece", "segment", "size", "spans")
 
-    def __init__(self, body: bytes, segment: Segment, offset: int, checks: Sequence[int]) -> None:
-        super().__init__(body)
+    def __init__(self, memory: Content, segment: Segment, offset: int, checks: Sequence[int]) -> None:
+        self.memory = memory
+        self.body = memory.body
+        self.size = memory.size
+        self.cost = memory.cost
+        self.spans = memory.spans
+        self.piece = memory.piece
+        self.at_hand = memory.at_hand
         self.segment = segment
         self.offset = offset
         self.checks = checks
+
+
+def readable(content: Content) -> bytes | memoryview | None:
+    """All of a content to be read at once, if it lies in memory."""
+    found = content.at_hand()
+    return found.view if isinstance(found, FileSpan) else found
 
 
 class OnDisk:

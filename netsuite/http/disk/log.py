@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from netsuite.common.datadir import DataDirectory
 from netsuite.common.errors import StartError
 from netsuite.common.threads import Threads
+from netsuite.http.cache.content import Content
 from netsuite.http.cache.stored import StoredResponse
 from netsuite.http.disk.checkpoint import Checkpoint, SegmentNote
 from netsuite.http.disk.content import Held, OnDisk
@@ -52,19 +53,20 @@ class Entry:
     ``unless`` is a place: of a record that is written anew, which counts only if the index still leads there.
     """
 
-    __slots__ = ("body", "cancelled", "head", "offset", "segment", "size", "stored", "unless")
+    __slots__ = ("body", "cancelled", "content", "head", "offset", "segment", "size", "stored", "unless")
 
-    def __init__(self, head: Head, body: bytes, stored: StoredResponse | None) -> None:
+    def __init__(self, head: Head, body: bytes | memoryview, stored: StoredResponse | None) -> None:
         self.head = head
         self.body = body
         self.stored = stored
+        self.content: Content | None = stored.content if stored is not None else None
         self.unless: int | None = None
         self.cancelled = False
         self.segment: Segment | None = None
         self.offset = 0
         self.size = aligned(head.length + len(body))
 
-    def encoded(self) -> list[bytes]:
+    def encoded(self) -> list[bytes | memoryview]:
         """In the thread: what is written, filled up to the next record."""
         if not self.head.checks:
             self.head = self.head._replace(checks=checks_of(self.body))
@@ -132,7 +134,7 @@ class Log:
 
     # -- what waits
 
-    def append(self, head: Head, body: bytes, stored: StoredResponse | None) -> bool:
+    def append(self, head: Head, body: bytes | memoryview, stored: StoredResponse | None) -> bool:
         """Write a response; False if it is not admitted."""
         return self._enqueue(Entry(head, body, stored))
 
@@ -293,9 +295,13 @@ class Log:
                     self.remove(segment)
                 continue
             held = None
-            if entry.body and entry.stored is not None and not segment.own:
-                held = Held(entry.body, segment, entry.offset + head.length, head.checks)
-            self.written(head.name, place, entry.unless is None, entry.stored, held)
+            memory = entry.content
+            if memory is not None and entry.body and not segment.own:
+                memory = memory.memory if isinstance(memory, Held) else memory
+                held = Held(memory, segment, entry.offset + head.length, head.checks)
+            # what was replaced in memory meanwhile does not lie here
+            stored = entry.stored if entry.stored is not None and entry.stored.content is entry.content else None
+            self.written(head.name, place, entry.unless is None, stored, held)
         if self.problem:
             self._log.info("the cache on disk works again")
             self.problem = ""

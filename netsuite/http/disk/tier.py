@@ -21,12 +21,12 @@ from twisted.logger import Logger
 
 from netsuite.common.errors import Overloaded
 from netsuite.common.threads import Threads
-from netsuite.http.cache.content import Content
+from netsuite.http.cache.content import Content, InMemory
 from netsuite.http.cache.purges import Purge
 from netsuite.http.cache.store import Key
 from netsuite.http.cache.stored import StoredResponse
 from netsuite.http.cache.tags import tags_of
-from netsuite.http.disk.content import Held, OnDisk
+from netsuite.http.disk.content import Held, OnDisk, readable
 from netsuite.http.disk.doorkeeper import Doorkeeper
 from netsuite.http.disk.eviction import Eviction
 from netsuite.http.disk.index import Index, Place, Row, name_of, target_of
@@ -60,7 +60,8 @@ class DiskTier:
     """Stored responses on disk; see the module's docstring and :class:`netsuite.http.cache.store.LowerTier`.
 
     ``judges`` say, for each kind of standing mark, whether a payload speaks of a stored response that is older than
-    the mark. ``targets`` are the fields that may rule a response in place of Cache-Control. ``reads``, ``failures``
+    the mark. ``targets`` are the fields that may rule a response in place of Cache-Control. ``keep_in_memory`` makes a
+    content of a body that was read. ``reads``, ``failures``
     (I/O errors) and ``damaged`` (records that were not whole) count.
     """
 
@@ -71,6 +72,7 @@ class DiskTier:
         self.log.written = self._written
         self.log.wanted = self._make_room
         self.readers = readers
+        self.keep_in_memory: Callable[[bytes], Content] = InMemory
         self.judges: dict[int, Callable[[bytes, StoredResponse], bool]] = {PURGE: _purged}
         self.targets: tuple[bytes, ...] = ()
         self.reads = self.failures = self.damaged = 0
@@ -140,8 +142,9 @@ class DiskTier:
             kept = self.log.refer(head._replace(checks=content.checks), content, stored)
         elif isinstance(content, Held) and content.size >= _REFER_FROM and content.segment.number in self.log.segments:
             kept = self.log.refer(head._replace(checks=content.checks), content, stored)
-        elif content.body is not None and (had or not self.log.full or self._doorkeeper.knows(name)):
-            kept = self.log.append(head, content.body, stored)
+        elif had or not self.log.full or self._doorkeeper.knows(name):
+            body = readable(content)
+            kept = body is not None and self.log.append(head, body, stored)
         if had and not kept:
             self._mark(VARIANT, name)
 
@@ -252,7 +255,7 @@ class DiskTier:
             return None
         content: Content
         if read.body is not None:
-            content = Held(read.body, segment, head.offset, head.checks)
+            content = Held(self.keep_in_memory(read.body), segment, head.offset, head.checks)
             if not row.verified:
                 self.index.verify(row.name)
         else:
@@ -292,7 +295,7 @@ class DiskTier:
 
     def _written(self, name: bytes, place: int, good: bool, stored: StoredResponse | None, held: Held | None) -> None:
         self.index.put(name, place, verified=good)
-        if stored is not None and held is not None and stored.alive and stored.content.body is held.body:
+        if stored is not None and held is not None and stored.alive:
             stored.content = held
 
     def _mark(self, kind: int, payload: bytes) -> None:

@@ -34,7 +34,6 @@ from netsuite.http.proxy.expectation import Expectation
 from netsuite.http.proxy.flight import Flight, Landing
 from netsuite.http.proxy.hierarchy import Hierarchy
 from netsuite.http.proxy.hosts import canonical, literal
-from netsuite.http.proxy.memoryfile import kept
 from netsuite.http.proxy.passage import Arrival, asks_for_part, interim_passage, upstream_request
 from netsuite.http.proxy.settings import ProxySettings, targets_of
 from netsuite.http.proxy.slices import Slice, Slices, Wish
@@ -72,7 +71,8 @@ class Fetches:
     """What is under way to origins.
 
     ``guarded`` refuses internal addresses; ``broke`` is told of exceptions that are our own fault; ``spool`` makes
-    files for large bodies. ``on_shared`` may be set to be told of every response that others may have too.
+    files for large bodies, ``keep`` contents of those that memory holds. ``on_shared`` may be set to be told of every
+    response that others may have too.
     """
 
     def __init__(
@@ -86,6 +86,7 @@ class Fetches:
         guarded: bool,
         broke: Callable[[BaseException], object],
         spool: Spooling | None = None,
+        keep: Callable[[bytes], Content] = InMemory,
     ) -> None:
         self._clock = commons.clock
         self._seconds = commons.clock.seconds
@@ -97,6 +98,7 @@ class Fetches:
         self._budget = settings.cache_bytes
         self._broke = broke
         self._spool: Spooling = spool if spool is not None else lambda length: None
+        self._keep = keep
         self._flights: dict[Key, Flight] = {}
         self._keeping: set[Flight] = set()
         self._negative = {int(status): seconds for status, seconds in settings.negative_times.items()}
@@ -407,7 +409,7 @@ class Fetches:
         """The whole body, if it was kept."""
         if not flight.keeping:
             return None
-        return kept(flight.content()) if spool is None else await spool.finish()
+        return self._keep(flight.content()) if spool is None else await spool.finish()
 
     def fell(self, flight: Flight, problem: BaseException) -> None:
         """A fetch ended in an exception."""

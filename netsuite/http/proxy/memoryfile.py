@@ -1,68 +1,88 @@
-"""Complete bodies in memory: small ones as bytes, large ones as nameless files that the kernel sends by itself."""
+"""Complete bodies in memory: small ones as bytes, others where the kernel sends them from by itself."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, Final
 
-from netsuite.common.filespan import FileSpan, HeldFile, memory_file
+from netsuite.common.arena import Arena, Lodged
+from netsuite.common.filespan import FileSpan
 from netsuite.http.cache.content import Content, InMemory
 from netsuite.http.wire.ranges import Span
 from netsuite.sansio.connection import Source
 
-__all__ = ["FileSource", "InMemoryFile", "kept"]
+__all__ = ["FileSource", "InArena", "Keeper"]
 
-_LARGE: Final = 512 * 1024
+_LODGED_FROM: Final = 64 * 1024
+"""From here on it costs less to send pages than to copy them."""
+_READ_TO: Final = 256 * 1024
+"""Up to here a part of a body is copied, which is simpler for all who send it."""
+_ARENA_FROM: Final = 64 << 20
+"""In less memory than this, the chunks of an arena would be a good part of all."""
 _PIECE: Final = 16 << 20
 
 
 class FileSource:
     """A source: a span of a file in pieces that are not read."""
 
-    __slots__ = ("_at", "_file", "_stop")
+    __slots__ = ("_at", "_span")
 
-    def __init__(self, file: HeldFile, first: int, stop: int) -> None:
-        self._file = file
-        self._at = first
-        self._stop = stop
+    def __init__(self, span: FileSpan) -> None:
+        self._span = span
+        self._at = 0
 
     def __aiter__(self) -> FileSource:
         return self
 
     async def __anext__(self) -> Any:
         first = self._at
-        if first == self._stop:
+        if first == len(self._span):
             raise StopAsyncIteration
-        self._at = min(first + _PIECE, self._stop)
-        return FileSpan(self._file, first, self._at)
+        self._at = min(first + _PIECE, len(self._span))
+        return self._span[first : self._at]
 
     async def aclose(self) -> None:
         """Nothing is held but the file, which others may hold as well."""
 
 
-class InMemoryFile:
-    """A complete body in a file without a name."""
+class InArena:
+    """A complete body that lies in an arena."""
 
-    __slots__ = ("_file", "body", "cost", "size")
+    __slots__ = ("_lodged", "body", "cost", "size")
 
-    def __init__(self, body: bytes) -> None:
-        self._file = memory_file(body)
+    def __init__(self, lodged: Lodged) -> None:
+        self._lodged = lodged
         self.body: bytes | None = None
-        self.size = self.cost = len(body)
+        self.size = len(lodged)
+        self.cost = lodged.cost
 
     def spans(self) -> Sequence[Span]:
         """All of it."""
         return ((0, self.size),)
 
-    def piece(self, first: int, stop: int) -> Source:
+    def piece(self, first: int, stop: int) -> bytes | Source:
         """Some of it."""
-        return FileSource(self._file, first, stop)
+        if stop - first <= _READ_TO:
+            return bytes(self._lodged.view[first:stop])
+        return FileSource(self._lodged[first:stop])
 
     def at_hand(self) -> FileSpan:
         """All of it."""
-        return FileSpan(self._file, 0, self.size)
+        return self._lodged
 
 
-def kept(body: bytes) -> Content:
-    """A complete body, as it is best kept."""
-    return InMemory(body) if len(body) < _LARGE else InMemoryFile(body)
+class Keeper:
+    """Puts complete bodies where they are best kept, for a store that has ``budget`` bytes; ``arena`` may be None."""
+
+    def __init__(self, budget: int) -> None:
+        self.arena = Arena() if budget >= _ARENA_FROM else None
+
+    def keep(self, body: bytes) -> Content:
+        """The same as a content."""
+        if self.arena is None or len(body) < _LODGED_FROM:
+            return InMemory(body)
+        try:
+            return InArena(self.arena.lodge(body))
+        except OSError:
+            # there are no more descriptors, or no memory of this kind
+            return InMemory(body)

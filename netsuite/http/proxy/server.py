@@ -39,6 +39,7 @@ from netsuite.http.proxy.fetching import Fetches, Resolve
 from netsuite.http.proxy.flight import Flight, Landing
 from netsuite.http.proxy.gate import Gate, TurnedAway
 from netsuite.http.proxy.hops import loops
+from netsuite.http.proxy.memoryfile import Keeper
 from netsuite.http.proxy.passage import TRACING, Arrival, asks_for_part
 from netsuite.http.proxy.patchwork import Patchwork
 from netsuite.http.proxy.prefetch import Prefetch
@@ -69,6 +70,7 @@ _SELECTIVE: Final = (b"if-none-match", b"if-modified-since", b"if-match", b"if-u
 """Fields of a request that may want less than the whole response."""
 _ALLOW: Final = (b"allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS")
 _HEADS_AT_MOST: Final = 256
+_ENCRYPTED_AT_ONCE: Final = 512 * 1024
 """Sorts of requests for one stored response that the hot path learns; they are forgotten with it at once."""
 
 
@@ -109,8 +111,10 @@ class ProxyServer:
         sample = settings.shadow_sample
         self.shadow = Shadows(settings.cache_bytes, sample, self._uses.settle) if sample else None
         store.on_use = self.shadow.used if self.shadow is not None else None
+        self.keeper = Keeper(settings.cache_bytes)
         if disk is not None:
             store.lower = disk.tier
+            disk.tier.keep_in_memory = self.keeper.keep
             disk.tier.targets = targets_of(settings)
         self.fetches = Fetches(
             settings,
@@ -121,6 +125,7 @@ class ProxyServer:
             guarded=guarded,
             broke=self._broke,
             spool=disk.spool if disk is not None else None,
+            keep=self.keeper.keep,
         )
         self.client = self.fetches.client
         self.gate = Gate.of(settings, commons, self.fetches.addresses)
@@ -141,7 +146,9 @@ class ProxyServer:
         self.purging = Purging(self.cache, commons.clock, commons.sharing, self.hot.forget)
         # a forward proxy's clients name another origin in each target, which is a matter for the rules of access
         self.disk_hits = (
-            DiskHits(disk.tier, self._seconds, self._record) if disk is not None and self._reverse is not None else None
+            DiskHits(disk.tier, self._seconds, self._record, settings.cache_bytes // 16)
+            if disk is not None and self._reverse is not None
+            else None
         )
         limits = Http1Limits(idle_time=settings.idle_time, tunnel_time=settings.tunnel_time)
         versions = Versions(self._seconds, limits, self.hot, UPGRADES, extended=UPGRADES)
@@ -536,7 +543,13 @@ class ProxyServer:
 
 
 def _goes_at_once(content: Content, request: Request, adapter: StreamAdapter) -> bool:
-    """Whether a stored body can be sent without waiting: what lies in a file by the kernel alone, as it is."""
+    """Whether a stored body can be sent as a whole without waiting.
+
+    What lies in a file is sent by the kernel, as it is; to be encrypted it must be short, and read where it lies.
+    """
     if content.body is not None:
         return True
-    return request.version < (2, 0) and not adapter.encrypted and content.at_hand() is not None
+    found = content.at_hand() if request.version < (2, 0) else None
+    return found is not None and (
+        not adapter.encrypted or (content.size <= _ENCRYPTED_AT_ONCE and found.view is not None)
+    )

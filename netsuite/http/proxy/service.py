@@ -178,6 +178,13 @@ class ProxyService(NetsuiteService):
         )
         store = server.cache.store
         add("netsuite_proxy_purges", "Purges, of targets, prefixes and tags.", "counter", lambda: store.purges)
+        arena = server.keeper.arena
+        add(
+            "netsuite_proxy_arena_bytes",
+            "Memory that stored bodies of 64 KiB and more take, with the gaps between them.",
+            "gauge",
+            lambda: arena.taken if arena is not None else 0,
+        )
         prefetch = server.prefetch
         add("netsuite_proxy_prefetches", "Fetches that no client asked for.", "counter", lambda: prefetch.fetched)
         add(

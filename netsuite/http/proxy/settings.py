@@ -98,7 +98,9 @@ class ProxySettings(Table):
         "9213). Not set: CDN-Cache-Control for a reverse proxy, none for a forward proxy.",
         examples=[["example-cache-control", "cdn-cache-control"]],
     )
-    cache_bytes: NonNegativeInt = Field(256 << 20, description="Bytes of memory for stored responses.")
+    cache_bytes: NonNegativeInt = Field(
+        256 << 20, description="Bytes of memory for stored responses; gaps between long ones may take a quarter more."
+    )
     object_limit: PositiveInt = Field(
         16 << 20, description="The largest body that is stored in memory, or shared where nothing is on disk, in bytes."
     )

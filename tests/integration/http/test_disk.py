@@ -7,6 +7,7 @@ import random
 
 from twisted.internet.defer import Deferred
 
+from netsuite.sansio.connection import Channel
 from tests.integration.http.scripted import Answer, connect, reply, sleep
 from tests.integration.http.test_proxy import FRESH, ProxyCase, together
 
@@ -210,14 +211,15 @@ class Shortcut(OnDisk):
         store.lower = lower
 
     async def test_it_says_what_the_long_way_says(self):
-        for size in (1, 300, 9000):
+        for size in (1, 300, 9000, 45000):
             await self.fill(size=size)
-            for n in range(20):
+            for turn in range(40):
+                n = turn % 20
                 self.empty_memory()
                 before = self.server.disk_hits.hits
                 (short,) = await self.kept_asking(f"/{n}")
                 self.assertEqual(self.server.disk_hits.hits, before + 1, (n, size))
-                (long,) = await self.kept_asking(f"/{n}", fields=[f"X-Unknown: {size}-{n}"])
+                (long,) = await self.kept_asking(f"/{n}", fields=[f"X-Unknown: {size}-{turn}"])
                 self.assertEqual(self.server.disk_hits.hits, before + 1)
                 self.assertTrue(self.hits(short) and self.hits(long))
                 self.assertEqual(short.body, long.body)
@@ -240,8 +242,19 @@ class Shortcut(OnDisk):
         self.assertEqual(self.server.disk_hits.hits, before)
 
     async def test_a_purge_and_a_write_end_it_at_once(self):
-        await self.fill()
+        await self._end_at_once(300)
+
+    async def test_a_purge_and_a_write_end_a_long_one_whose_head_is_known(self):
+        await self._end_at_once(20000)
+
+    async def _end_at_once(self, size):
+        await self.fill(size=size)
         self.empty_memory()
+        before = self.server.disk_hits.hits
+        for n in (1, 2, 3, 1, 2, 3):
+            (answer,) = await self.kept_asking(f"/{n}")
+            self.assertTrue(answer.body.startswith(b"1"))
+        self.assertEqual(self.server.disk_hits.hits, before + 6)
         self.version = 2
         self.server.cache.purge(b"http://origin.test/1")
         await self.ask("/2", method="PUT", body=b"x")
@@ -250,3 +263,23 @@ class Shortcut(OnDisk):
             self.assertTrue(answer.body.startswith(b"2"), answer.body[:20])
         (answer,) = await self.kept_asking("/3")
         self.assertTrue(answer.body.startswith(b"1"))
+        self.server.cache.store.purge_prefix(b"http://origin.test/")
+        (answer,) = await self.kept_asking("/3")
+        self.assertTrue(answer.body.startswith(b"2"))
+
+    async def test_a_long_one_becomes_older_and_stale(self):
+        await self.fill(size=20000)
+        self.empty_memory()
+        hits = self.server.disk_hits
+        (first,) = await self.kept_asking("/1")
+        now = self.reactor.seconds()
+        hits._seconds = lambda: now + 100
+        (second,) = await self.kept_asking("/1")
+        self.assertAlmostEqual(int(second.header("age")) - int(first.header("age")), 100, delta=2)
+        self.assertIn(f"ttl={3600 - int(second.header('age'))}", second.header("cache-status"))
+        before = hits.hits
+        hits._seconds = lambda: now + 3700
+        self.assertIsNone(
+            hits.shortcut(b"GET /1 HTTP/1.1\r\nHost: origin.test\r\n\r\n", Channel(("", 0), ("127.0.0.1", 1)))
+        )
+        self.assertEqual(hits.hits, before)

@@ -19,13 +19,14 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SkipTest, TestCase
 from zope.interface import implementer
 
-from netsuite.common.filespan import FileSpan, HeldFile, memory_file
+from netsuite.common.filespan import FileSpan, HeldFile
 from netsuite.common.outlet import Outlet
 from netsuite.http.origin.service import build
 from netsuite.http.origin.settings import HttpSettings
 from netsuite.http.proxy.memoryfile import FileSource
 from netsuite.interfaces import IHttpApplication
 from netsuite.testing.commons import make_commons
+from tests.memoryfiles import memory_file
 
 BODY = os.urandom(1 << 20) * 9 + b"end"
 
@@ -39,7 +40,7 @@ class Spans:
 
     def handle(self, request, body):
         fields = [] if request.path == b"/chunked" else [(b"content-length", b"%d" % len(BODY))]
-        return 200, fields, FileSource(self.file, 0, len(BODY))
+        return 200, fields, FileSource(FileSpan(self.file, 0, len(BODY)))
 
 
 class Resumer:

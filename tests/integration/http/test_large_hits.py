@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from tests.integration.http.scripted import connect, reply
+from tests.integration.http.scripted import connect, reply, sleep
 from tests.integration.http.test_disk import OnDisk
 from tests.integration.http.test_proxy import FRESH, ProxyCase
 
@@ -94,7 +94,32 @@ class Cases:
 
 
 class InMemory(Cases, ProxyCase):
-    pass
+    async def test_what_takes_its_place_never_shows_in_what_was_sent(self):
+        """The kernel holds pages, not a copy: while a slow client has not read them, others come and go."""
+        small = {f"/{number}": random.Random(number).randbytes(300_000) for number in range(40)}
+        self.script = lambda side, head, _: side.say(reply(small.get(head.split()[1], self.bodies[0]), FRESH))
+        clients = []
+        for target in [*small, *small]:
+            client = await connect(self.reactor, self.port)
+            self.addCleanup(client.transport.abortConnection)
+            client.transport.pauseProducing()
+            client.transport.write(f"GET {target} HTTP/1.1\r\nHost: origin.test\r\n\r\n".encode())
+            while client.transport.connected and self.server.requests + self.server.hot.hits <= len(clients):
+                await sleep(self.reactor, 0.001)
+            clients.append((client, small[target]))
+        while len(self.server.cache.store) < len(small):
+            await sleep(self.reactor, 0.01)
+        self.server.cache.store.clear()
+        script = self.script
+        self.script = lambda side, head, _: side.say(reply(b"\xee" * 300_000, FRESH))
+        for number in range(60):
+            await self.ask(f"/other/{number}")
+        self.script = script
+        for client, body in clients:
+            client.transport.resumeProducing()
+            await client.until(lambda client: len(client.data) > 300_000)
+            await client.until(lambda client: len(client.data.partition(b"\r\n\r\n")[2]) >= 300_000)
+            self.assertEqual(client.data.partition(b"\r\n\r\n")[2], body)
 
 
 class FromDisk(Cases, OnDisk):

@@ -7,18 +7,19 @@ import os
 import pytest
 from twisted.internet.task import Clock
 
-from netsuite.common.filespan import FileSpan, memory_file
+from netsuite.common.filespan import FileSpan
 from netsuite.common.job import run
 from netsuite.http.cache.content import Joined
 from netsuite.http.proxy.limits import Limits
 from netsuite.http.proxy.memoryfile import FileSource
+from tests.memoryfiles import memory_file
 
 BODY = os.urandom(1 << 20) + b"end"
 RATE = 100_000
 
 
 def of_a_file():
-    return FileSource(memory_file(BODY), 0, len(BODY))
+    return FileSource(FileSpan(memory_file(BODY), 0, len(BODY)))
 
 
 def of_bytes():
