@@ -287,7 +287,7 @@ class StreamAdapter:
                 if hit is not None:
                     connection.touched(self.seconds())
                     factory.shortcuts += 1
-                    self._write((hit,) if isinstance(hit, bytes) else hit)
+                    factory.bytes_out += self._outlet.write((hit,) if type(hit) is bytes else hit)
                     return
             connection.receive(data, self.seconds())
             self.pump()

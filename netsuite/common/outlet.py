@@ -58,12 +58,12 @@ class Outlet:
             return sum(map(len, chunks))
         if sock is None or transport._tempDataBuffer or transport.dataBuffer or transport.disconnecting:
             return self._queue(chunks)
-        if isinstance(chunks[-1], FileSpan) and len(chunks) <= 2:
-            return self._send_file(sock, chunks)
         try:
             if len(chunks) == 1:
                 size = len(chunks[0])
                 sent = sock.send(chunks[0])
+            elif len(chunks) == 2 and isinstance(chunks[1], FileSpan):
+                return self._send_file(sock, *chunks)
             else:
                 size = sum(map(len, chunks))
                 sent = sock.sendmsg(chunks[:_IOV])
@@ -99,35 +99,33 @@ class Outlet:
             self._stop_producer()
         return sum(map(len, chunks))
 
-    def _send_file(self, sock: socket.socket, chunks: Sequence[Any]) -> int:
-        """A span of a file, with or without something before it: nearly all that is long is sent so."""
-        span: FileSpan = chunks[-1]
-        size = span.stop - span.start
-        left = chunks
+    def _send_file(self, sock: socket.socket, head: bytes, span: FileSpan) -> int:
+        """A head and a span of a file: nearly all that is long is sent so."""
+        start, length = span.start, span.stop - span.start
+        left: tuple[Any, ...] = (head, span)
         try:
-            if len(chunks) == 2:
-                head = chunks[0]
-                # It leaves by itself: it need not wait for the file, and congestion control that paces by packets
-                # (BBR) takes a connection of few and large ones for a slow one, which costs it a timer for each.
-                sent = sock.send(head)
-                size += len(head)
-                left = (span,) if sent == len(head) else (head[sent:], span)
-            if len(left) == 1:
-                sent = os.sendfile(sock.fileno(), span.file.descriptor, span.start, span.stop - span.start)
-                if sent == span.stop - span.start:
-                    return size
+            # The head leaves by itself: it need not wait for the file, and congestion control that paces by packets
+            # (BBR) takes a connection of few and large ones for a slow one, which costs it a timer for each.
+            sent = sock.send(head)
+            if sent == len(head):
+                left = (span,)
+                sent = os.sendfile(sock.fileno(), span.file.descriptor, start, length)
+                if sent == length:
+                    return len(head) + length
                 left = (span[sent:],)
+            else:
+                left = (head[sent:], span)
         except BlockingIOError:
             pass
         except ConnectionError:
-            return size
+            return len(head) + length
         except OSError:
             # the file cannot be read, and what was promised not be kept
             self._transport.abortConnection()
-            return size
+            return len(head) + length
         self._rest.extend(left)
         self._wait()
-        return size
+        return len(head) + length
 
     def resume(self) -> bool:
         """Send what waits since a span of a file was not taken whole; False if the kernel has still not taken all.

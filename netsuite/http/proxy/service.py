@@ -115,15 +115,15 @@ class ProxyService(NetsuiteService):
     def figures(self) -> Sequence[tuple[str, float]]:
         """What was asked, and how much of it the store answered."""
         server = self.server
-        hits = server.hits + server.quick_hits
-        asked = server.requests + server.quick_hits
+        hits = server.answering.hits + server.shortcuts.hits
+        asked = server.requests + server.shortcuts.hits
         return (
             ("requests", asked),
             ("hits", hits),
             ("hit ratio in per cent", round(100 * hits / asked, 1) if asked else 0),
-            ("stale answers", server.stale_hits),
-            ("collapsed", server.collapsed),
-            ("failed fetches", server.troubles),
+            ("stale answers", server.answering.stale_hits),
+            ("collapsed", server.answering.collapsed),
+            ("failed fetches", server.answering.troubles),
             ("stored responses", len(server.cache.store)),
             ("stored bytes", server.cache.store.size),
             ("connections", len(server.factory.adapters)),
@@ -164,14 +164,14 @@ class ProxyService(NetsuiteService):
             "Requests, by what became of them.",
             "counter",
             lambda: {
-                ("hit",): server.hits + server.quick_hits,
-                ("stale",): server.stale_hits,
-                ("miss",): server.misses,
-                ("validated",): server.validations,
-                ("passed",): server.passes,
-                ("collapsed",): server.collapsed,
+                ("hit",): server.answering.hits + server.shortcuts.hits,
+                ("stale",): server.answering.stale_hits,
+                ("miss",): server.answering.misses,
+                ("validated",): server.answering.validations,
+                ("passed",): server.answering.passes,
+                ("collapsed",): server.answering.collapsed,
                 ("refused",): server.refusals,
-                ("failed",): server.troubles,
+                ("failed",): server.answering.troubles,
                 ("tunnel",): server.tunnels.opened,
             },
             labels=("outcome",),

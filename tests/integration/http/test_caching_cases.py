@@ -100,7 +100,7 @@ class Conversations(TestCase):
                         seen.how = "hit"  # within the request's max-stale: the table calls that a hit
                     judge(number, step, seen, world.date)
         finally:
-            self.from_hot_path += world.proxy.server.hot.hits
+            self.from_hot_path += world.proxy.server.shortcuts.hot.hits
             await world.stop()
 
     async def test_a_connection_for_each_request(self):

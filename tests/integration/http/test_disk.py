@@ -125,7 +125,7 @@ class Large(OnDisk):
         await first.until(lambda client: len(client.data) >= size // 2)
         flight = self.server.fetches.under_way(b"http://origin.test/big")
         late = [Deferred.fromCoroutine(self.ask("/big")) for _ in range(3)]
-        while self.server.collapsed < 3:
+        while self.server.answering.collapsed < 3:
             await sleep(self.reactor, 0.01)
         self.assertLess(flight.retained, 3 * MIB)
         held[0].say(body[size // 2 :])
@@ -216,11 +216,11 @@ class Shortcut(OnDisk):
             for turn in range(40):
                 n = turn % 20
                 self.empty_memory()
-                before = self.server.disk_hits.hits
+                before = self.server.shortcuts.disk.hits
                 (short,) = await self.kept_asking(f"/{n}")
-                self.assertEqual(self.server.disk_hits.hits, before + 1, (n, size))
+                self.assertEqual(self.server.shortcuts.disk.hits, before + 1, (n, size))
                 (long,) = await self.kept_asking(f"/{n}", fields=[f"X-Unknown: {size}-{turn}"])
-                self.assertEqual(self.server.disk_hits.hits, before + 1)
+                self.assertEqual(self.server.shortcuts.disk.hits, before + 1)
                 self.assertTrue(self.hits(short) and self.hits(long))
                 self.assertEqual(short.body, long.body)
                 volatile = {"age", "cache-status"}
@@ -233,13 +233,13 @@ class Shortcut(OnDisk):
     async def test_what_is_not_plain_goes_the_long_way(self):
         await self.fill()
         self.empty_memory()
-        before = self.server.disk_hits.hits
+        before = self.server.shortcuts.disk.hits
         for field in ("Range: bytes=0-3", 'If-None-Match: "e"', "Cache-Control: no-cache", "Connection: close"):
             answers = [await self.kept_asking("/1", fields=[field]) for _ in range(2)]
             self.assertIn(answers[1][0].status, (200, 206, 304))
         for target in ("/not-there", "//1", "/1#x", "/1\t"):
             await self.kept_asking(target)
-        self.assertEqual(self.server.disk_hits.hits, before)
+        self.assertEqual(self.server.shortcuts.disk.hits, before)
 
     async def test_a_purge_and_a_write_end_it_at_once(self):
         await self._end_at_once(300)
@@ -250,11 +250,11 @@ class Shortcut(OnDisk):
     async def _end_at_once(self, size):
         await self.fill(size=size)
         self.empty_memory()
-        before = self.server.disk_hits.hits
+        before = self.server.shortcuts.disk.hits
         for n in (1, 2, 3, 1, 2, 3):
             (answer,) = await self.kept_asking(f"/{n}")
             self.assertTrue(answer.body.startswith(b"1"))
-        self.assertEqual(self.server.disk_hits.hits, before + 6)
+        self.assertEqual(self.server.shortcuts.disk.hits, before + 6)
         self.version = 2
         self.server.cache.purge(b"http://origin.test/1")
         await self.ask("/2", method="PUT", body=b"x")
@@ -270,7 +270,7 @@ class Shortcut(OnDisk):
     async def test_a_long_one_becomes_older_and_stale(self):
         await self.fill(size=20000)
         self.empty_memory()
-        hits = self.server.disk_hits
+        hits = self.server.shortcuts.disk
         (first,) = await self.kept_asking("/1")
         now = self.reactor.seconds()
         hits._seconds = lambda: now + 100

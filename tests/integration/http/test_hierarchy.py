@@ -134,7 +134,7 @@ class Siblings(HierarchyCase):
         self.assertEqual(len(self.origin.seen), 1)
         self.assertIn("hit", answer.header("cache-status"))
         self.assertEqual((await self.ask(self.origin.url + "/a")).body, b"hello")
-        self.assertEqual(sibling.server.hits, 1, "it is stored here now")
+        self.assertEqual(sibling.server.answering.hits, 1, "it is stored here now")
 
     async def test_what_it_has_not_is_asked_of_the_origin(self):
         sibling = self.named("sibling")

@@ -41,24 +41,24 @@ class Cases:
         for _ in range(5):
             self.assertEqual(await self.again(), self.bodies[0])
         self.assertEqual(len(self.origin.seen), 1)
-        self.assertGreaterEqual(self.server.hot.hits, 2)
+        self.assertGreaterEqual(self.server.shortcuts.hot.hits, 2)
 
     async def test_it_comes_from_the_hot_path(self):
         await self.hot()
-        before = self.server.hot.hits
+        before = self.server.shortcuts.hot.hits
         self.assertEqual(await self.again(), self.bodies[0])
-        self.assertEqual(self.server.hot.hits, before + 1)
+        self.assertEqual(self.server.shortcuts.hot.hits, before + 1)
         self.assertEqual(self.server.factory.errors, 0)
 
     async def test_a_purge_while_it_is_sent(self):
         """Who is being answered gets all of what was there; who asks after it gets the new one."""
         await self.hot()
-        before = self.server.hot.hits
+        before = self.server.shortcuts.hot.hits
         self.client.data = b""
         self.client.transport.write(REQUEST)
         await self.client.until(lambda client: client.data)
         self.client.transport.pauseProducing()
-        self.assertEqual(self.server.hot.hits, before + 1)
+        self.assertEqual(self.server.shortcuts.hot.hits, before + 1)
         self.version = 1
         self.assertEqual(self.server.cache.purge(b"http://origin.test/large"), 1)
         self.client.transport.resumeProducing()
@@ -104,7 +104,7 @@ class InMemory(Cases, ProxyCase):
             self.addCleanup(client.transport.abortConnection)
             client.transport.pauseProducing()
             client.transport.write(f"GET {target} HTTP/1.1\r\nHost: origin.test\r\n\r\n".encode())
-            while client.transport.connected and self.server.requests + self.server.hot.hits <= len(clients):
+            while client.transport.connected and self.server.requests + self.server.shortcuts.hot.hits <= len(clients):
                 await sleep(self.reactor, 0.001)
             clients.append((client, small[target]))
         while len(self.server.cache.store) < len(small):

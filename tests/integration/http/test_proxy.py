@@ -82,7 +82,7 @@ class Collapsing(ProxyCase):
         answers = await asking
         self.assertEqual({(answer.status, answer.body, answer.whole) for answer in answers}, {(200, b"x" * 1000, True)})
         self.assertEqual(len(self.origin.seen), 1)
-        self.assertEqual(self.server.collapsed, 99)
+        self.assertEqual(self.server.answering.collapsed, 99)
 
     async def test_those_who_come_late_read_from_the_first_byte(self):
         held = []
@@ -97,7 +97,7 @@ class Collapsing(ProxyCase):
             await sleep(self.reactor, 0.01)
         await sleep(self.reactor, 0.05)
         second = Deferred.fromCoroutine(self.ask("/late"))
-        while self.server.collapsed < 1:
+        while self.server.answering.collapsed < 1:
             await sleep(self.reactor, 0.01)
         held[0].say(b"56789")
         self.assertEqual([(await each).body for each in (first, second)], [b"0123456789"] * 2)
@@ -156,7 +156,7 @@ class Invalidation(ProxyCase):
             client.data = b""
             client.transport.write(request)
             await client.until(lambda c: c.data.endswith(b"v0"))
-        self.assertGreater(self.server.hot.hits, 0)
+        self.assertGreater(self.server.shortcuts.hot.hits, 0)
         await self.ask("/doc", method="PUT", body=b"new", host="a")
         client.data = b""
         client.transport.write(request)

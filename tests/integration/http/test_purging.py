@@ -87,9 +87,9 @@ class HotAnswers(ProxyCase):
             client = await self.kept()
             for _ in range(4):
                 self.assertEqual((await self.again(client))[-3:], b"old")
-            before = self.server.hot.hits
+            before = self.server.shortcuts.hot.hits
             await self.again(client)
-            self.assertEqual(self.server.hot.hits, before + 1)
+            self.assertEqual(self.server.shortcuts.hot.hits, before + 1)
             self.script = lambda side, head, body: side.say(reply(b"new", FRESH, "Cache-Tag: x"))
             gone = self.server.purging.everywhere(order)
             waiting = Deferred.fromCoroutine(gone)

@@ -92,5 +92,9 @@ class Browser(RepositoryCase):
         for _ in range(2):
             document = await self.chromium("--dump-dom", "--incognito")
             self.assertIn(b"<title>12 12</title>", document)
-        hits = self.forward.server.hits + self.forward.server.hot.hits + self.forward.server.validations
+        hits = (
+            self.forward.server.answering.hits
+            + self.forward.server.shortcuts.hot.hits
+            + self.forward.server.answering.validations
+        )
         self.assertGreaterEqual(hits, 12)

@@ -83,4 +83,4 @@ class Proxy(ClientCase):
         url = f"http://127.0.0.1:{reverse.addresses()[0].port}/hot"
         out = await self.run_program("h2load", "-n", "2000", "-c", "4", "-m", "10", url)
         self.assertIn("2000 succeeded, 0 failed", out)
-        self.assertGreater(reverse.server.hot.hits, 1000)
+        self.assertGreater(reverse.server.shortcuts.hot.hits, 1000)

@@ -70,7 +70,7 @@ class RepositoryCase(ClientCase):
     @property
     def proxied(self):
         """How many requests and tunnels the forward proxy has seen."""
-        return self.forward.server.requests + self.forward.server.hot.hits
+        return self.forward.server.requests + self.forward.server.shortcuts.hot.hits
 
 
 class Wget(RepositoryCase):

@@ -62,6 +62,7 @@ def test_what_twisted_keeps_private_is_as_it_was(loop):
     assert EPollReactor.doIteration is EPollReactor.doPoll
     assert reactor._selectables is not None
     assert callable(reactor._doReadOrWrite)
+    assert callable(reactor._disconnectSelectable)
     assert callable(reactor._poller.poll)
 
 

@@ -289,7 +289,7 @@ def test_only_what_the_message_alone_decides_is_answered_by_the_short_way(stage,
     host = proxy.proxy_host if "users" in settings else None
     for _ in range(4):
         proxy.ask(host=host)
-    assert (proxy.server.hot.hits > 0) is short
+    assert (proxy.server.shortcuts.hot.hits > 0) is short
 
 
 class TestLimits:
