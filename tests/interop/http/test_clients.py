@@ -53,7 +53,7 @@ class SiteCase(TestCase):
         self.http, self.https = self.site.url("http", "http"), self.site.url("http", "https")
 
     def run_client(self, *command, ok=(0,)):
-        done = subprocess.run(command, capture_output=True, timeout=120, cwd=self.folder)
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=120, cwd=self.folder)
         self.assertIn(done.returncode, ok, done.stderr.decode(errors="replace")[-2000:])
         return done.stdout
 

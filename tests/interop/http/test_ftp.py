@@ -47,7 +47,7 @@ class FtpClients(TestCase):
         self.ftp, self.ftps = (self.site.url("ftp", kind).rstrip("/") for kind in ("ftp", "ftps"))
 
     def run_client(self, *command):
-        done = subprocess.run(command, capture_output=True, timeout=120, cwd=self.folder)
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=120, cwd=self.folder)
         self.assertEqual(done.returncode, 0, done.stderr.decode(errors="replace")[-2000:])
         return done.stdout
 

@@ -59,7 +59,7 @@ class Applications(TestCase):
         self.http, self.https = self.site.url("http", "http"), self.site.url("http", "https")
 
     def run_client(self, *command):
-        done = subprocess.run(command, capture_output=True, timeout=120, cwd=self.folder)
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=120, cwd=self.folder)
         self.assertEqual(done.returncode, 0, done.stderr.decode(errors="replace")[-2000:])
         return done.stdout.decode()
 
