@@ -177,12 +177,19 @@ class Arena:
     def _move(self, limit: int) -> None:
         """Go on with moving what lies in chunks that are to go."""
         while self._leaving and limit > 0:
+            chunk = self._leaving[-1]
             try:
-                span = self._leaving[-1].lodgers.pop()
+                span = chunk.lodgers.pop()
             except KeyError:
                 self._leaving.pop()
                 continue
-            span.file, span.start, span.stop = self._placed(span.view)
+            try:
+                place = self._placed(span.view)
+            except OSError:
+                # it stays where it is for now
+                chunk.lodgers.add(span)
+                return
+            span.file, span.start, span.stop = place
             span.file.lodgers.add(span)
             self.moved += len(span)
             limit -= len(span)

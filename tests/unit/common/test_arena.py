@@ -84,6 +84,27 @@ def test_memory_stays_within_its_bound_whatever_comes_and_goes():
     assert arena.moved < 3000 * 140_000
 
 
+def test_what_cannot_be_moved_stays_where_it_is():
+    arena = Arena()
+    spans = [arena.lodge(body(number, 200_000)) for number in range(200)]
+    kept = spans[::3]
+    places = [(span.file, span.start) for span in kept]
+    del spans
+    arena._leaving = [span.file for span in kept]
+    placed = arena._placed
+
+    def fails(view):
+        raise OSError(28, "No space left on device")
+
+    arena._placed = fails
+    arena._move(1 << 30)
+    assert [(span.file, span.start) for span in kept] == places
+    arena._placed = placed
+    arena._move(1 << 30)
+    assert not any(place in places for place in [(span.file, span.start) for span in kept])
+    assert [read(span) for span in kept] == [body(number, 200_000) for number in range(0, 200, 3)]
+
+
 def test_without_large_pages_all_is_the_same_and_they_are_asked_for_again_after_a_while():
     now = [0.0]
     pages = LargePages(lambda: now[0], patience=0.01, pause=60)
