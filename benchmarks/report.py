@@ -33,6 +33,13 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
 
 
+def _figure(value: float) -> str:
+    """As much of a figure as means something; nothing of one that was not taken."""
+    if not value:
+        return ""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
 def _case(result: Result, case: Case) -> str:
     ratios = {ratio.peer: ratio for ratio in case.ratios}
     rows = []
@@ -45,8 +52,8 @@ def _case(result: Result, case: Case) -> str:
                 f"{name} {result.versions[name]}",
                 f"**{ratio.median:.2f}**" if ratio else "",
                 f"{ratio.lowest:.2f} to {ratio.highest:.2f}" if ratio else "",
-                f"{statistics.median(f.value for f in figures):,.0f}",
-                f"{second:,.0f}{bound}",
+                _figure(statistics.median(f.value for f in figures)),
+                f"{_figure(second)}{bound}",
                 f"{statistics.median(f.cpu_seconds for f in figures):.2f}",
                 f"{max(f.peak_bytes for f in figures) / 1e6:.1f}",
             )
