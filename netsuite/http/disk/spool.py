@@ -26,7 +26,8 @@ class Spool:
     """The file of one body.
 
     ``written`` bytes of it may be read; ``failed`` is true when it takes no more. ``progressed`` is called
-    whenever one of the two changes. Exactly one of :meth:`finish` and :meth:`discard` ends it.
+    whenever one of the two changes. Exactly one of :meth:`finish` and :meth:`discard` ends it; who writes here is then let
+    go, and need not wait for the collector with all that arrived.
     """
 
     __slots__ = ("_buffer", "_busy", "_checks", "_finished", "_log", "_reserved", "_segment", "_size", "_threads",
@@ -137,6 +138,7 @@ class Spool:
         if content is None:
             self.discard()
             return None
+        self.progressed = _nothing
         self._release()
         self._segment.end = aligned(FIRST + self.written)
         self._segment.size = self._segment.end
@@ -151,6 +153,7 @@ class Spool:
     def discard(self) -> None:
         """The body is not wanted; whoever still reads it may go on."""
         self.stop()
+        self.progressed = _nothing
         self._release()
         self._log.remove(self._segment)
 

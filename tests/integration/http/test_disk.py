@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import random
 
 from twisted.internet.defer import Deferred
 
+from netsuite.http.disk.spool import Spool
+from netsuite.http.proxy.flight import Flight
 from netsuite.sansio.connection import Channel
 from tests.integration.http.scripted import Answer, connect, reply, sleep
 from tests.integration.http.test_proxy import FRESH, ProxyCase, together
@@ -99,6 +102,27 @@ class Large(OnDisk):
             part = await self.ask("/large", f"Range: bytes={MIB - 5}-{3 * MIB}")
             self.assertEqual((part.status, part.body), (206, body[MIB - 5 : 3 * MIB + 1]))
         self.assertEqual(len(self.origin.seen), 1)
+
+    async def test_what_arrived_is_not_kept_once_it_has_been_written(self):
+        """Nothing waits for the collector, which comes seldom."""
+        for size, count in ((300_000, 3), (3 * MIB, 3), (5 * MIB, 1)):
+            body = self.body(size)
+            self.script = lambda side, head, _, body=body: side.say(reply(body, FRESH))
+            gc.collect()
+            gc.disable()
+            try:
+                for number in range(count):
+                    self.assertEqual((await self.ask(f"/{size}/{number}")).body, body)
+                await self.settled()
+                left = 1
+                for _ in range(100):
+                    left = sum(type(each) in (Flight, Spool) for each in gc.get_objects())
+                    if not left:
+                        break
+                    await sleep(self.reactor, 0.01)
+                self.assertEqual(left, 0)
+            finally:
+                gc.enable()
 
     async def test_a_body_of_unknown_length_is_spooled_too(self):
         body = self.body(3 * MIB)
