@@ -26,8 +26,8 @@ class Spool:
     """The file of one body.
 
     ``written`` bytes of it may be read; ``failed`` is true when it takes no more. ``progressed`` is called
-    whenever one of the two changes. Exactly one of :meth:`finish` and :meth:`discard` ends it; who writes here is then let
-    go, and need not wait for the collector with all that arrived.
+    whenever one of the two changes. Exactly one of :meth:`finish` and :meth:`discard` ends it; who writes here is then
+    let go, and need not wait for the collector with all that arrived.
     """
 
     __slots__ = ("_buffer", "_busy", "_checks", "_finished", "_log", "_reserved", "_segment", "_size", "_threads",
