@@ -7,6 +7,7 @@ the interpreter's own callbacks.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import platform
@@ -19,10 +20,24 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from netsuite.common.metrics import Histogram, Metrics
 
-__all__ = ["ProcessFigures"]
+__all__ = ["ProcessFigures", "allow_open_files"]
 
 PERIOD: Final = 1.0
+_DESCRIPTORS: Final = 1 << 20
 _PAUSES: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+
+
+def allow_open_files() -> int:
+    """Raise the limit of open descriptors as far as it goes without asking anybody; answers what it is then.
+
+    Many systems begin at 1,024, for the sake of programs that use select(2): too few for a server.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def resident_bytes() -> int:

@@ -24,7 +24,7 @@ from netsuite.common.identity import Identity
 from netsuite.common.journal import Journal
 from netsuite.common.metrics import Metrics
 from netsuite.common.offers import Offers
-from netsuite.common.process import ProcessFigures
+from netsuite.common.process import ProcessFigures, allow_open_files
 from netsuite.common.resolver import SystemResolver
 from netsuite.common.settings import Table
 from netsuite.common.sharing import Sharing
@@ -51,6 +51,7 @@ class Assembly:
     """The services of one process and the commons that they share; ``sharing`` says which process this is."""
 
     def __init__(self, site: Site, reactor: Any, sharing: Sharing | None = None) -> None:
+        allow_open_files()
         self.site = site
         self.services: list[INetsuiteService] = []
         self.commons = _commons(site, reactor, sharing or Sharing())

@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import resource
+import sys
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from functools import partial
@@ -79,8 +81,8 @@ class Log:
     """Segments, the queue before them, and the index of what is in them.
 
     ``written`` is told of each record that is there, ``wanted`` that room is. ``segments`` are in the order in which
-    they will be evicted. ``drops`` counts what was not admitted, ``writes`` and ``written_bytes`` what was written;
-    ``problem`` says why nothing is written at present.
+    they will be evicted, at most ``files`` of them. ``drops`` counts what was not admitted, ``writes`` and
+    ``written_bytes`` what was written; ``problem`` says why nothing is written at present.
     """
 
     _log = Logger()
@@ -93,10 +95,12 @@ class Log:
         seconds: Callable[[], float],
         *,
         segment_size: int | None = None,
+        files: int | None = None,
     ) -> None:
         size = segment_size or min(max(budget // _SEGMENTS, _LEAST_SEGMENT), _LARGEST_SEGMENT)
         self.folder = folder
         self.budget = budget
+        self.files = files or _files()
         self.capacity = aligned(size)
         self.own_from = min(_OWN_FROM, self.capacity // 4)
         self.threads = threads
@@ -361,7 +365,8 @@ class Log:
     @property
     def crowded(self) -> bool:
         """Whether something has to go, so that the next segments find room."""
-        return self.used + self.reserved > self.budget - 2 * self.capacity and bool(self.segments)
+        much = self.used + self.reserved > self.budget - 2 * self.capacity
+        return (much or len(self.segments) > self.files) and bool(self.segments)
 
     @property
     def full(self) -> bool:
@@ -452,6 +457,12 @@ class Log:
         await self.settled()
         await self.checkpoint()
         self.marks.close()
+
+
+def _files() -> int:
+    """How many segments there may be: each is open for as long as it is there, and others need descriptors too."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft // 2
 
 
 def _do(steps: list[Callable[[], object]]) -> None:

@@ -219,3 +219,16 @@ def test_the_field_that_rules_a_response_rules_it_from_disk_too(cabinet):
     cabinet.forget_memory()
     (stored,) = cabinet.store.lookup(KEY)
     assert stored.lifetime.seconds == 5
+
+
+def test_there_are_no_more_files_than_may_be_open(tmp_path):
+    cabinet = Cabinet(tmp_path / "cache")
+    cabinet.log.files = 6
+    for number in range(300):
+        assert cabinet.put(b"http://a.test/%d" % number, b"%d" % number * 1000)
+        cabinet.pass_time()
+        assert len(cabinet.log.segments) <= 7
+    assert cabinet.log.evictions > 100
+    assert cabinet.log.used < 1 << 19
+    cabinet.forget_memory()
+    assert cabinet.bodies(b"http://a.test/299") == [b"299" * 1000]
