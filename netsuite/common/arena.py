@@ -14,6 +14,7 @@ nobody refers to it any more. Where little of one is still in use, that moves on
 from __future__ import annotations
 
 import ctypes
+import errno
 import mmap
 import os
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from typing import Any, Final
 from weakref import WeakSet
 
 from netsuite.common.filespan import FileSpan
+from netsuite.common.process import descriptors
 
 __all__ = ["CHUNK", "SHARED", "Arena", "LargePages", "Lodged"]
 
@@ -111,7 +113,8 @@ class Lodged(_Part):
 class Arena:
     """See the module's docstring: for one thread. ``moved`` counts bytes that were moved so that a chunk could go.
 
-    What is lodged takes at most a quarter more memory than it has bytes, and two chunks.
+    What is lodged takes at most a quarter more memory than it has bytes, and two chunks. Chunks take two descriptors
+    each, at most a quarter of those that the process may have.
     """
 
     def __init__(self, pages: LargePages | None = None) -> None:
@@ -121,6 +124,7 @@ class Arena:
         self._full: WeakSet[_Chunk] = WeakSet()
         self._leaving: list[_Chunk] = []
         self._all: WeakSet[_Chunk] = WeakSet()
+        self._most = descriptors() // 8
 
     @property
     def taken(self) -> int:
@@ -152,6 +156,8 @@ class Arena:
         return _put(chunk, body)
 
     def _made(self, size: int) -> _Chunk:
+        if len(self._all) >= self._most:
+            raise OSError(errno.EMFILE, "too many chunks")
         chunk = _Chunk(size)
         self._all.add(chunk)
         return chunk

@@ -71,12 +71,14 @@ class Outlet:
             sent = 0
         except TypeError:
             # a span of a file is among them: what is short is cheaper copied by the kernel
-            few = [each.view or each if isinstance(each, FileSpan) and len(each) <= _SHORT else each for each in chunks]
-            if any(isinstance(each, FileSpan) for each in few):
-                self._rest.extend(few)
+            plain = [
+                each.view or each if isinstance(each, FileSpan) and len(each) <= _SHORT else each for each in chunks
+            ]
+            if any(isinstance(each, FileSpan) for each in plain):
+                self._rest.extend(plain)
                 self.resume()
-                return sum(map(len, few))
-            return self.write(few)
+                return sum(map(len, plain))
+            return self.write(plain)
         except OSError:
             return 0
         if sent != size:

@@ -12,6 +12,7 @@ import gc
 import os
 import platform
 import resource
+import sys
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
@@ -20,24 +21,29 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from netsuite.common.metrics import Histogram, Metrics
 
-__all__ = ["ProcessFigures", "allow_open_files"]
+__all__ = ["ProcessFigures", "allow_open_files", "descriptors"]
 
 PERIOD: Final = 1.0
 _DESCRIPTORS: Final = 1 << 20
 _PAUSES: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 
 
-def allow_open_files() -> int:
-    """Raise the limit of open descriptors as far as it goes without asking anybody; answers what it is then.
+def descriptors() -> int:
+    """How many may be open at once."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
+
+
+def allow_open_files() -> None:
+    """Raise the limit of open descriptors as far as it goes without asking anybody.
 
     Many systems begin at 1,024, for the sake of programs that use select(2): too few for a server.
     """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
+    if descriptors() < wanted:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def resident_bytes() -> int:
@@ -77,7 +83,7 @@ class ProcessFigures:
         self._due = 0.0
         self._pause_began = 0.0
         self._timer: IDelayedCall | None = None
-        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = descriptors()
 
         def own(name: str, text: str, kind: Any, read: Any, labels: tuple[str, ...] = ()) -> None:
             metrics.add(name, text, kind, read, labels, per_process=True)
@@ -85,7 +91,7 @@ class ProcessFigures:
         own("process_cpu_seconds", "Processor time, user and system.", "counter", cpu_seconds)
         own("process_resident_memory_bytes", "Memory in use.", "gauge", resident_bytes)
         own("process_open_fds", "Open file descriptors.", "gauge", open_descriptors)
-        own("process_max_fds", "How many may be open.", "gauge", lambda: soft)
+        own("process_max_fds", "How many may be open.", "gauge", lambda: most)
         own("process_start_time_seconds", "When the process was started.", "gauge", lambda: self._began)
         own("netsuite_reactor_lag_seconds", "How late the reactor ran what was due.", "histogram", self.lag.read)
         own("netsuite_reactor_last_lag_seconds", "The newest of these.", "gauge", lambda: self._last_lag)

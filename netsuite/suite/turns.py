@@ -5,8 +5,8 @@ can say for whom they were written. Our lines say it themselves, and the context
 fifth of what a small answer from a cache costs in all.
 
 This looks into what Twisted keeps private (``_poller``, ``_selectables``, ``_doReadOrWrite``,
-``_disconnectSelectable``). It is done only here,
-and a test fails loudly should they change; where they are not as they were, the reactor stays as it is.
+``_disconnectSelectable``). It is done only here, and a test fails loudly should they change; where they are not as they
+were, the reactor stays as it is.
 """
 
 from __future__ import annotations

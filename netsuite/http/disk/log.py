@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import resource
-import sys
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from functools import partial
@@ -22,6 +20,7 @@ from twisted.python.failure import Failure
 
 from netsuite.common.datadir import DataDirectory
 from netsuite.common.errors import StartError
+from netsuite.common.process import descriptors
 from netsuite.common.threads import Threads
 from netsuite.http.cache.content import Content
 from netsuite.http.cache.stored import StoredResponse
@@ -95,12 +94,12 @@ class Log:
         seconds: Callable[[], float],
         *,
         segment_size: int | None = None,
-        files: int | None = None,
     ) -> None:
         size = segment_size or min(max(budget // _SEGMENTS, _LEAST_SEGMENT), _LARGEST_SEGMENT)
         self.folder = folder
         self.budget = budget
-        self.files = files or _files()
+        # each is open for as long as it is there, and others need descriptors too
+        self.files = descriptors() // 2
         self.capacity = aligned(size)
         self.own_from = min(_OWN_FROM, self.capacity // 4)
         self.threads = threads
@@ -457,12 +456,6 @@ class Log:
         await self.settled()
         await self.checkpoint()
         self.marks.close()
-
-
-def _files() -> int:
-    """How many segments there may be: each is open for as long as it is there, and others need descriptors too."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return sys.maxsize if soft == resource.RLIM_INFINITY else soft // 2
 
 
 def _do(steps: list[Callable[[], object]]) -> None:

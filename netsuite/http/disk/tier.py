@@ -61,8 +61,8 @@ class DiskTier:
 
     ``judges`` say, for each kind of standing mark, whether a payload speaks of a stored response that is older than
     the mark. ``targets`` are the fields that may rule a response in place of Cache-Control. ``keep_in_memory`` makes a
-    content of a body that was read. ``reads``, ``failures``
-    (I/O errors) and ``damaged`` (records that were not whole) count.
+    content of a body that was read. ``reads``, ``failures`` (I/O errors) and ``damaged`` (records that were not whole)
+    count.
     """
 
     _log = Logger()
@@ -142,9 +142,8 @@ class DiskTier:
             kept = self.log.refer(head._replace(checks=content.checks), content, stored)
         elif isinstance(content, Held) and content.size >= _REFER_FROM and content.segment.number in self.log.segments:
             kept = self.log.refer(head._replace(checks=content.checks), content, stored)
-        elif had or not self.log.full or self._doorkeeper.knows(name):
-            body = readable(content)
-            kept = body is not None and self.log.append(head, body, stored)
+        elif (body := readable(content)) is not None and (had or not self.log.full or self._doorkeeper.knows(name)):
+            kept = self.log.append(head, body, stored)
         if had and not kept:
             self._mark(VARIANT, name)
 

@@ -291,7 +291,6 @@ class Answering:
         if stored is not None and failed.status == 502:
             # RFC 9111 section 5.2.2.2: what may not be used without validation, and cannot be validated, is a 504
             failed = failed._replace(status=504)
-        # where a reverse proxy fetches from is nobody's business on the network; a forward proxy's client said it
         known = "" if self._reticent else target.next_hop
         headers = [proxy_status(failed, next_hop=known)]
         return self._replies.page(

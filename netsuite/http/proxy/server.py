@@ -25,10 +25,10 @@ from netsuite.http.cache.store import Key, Store
 from netsuite.http.cache.stored import Request as Asked
 from netsuite.http.disk.cabinet import Cabinet
 from netsuite.http.proxy.answering import Answering
+from netsuite.http.proxy.bodies import Keeper
 from netsuite.http.proxy.fetching import Fetches, Resolve
 from netsuite.http.proxy.gate import Gate, TurnedAway
 from netsuite.http.proxy.hops import loops
-from netsuite.http.proxy.memoryfile import Keeper
 from netsuite.http.proxy.passage import TRACING, asks_for_part
 from netsuite.http.proxy.prefetch import Prefetch
 from netsuite.http.proxy.purgedoor import PurgeDoor

@@ -23,7 +23,7 @@ from netsuite.common.filespan import FileSpan, HeldFile
 from netsuite.common.outlet import Outlet
 from netsuite.http.origin.service import build
 from netsuite.http.origin.settings import HttpSettings
-from netsuite.http.proxy.memoryfile import FileSource
+from netsuite.http.proxy.bodies import FileSource
 from netsuite.interfaces import IHttpApplication
 from netsuite.testing.commons import make_commons
 from tests.memoryfiles import memory_file

@@ -105,6 +105,17 @@ def test_what_cannot_be_moved_stays_where_it_is():
     assert [read(span) for span in kept] == [body(number, 200_000) for number in range(0, 200, 3)]
 
 
+def test_there_are_no_more_chunks_than_a_quarter_of_the_descriptors_are_for(monkeypatch):
+    monkeypatch.setattr("netsuite.common.arena.descriptors", lambda: 80)
+    arena = Arena()
+    spans = [arena.lodge(bytes(SHARED)) for _ in range(10)]
+    for size in (SHARED, 100_000):
+        with pytest.raises(OSError, match="too many chunks"):
+            arena.lodge(bytes(size))
+    del spans[0]
+    assert read(arena.lodge(body(1, 100_000))) == body(1, 100_000)
+
+
 def test_without_large_pages_all_is_the_same_and_they_are_asked_for_again_after_a_while():
     now = [0.0]
     pages = LargePages(lambda: now[0], patience=0.01, pause=60)

@@ -9,8 +9,8 @@ import sys
 import pytest
 
 ASK = (
-    "import resource; from netsuite.common.process import allow_open_files;"
-    "print(allow_open_files(), *resource.getrlimit(resource.RLIMIT_NOFILE))"
+    "import resource; from netsuite.common.process import allow_open_files, descriptors;"
+    "allow_open_files(); print(descriptors(), *resource.getrlimit(resource.RLIMIT_NOFILE))"
 )
 
 

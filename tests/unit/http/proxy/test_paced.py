@@ -10,8 +10,8 @@ from twisted.internet.task import Clock
 from netsuite.common.filespan import FileSpan
 from netsuite.common.job import run
 from netsuite.http.cache.content import Joined
+from netsuite.http.proxy.bodies import FileSource
 from netsuite.http.proxy.limits import Limits
-from netsuite.http.proxy.memoryfile import FileSource
 from tests.memoryfiles import memory_file
 
 BODY = os.urandom(1 << 20) + b"end"

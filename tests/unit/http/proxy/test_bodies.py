@@ -9,7 +9,7 @@ import pytest
 from netsuite.common.filespan import FileSpan
 from netsuite.common.job import run
 from netsuite.http.cache.content import InMemory, Joined
-from netsuite.http.proxy.memoryfile import InArena, Keeper
+from netsuite.http.proxy.bodies import InArena, Keeper
 
 BODY = random.Random(1).randbytes(700_000)
 
